@@ -1,0 +1,244 @@
+"""The one canonical encoding: whole frozen documents to deterministic CBOR and back (RFC 8949, section 4.2.1).
+
+All bytes that are hashed, signed, sent between nodes or sealed are made and read here. A document is a frozen
+dataclass declared with `document("kind/version")`; it is written as a map of *all* its fields plus its kind, so no
+field can be left out of a hash. Values are integers of any size, text, bytes, booleans, None, tuples, maps with
+text or integer keys, enumerations, documents, and types that offer ``__canonical__`` (curve points).
+
+Reading is strict: a first pass over the raw bytes allows only the shortest form of each head, sorted map keys, no
+floats, no tags but the bignums, bounded depth; then every field is checked against its annotation, unknown and
+missing fields are refused, and the result must re-encode to the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from functools import cache
+from typing import Any, ClassVar, TypeVar, Union, cast, dataclass_transform, get_args, get_origin, get_type_hints
+
+import cbor2
+
+from oms_core.errors import Malformed, Reason
+
+T = TypeVar("T")
+
+MAX_DEPTH = 16
+DEFAULT_LIMIT = 1 << 20
+KIND = "@"  # map key of a document's kind; no field can have this name
+
+_DOMAIN = "counterseal"
+_MPZ = type(__import__("gmpy2").mpz(0))
+
+
+@dataclass_transform(frozen_default=True)
+def document(kind: str) -> Callable[[type[T]], type[T]]:
+    """Declare a frozen, slotted dataclass that is written under ``kind``, for example ``"intent/1"``."""
+
+    def declare(cls: type[T]) -> type[T]:
+        made = dataclass(frozen=True, slots=True)(cls)
+        made.__kind__ = kind  # type: ignore[attr-defined]
+        return made
+
+    return declare
+
+
+def encode(value: object) -> bytes:
+    """Canonical bytes of a document or plain value. Raises TypeError on what has no canonical form."""
+    return cbor2.dumps(_plain(value), canonical=True)
+
+
+def decode(kind: type[T], data: bytes, limit: int = DEFAULT_LIMIT) -> T:
+    """Read a document of exactly this kind. Raises `Malformed` on anything else, `TOO_LARGE` above ``limit`` bytes."""
+    if len(data) > limit:
+        raise Malformed(f"{len(data)} bytes where at most {limit} are allowed", Reason.TOO_LARGE)
+    end = _scan(data, 0, 0)
+    if end != len(data):
+        raise Malformed(f"{len(data) - end} trailing bytes")
+    try:
+        value = _typed(kind, cbor2.loads(data), kind.__name__)
+        again = encode(value)
+    except (ValueError, TypeError, OverflowError, cbor2.CBORDecodeError) as error:
+        raise Malformed(f"not a {kind.__name__}: {type(error).__name__}") from error
+    if again != data:
+        raise Malformed(f"not the canonical form of a {kind.__name__}")
+    return cast(T, value)
+
+
+def digest(context: str, *items: object, size: int = 32) -> bytes:
+    """SHAKE256 over the canonical list of domain, context and items; ``context`` separates what is hashed where."""
+    return xof(context, *items).digest(size)
+
+
+def xof(context: str, *items: object) -> hashlib._HashXOF:
+    """The SHAKE256 state behind `digest`, for those who need a long stream."""
+    return hashlib.shake_256(encode([_DOMAIN, 1, context, list(items)]))
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, bool | bytes):
+        return value
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, int | str):
+        return value
+    if isinstance(value, _MPZ):
+        return int(value)  # type: ignore[call-overload]
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "__canonical__"):
+        return value.__canonical__()
+    if is_dataclass(value) and hasattr(value, "__kind__"):
+        plain = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {KIND: value.__kind__, **plain}
+    raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+def _key(key: object) -> object:
+    if isinstance(key, Enum):
+        return key.value
+    if isinstance(key, bool) or not isinstance(key, int | str):
+        raise TypeError("map keys are text or integers")
+    return key
+
+
+def _scan(data: bytes, at: int, depth: int) -> int:
+    """Check one item's heads from ``at`` on and return where it ends."""
+    if depth > MAX_DEPTH:
+        raise Malformed("nested too deeply")
+    major, argument, at = _head(data, at)
+    match major:
+        case 0 | 1:
+            return at
+        case 2 | 3:
+            if argument > len(data) - at:
+                raise Malformed("truncated")
+            return at + argument
+        case 4:
+            for _ in range(_count(argument, data, at)):
+                at = _scan(data, at, depth + 1)
+            return at
+        case 5:
+            previous = b""
+            for _ in range(_count(argument, data, at)):
+                start, at = at, _scan(data, at, depth + 1)
+                key = data[start:at]
+                if previous and key <= previous:
+                    raise Malformed("map keys not sorted or repeated")
+                previous = key
+                at = _scan(data, at, depth + 1)
+            return at
+        case 6 if argument in (2, 3):
+            inner, length, body = _head(data, at)
+            if inner != 2 or length > len(data) - body or length < 9 or data[body] == 0:
+                raise Malformed("not a shortest bignum")
+            return body + length
+        case 7 if argument in (20, 21, 22):
+            return at
+    raise Malformed(f"major type {major} with argument {argument} is not allowed")
+
+
+def _head(data: bytes, at: int) -> tuple[int, int, int]:
+    """Read an item's head: (major type, argument, offset after it). Only the shortest form passes."""
+    if at >= len(data):
+        raise Malformed("truncated")
+    major, short = data[at] >> 5, data[at] & 31
+    at += 1
+    if short < 24:
+        return major, short, at
+    if short > 27 or major == 7:
+        raise Malformed("indefinite length, float or reserved head")
+    size = 1 << (short - 24)
+    if at + size > len(data):
+        raise Malformed("truncated")
+    argument = int.from_bytes(data[at : at + size], "big")
+    if argument < (24 if size == 1 else 1 << (4 * size)):
+        raise Malformed("length or integer not in its shortest form")
+    return major, argument, at + size
+
+
+def _count(argument: int, data: bytes, at: int) -> int:
+    if argument > len(data) - at:
+        raise Malformed("truncated")
+    return argument
+
+
+@cache
+def _schema(kind: type) -> tuple[str, dict[str, Any]]:
+    hints = get_type_hints(kind)
+    return kind.__kind__, {  # type: ignore[attr-defined]
+        field.name: hints[field.name] for field in fields(kind) if get_origin(hints[field.name]) is not ClassVar
+    }
+
+
+def _typed(hint: Any, value: object, where: str) -> object:
+    """Check ``value`` against the annotation ``hint`` and build it. ``where`` is the path shown in the error."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _one_of(args, value, where)
+    if origin is tuple:
+        return _sequence(args, value, where)
+    if origin in (dict, Mapping):
+        if not isinstance(value, dict):
+            raise Malformed(f"{where} is not a map")
+        return {_typed(args[0], k, where): _typed(args[1], v, f"{where}[{k}]") for k, v in value.items()}
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _document(hint, value, where)
+    if hasattr(hint, "from_canonical"):
+        try:
+            return hint.from_canonical(value)
+        except ValueError as error:
+            raise Malformed(f"{where}: {error}") from error
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        try:
+            return hint(value)
+        except ValueError:
+            raise Malformed(f"{where}: no such {hint.__name__}") from None
+    if hint is type(None) and value is None:
+        return None
+    if hint in (int, str, bytes, bool) and type(value) is hint:
+        return value
+    raise Malformed(f"{where} is not {getattr(hint, '__name__', hint)}")
+
+
+def _document(kind: type, value: object, where: str) -> object:
+    name, schema = _schema(kind)
+    if not isinstance(value, dict) or value.get(KIND) != name:
+        raise Malformed(f"{where} is not a {name}")
+    given = set(value) - {KIND}
+    if unknown := given - set(schema):
+        raise Malformed(f"{where} has unknown fields {sorted(map(str, unknown))[:4]}", Reason.UNKNOWN_FIELD)
+    if missing := set(schema) - given:
+        raise Malformed(f"{where} lacks {sorted(missing)[:4]}")
+    return kind(**{name: _typed(hint, value[name], f"{where}.{name}") for name, hint in schema.items()})
+
+
+def _one_of(kinds: tuple[Any, ...], value: object, where: str) -> object:
+    """A union: documents are told apart by their kind, everything else by its type."""
+    if isinstance(value, dict) and KIND in value:
+        for kind in kinds:
+            if is_dataclass(kind) and isinstance(kind, type) and _schema(kind)[0] == value[KIND]:
+                return _document(kind, value, where)
+        raise Malformed(f"{where}: kind {str(value[KIND])[:40]!r} is not allowed here", Reason.UNSUPPORTED_TYPE)
+    for kind in kinds:
+        if not (is_dataclass(kind) and isinstance(kind, type)):
+            try:
+                return _typed(kind, value, where)
+            except Malformed:
+                continue
+    raise Malformed(f"{where} has a type that is not allowed here")
+
+
+def _sequence(args: tuple[Any, ...], value: object, where: str) -> tuple[object, ...]:
+    if not isinstance(value, list):
+        raise Malformed(f"{where} is not a list")
+    if len(args) == 2 and args[1] is Ellipsis:
+        return tuple(_typed(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if len(args) != len(value):
+        raise Malformed(f"{where} has {len(value)} items instead of {len(args)}")
+    return tuple(_typed(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(zip(args, value, strict=True)))

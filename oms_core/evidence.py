@@ -1,0 +1,64 @@
+"""What the coordinator presents to a cosigner, and what a cosigner answers: requests, refusals, confirmations."""
+
+from __future__ import annotations
+
+from oms_core.approvals import Approval
+from oms_core.chains.intent import Execution, Proposal
+from oms_core.encoding import digest, document
+
+
+@document("create-request/1")
+class CreateRequest:
+    """Take part in making a key: the signed wish and the approvals that the rules ask for."""
+
+    proposal: Proposal
+    workspace: bytes
+    approvals: tuple[Approval, ...]
+
+
+@document("sign-request/1")
+class SignRequest:
+    """Take part in signing the transaction derived from the proposal's intent and this execution."""
+
+    proposal: Proposal
+    execution: Execution
+    workspace: bytes
+    approvals: tuple[Approval, ...]
+
+
+@document("probe-request/1")
+class ProbeRequest:
+    """Take part in the one signature over `probe_digest` that shows a new, not yet active key to work."""
+
+    key_id: bytes
+    wallet_id: str
+
+
+@document("refusal/1")
+class Refusal:
+    """A cosigner's no: to which session and request, with a stable reason and a text that shows no secret."""
+
+    session_id: bytes
+    request: bytes
+    index: int
+    reason: str
+    detail: str
+    at: int
+
+
+@document("signed-refusal/1")
+class SignedRefusal:
+    """A refusal under the identity key, domain ``refusal``."""
+
+    refusal: Refusal
+    signature: bytes
+
+
+def request_digest(request: CreateRequest | SignRequest | ProbeRequest) -> bytes:
+    """The ``subject`` of the protocol session that serves this request."""
+    return digest("request", request)
+
+
+def probe_digest(key_id: bytes, public_key: bytes) -> bytes:
+    """The 32 bytes of the test signature; derived under its own domain, so it can be no transaction's digest."""
+    return digest("wallet probe", key_id, public_key)

@@ -1,0 +1,61 @@
+"""The lifecycle of an order, in one table (CUSTODY's states, as far as they exist here)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from oms_core.errors import Conflict, Reason
+
+
+class State(StrEnum):
+    """Where an order stands."""
+
+    SUBMITTED = "SUBMITTED"
+    PENDING_APPROVAL = "PENDING_APPROVAL"
+    APPROVED = "APPROVED"
+    SIGNING = "SIGNING"
+    SIGNED = "SIGNED"
+    BROADCAST = "BROADCAST"
+    MINED = "MINED"
+    CONFIRMED = "CONFIRMED"
+    REJECTED = "REJECTED"
+    DENIED = "DENIED"
+    EXPIRED = "EXPIRED"
+    FAILED_ON_CHAIN = "FAILED_ON_CHAIN"
+    QUARANTINED = "QUARANTINED"
+
+
+NEXT: dict[State, frozenset[State]] = {
+    State.SUBMITTED: frozenset({State.PENDING_APPROVAL, State.APPROVED, State.REJECTED, State.EXPIRED}),
+    State.PENDING_APPROVAL: frozenset({State.APPROVED, State.DENIED, State.REJECTED, State.EXPIRED}),
+    State.APPROVED: frozenset({State.SIGNING, State.REJECTED, State.EXPIRED}),
+    State.SIGNING: frozenset({State.SIGNED, State.APPROVED, State.REJECTED, State.EXPIRED, State.QUARANTINED}),
+    State.SIGNED: frozenset({State.BROADCAST, State.QUARANTINED}),
+    State.BROADCAST: frozenset({State.MINED, State.QUARANTINED}),
+    State.MINED: frozenset({State.CONFIRMED, State.FAILED_ON_CHAIN, State.BROADCAST}),
+    State.CONFIRMED: frozenset(),
+    State.REJECTED: frozenset(),
+    State.DENIED: frozenset(),
+    State.EXPIRED: frozenset(),
+    State.FAILED_ON_CHAIN: frozenset(),
+    State.QUARANTINED: frozenset(),
+}
+"""SIGNING goes back to APPROVED when no quorum answers; MINED back to BROADCAST when a reorganisation drops the block."""
+
+TERMINAL = frozenset(state for state, following in NEXT.items() if not following)
+
+
+class IllegalTransition(Conflict):
+    """An order cannot go from ``was`` to ``to``."""
+
+    default_reason = Reason.WRONG_STATE
+
+    def __init__(self, order_id: str, was: State, to: State) -> None:
+        super().__init__(f"order {order_id} cannot go from {was} to {to}", order_id=order_id, was=was, to=to)
+
+
+def advance(order_id: str, was: State, to: State) -> State:
+    """Return ``to`` if the table allows the step. Raises `IllegalTransition`."""
+    if to not in NEXT[was]:
+        raise IllegalTransition(order_id, was, to)
+    return to
