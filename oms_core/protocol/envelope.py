@@ -1,0 +1,287 @@
+"""What is signed, sealed and echoed on the way: one end of one session, towards a relay that is trusted with nothing.
+
+A run starts with a signed `Hello` of every party: a fresh nonce and a fresh X25519 key. The session id is the hash of
+the spec, the roster's identities and all hellos, so nothing of another run fits into this one. In each round a party
+signs one `Header` with its HSM identity key. The header holds the hash of the broadcast and, for each receiver, a
+salted commitment to the secret message and the hash of its sealed form (HPKE, RFC 9180). So one signature covers all
+that is said in the round; what a receiver decrypts can be shown to others against the commitment, and what does not
+decrypt can be shown by giving away the session's own sealing key.
+
+A packet that is not properly signed for this place is the relay's doing: `Unattributed`. A properly signed header
+whose content does not fit it is its sender's: `ProtocolAbort`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from typing import Protocol
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from oms_core.crypto.params import Level
+from oms_core.crypto.shamir import check_indices
+from oms_core.encoding import decode, digest, document, encode
+from oms_core.errors import Blame, Malformed, ProofInvalid, ProtocolAbort, Reason, Unattributed
+from oms_core.protocol.rounds import Inbox, Incoming, Outgoing, Party, Session
+
+_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+_SALT = 32
+_OVERHEAD = 4096  # bytes around a payload: header, signature, sealing
+
+
+class Identity(Protocol):
+    """A party's long-term P-256 key. It never leaves its HSM; only domain-separated digests are signed with it."""
+
+    @property
+    def index(self) -> Party:
+        """The party's index in the roster."""
+
+    @property
+    def public(self) -> bytes:
+        """65 bytes, SEC1 uncompressed."""
+
+    def sign(self, domain: str, message: bytes) -> bytes:
+        """Raw r ‖ s, 64 bytes, over `identity_digest`."""
+
+
+def identity_digest(domain: str, message: bytes) -> bytes:
+    """The 32 bytes (SHA-256) that an identity key signs: an envelope can never pass for a refusal or a receipt."""
+    return hashlib.sha256(encode(["counterseal identity", 1, domain, message])).digest()
+
+
+def verify_identity(public: bytes, domain: str, message: bytes, signature: bytes) -> None:
+    """Raises `ProofInvalid` (SIGNATURE_INVALID) unless the identity key signed this message in this domain."""
+    try:
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+        if len(signature) != 64:
+            raise InvalidSignature
+        der = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
+        key.verify(der, identity_digest(domain, message), ec.ECDSA(Prehashed(hashes.SHA256())))
+    except (InvalidSignature, ValueError):
+        raise ProofInvalid("the identity key signed this", Reason.SIGNATURE_INVALID) from None
+
+
+@document("session-spec/1")
+class SessionSpec:
+    """What a run is for. ``subject`` is the digest of the request it serves; ``epoch_hash`` is empty before a key."""
+
+    session_id: bytes
+    protocol: str
+    level: str
+    key_id: bytes
+    epoch: int
+    epoch_hash: bytes
+    threshold: int
+    parties: tuple[int, ...]
+    subject: bytes
+
+
+def check_spec(spec: SessionSpec) -> None:
+    """Shape of a spec. Raises `Malformed`."""
+    check_indices(spec.parties)
+    if list(spec.parties) != sorted(spec.parties) or not 2 <= spec.threshold <= len(spec.parties):
+        raise Malformed("parties ascend, and the threshold is between 2 and their number")
+    if len(spec.session_id) != 32 or len(spec.key_id) != 32 or len(spec.subject) != 32 or spec.epoch < 0:
+        raise Malformed("ids and digests have 32 bytes")
+    if len(spec.epoch_hash) not in (0, 32) or len(spec.protocol) > 32:
+        raise Malformed("epoch hash or protocol name out of shape")
+
+
+@document("hello/1")
+class Hello:
+    """A party's contribution to the session id, and the key to which its peers seal in this run."""
+
+    spec: bytes
+    sender: int
+    nonce: bytes
+    kem_public: bytes
+
+
+@document("signed-hello/1")
+class SignedHello:
+    """A hello under the identity key, domain ``hello``."""
+
+    hello: Hello
+    signature: bytes
+
+
+@document("header/1")
+class Header:
+    """All that a party says in a round, as digests. ``directs``: (receiver, commitment, hash of the sealed form)."""
+
+    ssid: bytes
+    step: str
+    round: int
+    sender: int
+    broadcast: bytes
+    directs: tuple[tuple[int, bytes, bytes], ...]
+
+
+@document("packet/1")
+class Packet:
+    """What one receiver gets: the header with its signature (domain ``round``), the broadcast, its sealed message."""
+
+    header: Header
+    signature: bytes
+    broadcast: bytes | None
+    sealed: bytes | None
+
+
+class Channel:
+    """One party's end of one session. Used by one thread at a time."""
+
+    def __init__(self, spec: SessionSpec, level: Level, identity: Identity, roster: Mapping[Party, bytes]) -> None:
+        """``roster`` maps at least the spec's parties to identity keys. Raises `Malformed`."""
+        check_spec(spec)
+        if level.name != spec.level:
+            raise Malformed("the session has another security level")
+        if identity.index not in spec.parties or any(j not in roster for j in spec.parties):
+            raise Malformed("the session's parties are not those of the roster")
+        self.spec = spec
+        self.evidence: list[Packet] = []
+        """Every verified packet, as received: with a claim about it, what convinces others."""
+        self._level, self._identity = level, identity
+        self._roster = {j: roster[j] for j in spec.parties}
+        self._kem = X25519PrivateKey.generate()
+        self._round = 0
+        self._peer_keys: dict[Party, X25519PublicKey] = {}
+        self._session: Session | None = None
+        hello = Hello(self._spec_digest, identity.index, secrets.token_bytes(32), self._kem.public_key().public_bytes_raw())
+        self._hello = encode(SignedHello(hello, identity.sign("hello", encode(hello))))
+
+    @property
+    def _spec_digest(self) -> bytes:
+        return digest("spec", self.spec)
+
+    @property
+    def session(self) -> Session:
+        """The running session. Raises `Malformed` before `start`."""
+        if self._session is None:
+            raise Malformed("the session has not started", Reason.WRONG_STATE)
+        return self._session
+
+    def hello(self) -> bytes:
+        """My signed hello; the same bytes each time."""
+        return self._hello
+
+    def start(self, hellos: Mapping[Party, bytes]) -> Session:
+        """Check everyone's hello and compute the session id. Raises `Unattributed`: hellos come through the relay."""
+        if self._session is not None:
+            raise Malformed("the session has started already", Reason.WRONG_STATE)
+        if set(hellos) != set(self.spec.parties) or hellos[self._identity.index] != self._hello:
+            raise Unattributed("a session starts with one hello of each party, mine unchanged")
+        read = {}
+        for j in self.spec.parties:
+            try:
+                signed = decode(SignedHello, hellos[j], 1024)
+                verify_identity(self._roster[j], "hello", encode(signed.hello), signed.signature)
+                if (signed.hello.spec, signed.hello.sender) != (self._spec_digest, j) or len(signed.hello.nonce) != 32:
+                    raise Malformed("hello for another session")
+                self._peer_keys[j] = X25519PublicKey.from_public_bytes(signed.hello.kem_public)
+            except (Malformed, ProofInvalid, ValueError) as error:
+                raise Unattributed(f"hello of party {j} does not hold: {error}") from error
+            read[j] = signed.hello
+        roster = [(j, self._roster[j]) for j in self.spec.parties]
+        ssid = digest("ssid", self.spec, self._level_digest(), roster, [read[j] for j in self.spec.parties], size=64)
+        self._session = Session(ssid, self._identity.index, self.spec.parties, self._level)
+        return self._session
+
+    def _level_digest(self) -> bytes:
+        level = self._level
+        sizes = [level.modulus_bits, level.ell, level.epsilon, level.ell_prime, level.repetitions, level.epsilon_dec]
+        return digest("params", level.name, sizes, "secp256k1")
+
+    def pack(self, out: Outgoing) -> dict[Party, bytes]:
+        """Sign once, seal for each peer: one packet per peer."""
+        session, self._round = self.session, self._round + 1
+        payloads = {j: secrets.token_bytes(_SALT) + out.direct[j] for j in sorted(out.direct)}
+        sealed = {
+            j: _SUITE.encrypt(payload, self._peer_keys[j], info=self._place(out.step, session.me, j))
+            for j, payload in payloads.items()
+        }
+        header = Header(
+            ssid=session.ssid,
+            step=out.step,
+            round=self._round,
+            sender=session.me,
+            broadcast=_content("broadcast", out.broadcast or b""),
+            directs=tuple((j, _content("direct", payloads[j]), _content("sealed", sealed[j])) for j in payloads),
+        )
+        signature = self._identity.sign("round", encode(header))
+        return {j: encode(Packet(header, signature, out.broadcast, sealed.get(j))) for j in session.peers}
+
+    def unpack(self, out: Outgoing, packets: Mapping[Party, bytes]) -> Inbox:
+        """Verify, open and check each peer's packet of the round that ``out`` belongs to.
+
+        Raises `Unattributed` for what the relay could have done, `ProtocolAbort` naming those whose own signed words
+        do not fit together.
+        """
+        session = self.session
+        if set(packets) != set(session.peers):
+            raise Unattributed(f"{out.step} needs one packet of each peer")
+        inbox: dict[Party, Incoming] = {}
+        blames: list[Blame] = []
+        verified = {j: self._verified(out, j, packets[j]) for j in session.peers}
+        for j, packet in verified.items():
+            self.evidence.append(packet)
+            try:
+                inbox[j] = self._opened(out, packet)
+            except ProofInvalid as error:
+                blames.append(Blame(j, out.step, error.message))
+        if blames:
+            raise ProtocolAbort(*blames)
+        return inbox
+
+    def _verified(self, out: Outgoing, sender: Party, data: bytes) -> Packet:
+        """A packet that ``sender`` signed for this round, or `Unattributed`."""
+        session = self.session
+        try:
+            packet = decode(Packet, data, 2 * out.limit + _OVERHEAD + 64 * len(session.parties))
+            verify_identity(self._roster[sender], "round", encode(packet.header), packet.signature)
+        except (Malformed, ProofInvalid) as error:
+            raise Unattributed(f"packet of party {sender} at {out.step} does not hold: {error.message}") from error
+        header = packet.header
+        if (header.ssid, header.step, header.round, header.sender) != (session.ssid, out.step, self._round, sender):
+            raise Unattributed(f"packet of party {sender} belongs to another session, round or sender")
+        # Content that does not match the signed header was changed, or lost, on the way.
+        if _content("broadcast", packet.broadcast or b"") != header.broadcast:
+            raise Unattributed(f"broadcast of party {sender} at {out.step} is not the one it signed")
+        signed = [sealed for j, _, sealed in header.directs if j == session.me]
+        if signed != ([] if packet.sealed is None else [_content("sealed", packet.sealed)]):
+            raise Unattributed(f"sealed message of party {sender} at {out.step} is not the one it signed")
+        return packet
+
+    def _opened(self, out: Outgoing, packet: Packet) -> Incoming:
+        header, me = packet.header, self.session.me
+        if (packet.broadcast is None) != (out.broadcast is None):
+            raise ProofInvalid("the round's broadcast is missing or unexpected")
+        receivers = [j for j, _, _ in header.directs]
+        expected = [j for j in self.session.parties if j != header.sender] if out.expects_direct else []
+        if receivers != expected:
+            raise ProofInvalid("the header commits to one secret message per peer")
+        if not out.expects_direct or packet.sealed is None:
+            return Incoming(packet.broadcast, None)
+        try:
+            payload = _SUITE.decrypt(packet.sealed, self._kem, info=self._place(out.step, header.sender, me))
+        except (InvalidTag, ValueError):
+            raise ProofInvalid("the sealed message opens") from None
+        commitment = next(commitment for j, commitment, _ in header.directs if j == me)
+        if len(payload) < _SALT or not hmac.compare_digest(_content("direct", payload), commitment):
+            raise ProofInvalid("the sealed message is the one committed to")
+        return Incoming(packet.broadcast, payload[_SALT:])
+
+    def _place(self, step: str, sender: Party, receiver: Party) -> bytes:
+        """Binds a sealed message to its session, round, sender and receiver."""
+        return encode(["counterseal seal", 1, self.session.ssid, step, self._round, sender, receiver])
+
+
+def _content(kind: str, data: bytes) -> bytes:
+    return digest("content", kind, data)

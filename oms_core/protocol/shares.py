@@ -1,0 +1,186 @@
+"""What a party holds after key generation, and after presigning. Secrets have no repr and are not pickled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NoReturn
+
+from oms_core.crypto.curve import Point
+from oms_core.crypto.paillier import PaillierPublic, PaillierSecret
+from oms_core.crypto.params import Level, level
+from oms_core.crypto.pedersen import PedersenPublic, PedersenSecret, PedersenTabled
+from oms_core.encoding import digest, document, encode
+from oms_core.errors import Malformed, ProofInvalid
+from oms_core.protocol.envelope import verify_identity
+
+
+class _Secret:
+    """Mixin for documents with secrets: readable by the vault's encoding alone."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} is not pickled")
+
+
+@document("key-share/1")
+class KeyShare(_Secret):
+    """One party's share x_i of a key X, with the public shares X_l of all (ascending by index). Scalars mod q.
+
+    ``roster`` are (index, identity key); ``rid`` and ``chain_code`` have 32 bytes.
+    """
+
+    key_id: bytes
+    epoch: int
+    threshold: int
+    index: int
+    secret: int
+    public_key: Point
+    public_shares: tuple[tuple[int, Point], ...]
+    rid: bytes
+    chain_code: bytes
+    roster: tuple[tuple[int, bytes], ...]
+
+    __repr__ = _Secret.__repr__
+
+    @property
+    def parties(self) -> tuple[int, ...]:
+        """All holders, ascending."""
+        return tuple(j for j, _ in self.public_shares)
+
+
+@document("peer-aux/1")
+class PeerAux:
+    """A party's public moduli."""
+
+    index: int
+    paillier: PaillierPublic
+    pedersen: PedersenPublic
+
+
+@document("aux-info/1")
+class AuxInfo(_Secret):
+    """My moduli's factors (p, q, p̂, q̂) with t and λ, everyone's public moduli, and the common ρ (32 bytes)."""
+
+    index: int
+    primes: tuple[int, int, int, int]
+    t: int
+    lam: int
+    public: tuple[PeerAux, ...]
+    rho: bytes
+
+    __repr__ = _Secret.__repr__
+
+
+@document("key-material/1")
+class KeyMaterial(_Secret):
+    """What the vault seals: a share and the auxiliary information it signs with, at a level (L112 or L128)."""
+
+    level: str
+    share: KeyShare
+    aux: AuxInfo
+
+    __repr__ = _Secret.__repr__
+
+    @property
+    def epoch_hash(self) -> bytes:
+        """32 bytes that stand for everything public about this epoch of the key (spec §2.2)."""
+        share, aux = self.share, self.aux
+        return digest(
+            "epoch",
+            [share.key_id, share.epoch, share.threshold, share.roster, share.public_key, share.public_shares],
+            [share.rid, share.chain_code, aux.public, aux.rho],
+        )
+
+
+@dataclass(frozen=True)
+class Moduli:
+    """The arithmetic behind an `AuxInfo`: my keys with their factors, my peers' with tables. Made once, kept in memory."""
+
+    index: int
+    level: Level
+    aux: AuxInfo = field(repr=False)
+
+    @cached_property
+    def paillier(self) -> PaillierSecret:
+        """My Paillier key."""
+        return PaillierSecret(*self.aux.primes[:2])
+
+    @cached_property
+    def pedersen(self) -> PedersenSecret:
+        """My ring-Pedersen key."""
+        return PedersenSecret(*self.aux.primes[2:], self.aux.t, self.aux.lam)
+
+    @cached_property
+    def their_paillier(self) -> dict[int, PaillierPublic]:
+        """Peers' Paillier keys."""
+        return {peer.index: peer.paillier for peer in self.aux.public if peer.index != self.index}
+
+    @cached_property
+    def their_pedersen(self) -> dict[int, PedersenPublic]:
+        """Peers' ring-Pedersen keys, with tables of their powers."""
+        return {p.index: PedersenTabled(p.pedersen, self.level) for p in self.aux.public if p.index != self.index}
+
+
+def moduli(material: KeyMaterial) -> Moduli:
+    """The arithmetic of stored material. Raises `Malformed` for a level that is not to be used."""
+    return Moduli(material.share.index, level(material.level), material.aux)
+
+
+@document("key-confirmation/1")
+class KeyConfirmation:
+    """A party's word that a key exists as described. All parties' words differ in ``index`` alone."""
+
+    wallet_id: str
+    key_id: bytes
+    public_key: Point
+    chain_code: bytes
+    epoch: int
+    transcript: bytes
+    index: int
+
+
+@document("signed-confirmation/1")
+class SignedConfirmation:
+    """A confirmation under the identity key, domain ``key-confirmation``."""
+
+    confirmation: KeyConfirmation
+    signature: bytes
+
+
+def check_confirmations(confirmations: tuple[SignedConfirmation, ...], roster: dict[int, bytes]) -> KeyConfirmation:
+    """One valid confirmation of each party in ``roster`` (index to identity key), all about the same key.
+
+    Raises `ProofInvalid` or `Malformed`. Returns one of them.
+    """
+    if sorted(signed.confirmation.index for signed in confirmations) != sorted(roster):
+        raise Malformed("a key is confirmed once by each of its parties")
+    subjects = set()
+    for signed in confirmations:
+        said = signed.confirmation
+        verify_identity(roster[said.index], "key-confirmation", encode(said), signed.signature)
+        subjects.add((said.wallet_id, said.key_id, said.public_key, said.chain_code, said.epoch, said.transcript))
+    if len(subjects) != 1:
+        raise ProofInvalid("all parties confirm the same key")
+    return confirmations[0].confirmation
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Presignature(_Secret):
+    """One use, in memory only. k̃ and χ̃ are secret; Δ̃ and S̃ are the quorum's public commitments to theirs."""
+
+    presignature_id: bytes
+    key_id: bytes
+    epoch: int
+    quorum: tuple[int, ...]
+    tweak: int
+    public_key: Point
+    Gamma: Point
+    k: int
+    chi: int
+    Delta: dict[int, Point]
+    S: dict[int, Point]
