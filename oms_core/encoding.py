@@ -48,32 +48,43 @@ def document(kind: str) -> Callable[[type[T]], type[T]]:
 
 def encode(value: object) -> bytes:
     """Canonical bytes of a document or plain value. Raises TypeError on what has no canonical form."""
-    return cbor2.dumps(_plain(value), canonical=True)
+    data: bytes = cbor2.dumps(_plain(value), canonical=True)
+    return data
 
 
 def decode(kind: type[T], data: bytes, limit: int = DEFAULT_LIMIT) -> T:
     """Read a document of exactly this kind. Raises `Malformed` on anything else, `TOO_LARGE` above ``limit`` bytes."""
+    return cast(T, _read(kind, kind.__name__, data, limit))
+
+
+def decode_one_of(kinds: tuple[type[T], ...], data: bytes, limit: int = DEFAULT_LIMIT) -> T:
+    """Read a document of one of these kinds, told apart by the kind it names. Raises `Malformed` as `decode`."""
+    return cast(T, _read(Union[kinds], " or ".join(kind.__name__ for kind in kinds), data, limit))
+
+
+def _read(hint: Any, name: str, data: bytes, limit: int) -> object:
     if len(data) > limit:
         raise Malformed(f"{len(data)} bytes where at most {limit} are allowed", Reason.TOO_LARGE)
     end = _scan(data, 0, 0)
     if end != len(data):
         raise Malformed(f"{len(data) - end} trailing bytes")
     try:
-        value = _typed(kind, cbor2.loads(data), kind.__name__)
+        value = _typed(hint, cbor2.loads(data), name)
         again = encode(value)
     except (ValueError, TypeError, OverflowError, cbor2.CBORDecodeError) as error:
-        raise Malformed(f"not a {kind.__name__}: {type(error).__name__}") from error
+        raise Malformed(f"not a {name}: {type(error).__name__}") from error
     if again != data:
-        raise Malformed(f"not the canonical form of a {kind.__name__}")
-    return cast(T, value)
+        raise Malformed(f"not the canonical form of a {name}")
+    return value
 
 
 def digest(context: str, *items: object, size: int = 32) -> bytes:
     """SHAKE256 over the canonical list of domain, context and items; ``context`` separates what is hashed where."""
-    return xof(context, *items).digest(size)
+    made: bytes = xof(context, *items).digest(size)
+    return made
 
 
-def xof(context: str, *items: object) -> hashlib._HashXOF:
+def xof(context: str, *items: object) -> Any:
     """The SHAKE256 state behind `digest`, for those who need a long stream."""
     return hashlib.shake_256(encode([_DOMAIN, 1, context, list(items)]))
 
@@ -86,7 +97,7 @@ def _plain(value: object) -> object:
     if isinstance(value, int | str):
         return value
     if isinstance(value, _MPZ):
-        return int(value)  # type: ignore[call-overload]
+        return int(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):

@@ -161,9 +161,7 @@ def key(n: int, t: int, level: Level = TOY) -> dict[int, KeyMaterial]:
 def _key(n: int, t: int, level: Level) -> dict[int, KeyMaterial]:
     parties = tuple(range(1, n + 1))
     made = sessions(parties, level)
-    outcome = run(
-        {i: make_key(made[i], b"k" * 32, t, roster(parties), primes(level, i)) for i in parties}
-    )
+    outcome = run({i: make_key(made[i], b"k" * 32, t, roster(parties), primes(level, i)) for i in parties})
     assert not outcome.errors, outcome.errors
     return outcome.results
 

@@ -5,9 +5,15 @@ Amounts are integers in base units (wei). Times are Unix seconds. Addresses are 
 
 from __future__ import annotations
 
+import re
+
+from oms_core.crypto.params import level
+from oms_core.crypto.shamir import check_indices
 from oms_core.encoding import digest, document
+from oms_core.errors import Malformed, Reason
 
 PURPOSE_LIMIT = 280  # characters
+CLOCK_SKEW = 60  # seconds
 
 
 @document("transfer/1")
@@ -83,3 +89,53 @@ class Proposal:
 def subject_digest(subject: Subject) -> bytes:
     """The 32 bytes that stand for an intent or a wish for a wallet everywhere: in approvals, sessions and the log."""
     return digest("subject", subject)
+
+
+_ID = re.compile(r"[a-z]{3}_[0-9A-Za-z_-]{1,40}\Z")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
+MAX_LIFE = 400 * 86_400  # seconds
+
+
+def check_subject(subject: Subject, now: int) -> None:
+    """Everything about a subject that needs no workspace. Raises `Malformed`, EXPIRED included."""
+    if not _ID.match(subject.wallet_id) or not subject.wallet_id.startswith("wal_"):
+        raise Malformed("a wallet id is wal_ and up to 40 letters, digits, - or _")
+    if not _NAME.match(subject.initiator):
+        raise Malformed("the initiator is not a user id")
+    if len(subject.purpose) > PURPOSE_LIMIT or not subject.purpose.isprintable():
+        raise Malformed(f"a purpose has at most {PURPOSE_LIMIT} printable characters")
+    if not 0 <= subject.valid_from < subject.valid_until <= subject.valid_from + MAX_LIFE:
+        raise Malformed("validity ends after it begins, within 400 days")
+    if now < subject.valid_from - CLOCK_SKEW:
+        raise Malformed("not valid yet", Reason.EXPIRED)
+    if now >= subject.valid_until:
+        raise Malformed("no longer valid", Reason.EXPIRED)
+    if isinstance(subject, Intent):
+        _check_intent(subject)
+    else:
+        _check_wallet(subject)
+
+
+def _check_intent(intent: Intent) -> None:
+    if not _ID.match(intent.intent_id) or not intent.intent_id.startswith("int_"):
+        raise Malformed("an intent id is int_ and up to 40 letters, digits, - or _")
+    if intent.path != ():
+        raise Malformed("paths are not supported", Reason.UNSUPPORTED_TYPE)
+    if len(intent.action.to) != 20:
+        raise Malformed("an address has 20 bytes", Reason.BAD_ADDRESS)
+    if intent.action.amount < 0:
+        raise Malformed("the amount is negative", Reason.NEGATIVE_AMOUNT)
+    if not 0 < intent.action.amount < 1 << 256:
+        raise Malformed("the amount is between 1 and 2^256 - 1 base units")
+    if not 0 <= intent.bounds.max_fee_total < 1 << 128 or not 0 < intent.bounds.gas_limit_cap < 1 << 32:
+        raise Malformed("bounds out of range")
+
+
+def _check_wallet(wish: CreateWallet) -> None:
+    level(wish.level)
+    n = len(wish.parties)
+    if not _NAME.match(wish.label):
+        raise Malformed("a label has up to 64 letters, digits, blanks and . _ -")
+    check_indices(wish.parties)
+    if list(wish.parties) != sorted(wish.parties) or not 2 <= wish.threshold <= n or 2 * wish.threshold <= n:
+        raise Malformed("parties ascend, and the threshold is more than half of them")

@@ -45,4 +45,3 @@ def acknowledge(session: Session, mine: KeyConfirmation) -> Steps[None]:
         ensure(theirs.transcript == mine.transcript, "the same transcript")
 
     blame("create.done", {j: confirmations[j] for j in session.peers}, check)
-

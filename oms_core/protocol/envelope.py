@@ -19,13 +19,11 @@ import secrets
 from collections.abc import Mapping
 from typing import Protocol
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
+from oms_core.crypto import p256
 from oms_core.crypto.params import Level
 from oms_core.crypto.shamir import check_indices
 from oms_core.encoding import decode, digest, document, encode
@@ -59,14 +57,7 @@ def identity_digest(domain: str, message: bytes) -> bytes:
 
 def verify_identity(public: bytes, domain: str, message: bytes, signature: bytes) -> None:
     """Raises `ProofInvalid` (SIGNATURE_INVALID) unless the identity key signed this message in this domain."""
-    try:
-        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
-        if len(signature) != 64:
-            raise InvalidSignature
-        der = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
-        key.verify(der, identity_digest(domain, message), ec.ECDSA(Prehashed(hashes.SHA256())))
-    except (InvalidSignature, ValueError):
-        raise ProofInvalid("the identity key signed this", Reason.SIGNATURE_INVALID) from None
+    p256.verify(public, identity_digest(domain, message), signature)
 
 
 @document("session-spec/1")
@@ -154,7 +145,8 @@ class Channel:
         self._round = 0
         self._peer_keys: dict[Party, X25519PublicKey] = {}
         self._session: Session | None = None
-        hello = Hello(self._spec_digest, identity.index, secrets.token_bytes(32), self._kem.public_key().public_bytes_raw())
+        nonce, kem_public = secrets.token_bytes(32), self._kem.public_key().public_bytes_raw()
+        hello = Hello(self._spec_digest, identity.index, nonce, kem_public)
         self._hello = encode(SignedHello(hello, identity.sign("hello", encode(hello))))
 
     @property

@@ -1,10 +1,10 @@
 """Π^aff-g: an affine operation on a ciphertext, with its multiplier in the exponent (CGGMP24 Fig. 25, spec §5.4).
 
-    statement   Paillier N0 (the verifier's) and N1 (the prover's); ciphertexts C, D under N0, Y under N1; point X;
-                the verifier's ring-Pedersen N̂, s, t
-    witness     x, y, ρ, ρ_y
-    relation    D = C^x · enc_0(y; ρ),  Y = enc_1(y; ρ_y),  X = x·G,  x ∈ ±2^ℓ,  y ∈ ±2^ℓ′
-    proves only x ∈ ±2^(ℓ+ε) and y ∈ ±2^(ℓ′+ε)
+statement   Paillier N0 (the verifier's) and N1 (the prover's); ciphertexts C, D under N0, Y under N1; point X;
+            the verifier's ring-Pedersen N̂, s, t
+witness     x, y, ρ, ρ_y
+relation    D = C^x · enc_0(y; ρ),  Y = enc_1(y; ρ_y),  X = x·G,  x ∈ ±2^ℓ,  y ∈ ±2^ℓ′
+proves only x ∈ ±2^(ℓ+ε) and y ∈ ±2^(ℓ′+ε)
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Π^elog: a logarithm equals the plaintext of an El-Gamal commitment (CGGMP24 Fig. 23, spec §5.2).
 
-    statement   L, M, X, Y, H
-    witness     y, λ
-    relation    L = λ·G,  M = y·G + λ·X,  Y = y·H
+statement   L, M, X, Y, H
+witness     y, λ
+relation    L = λ·G,  M = y·G + λ·X,  Y = y·H
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Π^enc-elg: a Paillier plaintext is small and equals an El-Gamal plaintext (CGGMP24 Fig. 24, spec §5.3).
 
-    statement   Paillier N0, ciphertext C; points A, B, X; the verifier's ring-Pedersen N̂, s, t
-    witness     x, ρ, b
-    relation    C = enc_0(x; ρ),  B = b·G,  X = b·A + x·G,  x ∈ ±2^ℓ
-    proves only x ∈ ±2^(ℓ+ε): the slack every caller has to leave room for
+statement   Paillier N0, ciphertext C; points A, B, X; the verifier's ring-Pedersen N̂, s, t
+witness     x, ρ, b
+relation    C = enc_0(x; ρ),  B = b·G,  X = b·A + x·G,  x ∈ ±2^ℓ
+proves only x ∈ ±2^(ℓ+ε): the slack every caller has to leave room for
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Π^fac: a modulus has no small factor (CGGMP24 Fig. 26, spec §5.7).
 
-    statement   N0; the verifier's ring-Pedersen N̂, s, t
-    witness     p, q
-    relation    N0 = p·q with p, q ≤ √N0·2^ℓ
-    proves only p, q ≤ √N0·2^(ℓ+ε); together with Π^mod these are the primes
+statement   N0; the verifier's ring-Pedersen N̂, s, t
+witness     p, q
+relation    N0 = p·q with p, q ≤ √N0·2^ℓ
+proves only p, q ≤ √N0·2^(ℓ+ε); together with Π^mod these are the primes
 """
 
 from __future__ import annotations

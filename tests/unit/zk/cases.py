@@ -72,24 +72,18 @@ def aff_g_case(level: Level) -> Case:
 
 def prm_case(level: Level) -> Case:
     secret = pedersen(level, 1)
-    return Case(
-        secret.public, prm.prove(level, CONTEXT, secret), lambda c, s, p: prm.verify(level, c, s, p)
-    )
+    return Case(secret.public, prm.prove(level, CONTEXT, secret), lambda c, s, p: prm.verify(level, c, s, p))
 
 
 def mod_case(level: Level) -> Case:
     secret = paillier(level, 1)
-    return Case(
-        secret.public, mod.prove(level, CONTEXT, secret), lambda c, s, p: mod.verify(level, c, s, p)
-    )
+    return Case(secret.public, mod.prove(level, CONTEXT, secret), lambda c, s, p: mod.verify(level, c, s, p))
 
 
 def fac_case(level: Level) -> Case:
     secret, rp = paillier(level, 1), pedersen(level, 2)
     statement = fac.Statement(secret.public, rp.public)
-    return Case(
-        statement, fac.prove(level, CONTEXT, rp.public, secret), lambda c, s, p: fac.verify(level, c, s, p)
-    )
+    return Case(statement, fac.prove(level, CONTEXT, rp.public, secret), lambda c, s, p: fac.verify(level, c, s, p))
 
 
 CASES: dict[str, Callable[[Level], Case]] = {

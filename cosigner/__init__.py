@@ -1,0 +1,1 @@
+"""A cosigner: one share of each key, and the courage to refuse."""

@@ -1,0 +1,241 @@
+"""The process without a network: one request in, one answer out, over a Unix socket. All input is hostile.
+
+It alone opens the HSM slot and unseals shares. It opens no socket but its own Unix one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import resource
+import socket
+import struct
+import time
+from pathlib import Path
+
+import gmpy2
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from cosigner.config import Config
+from cosigner.engine import Engine, Finished, RoundOut
+from cosigner.frames import read_frame, write_frame
+from cosigner.guard import Guard
+from cosigner.hsm import Token
+from cosigner.ledger import Ledger
+from cosigner.primes import PrimeReserve
+from cosigner.store import open_store
+from cosigner.vault import KeyState, Vault
+from oms_core.crypto import ecdsa
+from oms_core.crypto.params import level
+from oms_core.encoding import decode, decode_one_of, encode
+from oms_core.errors import (
+    CountersealError,
+    Malformed,
+    NotFound,
+    ProofInvalid,
+    ProtocolAbort,
+    Reason,
+    Refused,
+)
+from oms_core.evidence import CreateRequest, ProbeRequest, SignRequest, probe_digest, request_digest
+from oms_core.protocol.envelope import SessionSpec
+from oms_core.protocol.shares import SignedConfirmation, check_confirmations
+from oms_core.workspace import identities, workspace_digest
+from proto import cosigner_pb2 as pb
+
+log = structlog.get_logger()
+
+PROTOCOL_VERSION = 1
+STORE_FAILED = 74  # exit code: the ledger or vault could not be written, so nothing may leave (EX_IOERR)
+_REQUEST_LIMIT = 256 * 1024
+
+
+class Enclave:
+    """Guard, vault, engine and ledger of one node behind its socket."""
+
+    def __init__(self, config: Config) -> None:
+        """Open the token and the store. Raises `LocalError`."""
+        self.config = config
+        self.token = Token(config.hsm, config.index)
+        engine = open_store(config.store)
+        self.vault, self.ledger = Vault(engine, self.token), Ledger(engine)
+        self.generation = self.token.next_generation()
+        self.guard = Guard(self.token, self.vault, self.ledger, level(config.level))
+        self._started = time.monotonic()
+
+    async def serve(self) -> None:
+        """Serve until cancelled."""
+        gmpy2.get_context().allow_release_gil = True
+        self._reserve = PrimeReserve(level(self.config.level))
+        self._reserve.prepare()
+        limits = (self.config.max_sessions, self.config.session_seconds)
+        self.engine = Engine(self.token, self.vault, self.ledger, self._reserve, *limits)
+        path = self.config.socket
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        mask = os.umask(0o177)
+        try:
+            server = await asyncio.start_unix_server(self._connected, str(path))
+        finally:
+            os.umask(mask)
+        log.info("enclave ready", index=self.config.index, generation=self.generation)
+        try:
+            async with server:
+                await server.serve_forever()
+        finally:
+            self._reserve.close()
+            path.unlink(missing_ok=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks: set[asyncio.Task[None]] = set()
+        turn = asyncio.Lock()
+        try:
+            _check_peer(writer.get_extra_info("socket"))
+            await write_frame(writer, pb.FromCosigner(hello=self._hello()))
+            while True:
+                request = await read_frame(reader, pb.ToCosigner, self.config.max_message_bytes)
+                task = asyncio.create_task(self._answer(request, writer, turn))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+        except (EOFError, ConnectionError):
+            pass
+        except CountersealError as error:
+            log.warning("connection refused", reason=error.reason, detail=error.message)
+        finally:
+            for task in tasks:
+                task.cancel()
+            writer.close()
+
+    async def _answer(self, request: pb.ToCosigner, writer: asyncio.StreamWriter, turn: asyncio.Lock) -> None:
+        answer = await self.handle(request)
+        answer.id = request.id
+        async with turn:
+            try:
+                await write_frame(writer, answer)
+            except ConnectionError:
+                log.info("gateway went away before its answer")
+
+    async def handle(self, request: pb.ToCosigner) -> pb.FromCosigner:
+        """One request, one answer; every error becomes an answer with its reason."""
+        try:
+            return await self._dispatch(request)
+        except ProtocolAbort as error:
+            blames = [pb.Blame(culprit=b.culprit, step=b.step, reason=b.reason) for b in error.blames]
+            log.warning("session aborted", reason=error.reason, detail=error.message)
+            return pb.FromCosigner(aborted=pb.Aborted(reason=error.reason, detail=error.message, blames=blames))
+        except CountersealError as error:
+            log.warning("request failed", reason=error.reason, detail=error.message)
+            return pb.FromCosigner(failed=pb.Failed(reason=error.reason, detail=error.message))
+        except SQLAlchemyError as error:
+            # A write that failed must not be tried again, and nothing that stands on it may leave.
+            log.critical("store failed", kind=type(error).__name__)
+            os._exit(STORE_FAILED)
+        except Exception as error:
+            log.exception("internal error", kind=type(error).__name__)
+            return pb.FromCosigner(failed=pb.Failed(reason=Reason.INTERNAL, detail="internal error"))
+
+    async def _dispatch(self, request: pb.ToCosigner) -> pb.FromCosigner:
+        match request.WhichOneof("body"):
+            case "ping":
+                return pb.FromCosigner(pong=pb.Pong(nonce=request.ping.nonce))
+            case "begin":
+                return await self._begin(request.begin)
+            case "start":
+                return _made(await self.engine.start(request.start.session_id, dict(request.start.hellos)))
+            case "deliver":
+                deliver = request.deliver
+                return _made(await self.engine.deliver(deliver.session_id, deliver.round, dict(deliver.packets)))
+            case "abort":
+                self.engine.abort(request.abort.session_id)
+                return pb.FromCosigner(acknowledged=pb.Acknowledged())
+            case "confirm_wallet":
+                await asyncio.to_thread(self._confirm, request.confirm_wallet)
+                return pb.FromCosigner(acknowledged=pb.Acknowledged())
+            case "get_status":
+                return pb.FromCosigner(status=self._status())
+        raise Malformed("no such request", Reason.UNSUPPORTED_TYPE)
+
+    async def _begin(self, begin: pb.Begin) -> pb.FromCosigner:
+        spec = decode(SessionSpec, begin.spec, 8192)
+        request = decode_one_of((CreateRequest, SignRequest, ProbeRequest), begin.request, _REQUEST_LIMIT)
+        self.engine.check_room()
+        now = int(time.time())
+        try:
+            granted = await asyncio.to_thread(self.guard.decide, spec, request, now)
+        except (Refused, Malformed, NotFound) as error:
+            log.warning("refused", session=spec.session_id.hex()[:16], reason=error.reason, detail=error.message)
+            refusal = self.guard.refuse(spec.session_id, request_digest(request), error, now)
+            return pb.FromCosigner(refused=pb.Refused(signed_refusal=encode(refusal)))
+        return pb.FromCosigner(begun=pb.Begun(hello=await self.engine.begin(spec, granted)))
+
+    def _confirm(self, message: pb.ConfirmWallet) -> None:
+        """All parties confirm the key, and it has signed: it becomes ACTIVE. Idempotent."""
+        if any(c.key_id == message.key_id and c.state == KeyState.ACTIVE for c in self.vault.keys()):
+            return
+        clear, material = self.vault.key(message.key_id, KeyState.PRE_ACTIVE)
+        share = material.share
+        signed = tuple(decode(SignedConfirmation, data, 4096) for data in message.confirmations)
+        roster = {j: key for j, key in identities(self.vault.workspace()).items() if j in share.parties}
+        try:
+            said = check_confirmations(signed, roster)
+            same = (said.wallet_id, said.key_id, said.public_key, said.transcript)
+            if same != (clear.wallet_id, share.key_id, share.public_key, material.epoch_hash):
+                raise ProofInvalid("the confirmations are of this node's key")
+            digest = probe_digest(share.key_id, share.public_key.to_bytes())
+            ecdsa.verify(share.public_key, digest, decode(ecdsa.Signature, message.probe, 512))
+        except ProofInvalid as error:
+            raise Refused(f"the wallet is not confirmed: {error.message}", Reason.DIGEST_MISMATCH) from error
+        self.vault.advance_key(share.key_id, KeyState.PRE_ACTIVE, KeyState.ACTIVE)
+        log.info("wallet active", wallet=clear.wallet_id)
+
+    def _hello(self) -> pb.Hello:
+        workspace = workspace_digest(self.vault.workspace())
+        return pb.Hello(
+            index=self.config.index,
+            protocol_version=PROTOCOL_VERSION,
+            workspace=workspace,
+            identity=self.token.public,
+        )
+
+    def _status(self) -> pb.Status:
+        self.token.check()
+        return pb.Status(
+            index=self.config.index,
+            workspace=workspace_digest(self.vault.workspace()),
+            boot_generation=self.generation,
+            open_sessions=self.engine.open_sessions,
+            uptime_seconds=int(time.monotonic() - self._started),
+            hsm="OK",
+            wallets=[
+                pb.WalletStatus(wallet_id=c.wallet_id, key_id=c.key_id, epoch=c.epoch, state=c.state)
+                for c in self.vault.keys()
+            ],
+        )
+
+
+def _made(made: RoundOut | Finished) -> pb.FromCosigner:
+    if isinstance(made, Finished):
+        return pb.FromCosigner(finished=pb.Finished(result=made.result))
+    return pb.FromCosigner(round_out=pb.RoundOut(round=made.round, step=made.step, packets=made.packets))
+
+
+def _check_peer(connection: socket.socket) -> None:
+    """Only processes of this user may speak to the enclave. Raises `Refused`."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", raw)
+    if uid != os.getuid():
+        raise Refused("the peer process belongs to another user", Reason.PEER_IDENTITY)
+
+
+def harden() -> None:
+    """No core dumps, and no other process of this user may read the memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+
+
+def check_socket_directory(path: Path) -> None:
+    """The socket's folder must be this user's alone. Raises `Refused`."""
+    if path.parent.exists() and path.parent.stat().st_mode & 0o077:
+        raise Refused(f"{path.parent.name} is open to other users; chmod 700 it", Reason.CONFIG_INVALID)

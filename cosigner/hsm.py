@@ -1,0 +1,229 @@
+"""The HSM slot over PKCS#11: sealing, identity signatures, and the boot generation.
+
+Two keys that never leave the token: AES-256 ``seal`` and P-256 ``identity``. python-pkcs11 initialises modules
+without locking, so every call runs on one thread of our own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pkcs11
+from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
+from pkcs11.util.ec import decode_ec_public_key, encode_named_curve_parameters
+
+from cosigner.config import Hsm
+from oms_core.errors import LocalError, Reason
+from oms_core.protocol.envelope import identity_digest
+
+T = TypeVar("T")
+
+_SEAL, _IDENTITY, _GENERATION = "counterseal-seal", "counterseal-identity", "counterseal-generation"
+_CANARY = b"counterseal canary"
+
+
+class Token:
+    """An open, logged-in token that holds this node's two keys. Implements the core's `Identity`."""
+
+    def __init__(self, config: Hsm, index: int) -> None:
+        """Open and check everything. Raises `LocalError`: HSM_PIN, HSM_TOKEN_MISSING, HSM_KEY_UNSUITABLE, …"""
+        self.index = index
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hsm")
+        self._session, self._seal_key, self._identity_key, self.public = self._call(lambda: _open(config))
+        self.check()
+
+    def _call(self, action: Callable[[], T]) -> T:
+        """Run on the HSM thread; PKCS#11 errors become ours."""
+        try:
+            return self._thread.submit(action).result()
+        except LocalError:
+            raise
+        except pkcs11.exceptions.PKCS11Error as error:
+            raise LocalError(f"the HSM answered {type(error).__name__}", Reason.HSM_UNAVAILABLE) from None
+
+    def sign(self, domain: str, message: bytes) -> bytes:
+        """64 bytes r ‖ s over the domain-separated digest."""
+        digest = identity_digest(domain, message)
+        return bytes(self._call(lambda: self._identity_key.sign(digest, mechanism=Mechanism.ECDSA)))
+
+    def seal(self, plain: bytes, clear: bytes) -> bytes:
+        """AES-256-GCM under the token's key; ``clear`` is bound as associated data. Returns nonce ‖ ciphertext ‖ tag."""
+        nonce = secrets.token_bytes(12)
+        parameters = pkcs11.GCMParams(nonce, clear)
+        sealed = self._call(
+            lambda: self._seal_key.encrypt(plain, mechanism=Mechanism.AES_GCM, mechanism_param=parameters)
+        )
+        return nonce + bytes(sealed)
+
+    def unseal(self, sealed: bytes, clear: bytes) -> bytes:
+        """Raises `LocalError` (SHARE_AAD_MISMATCH) unless this token sealed exactly this under exactly ``clear``."""
+        parameters = pkcs11.GCMParams(sealed[:12], clear)
+
+        def open_sealed() -> bytes:
+            try:
+                return bytes(
+                    self._seal_key.decrypt(sealed[12:], mechanism=Mechanism.AES_GCM, mechanism_param=parameters)
+                )
+            except (pkcs11.exceptions.GeneralError, pkcs11.exceptions.EncryptedDataInvalid):
+                raise LocalError("sealed data does not open here", Reason.SHARE_AAD_MISMATCH) from None
+
+        return self._call(open_sealed)
+
+    def check(self) -> None:
+        """A real round trip through the seal key: that a session is open proves nothing. Raises `LocalError`."""
+        if self.unseal(self.seal(_CANARY, b"check"), b"check") != _CANARY:
+            raise LocalError("the HSM does not open what it sealed", Reason.HSM_UNAVAILABLE)
+
+    def next_generation(self) -> int:
+        """Count a start: read the boot generation in the token, write it back one higher, return the new one."""
+        return self._call(lambda: _next_generation(self._session))
+
+    def close(self) -> None:
+        """Log out and end the thread."""
+        self._call(self._session.close)
+        self._thread.shutdown()
+
+
+def initialise(config: Hsm, index: int) -> bytes:
+    """Make a SoftHSM2 token with its two keys; returns the identity key (65 bytes). Raises `LocalError` if it exists.
+
+    softhsm2-util takes PINs as arguments, which other processes can read: it gets throw-away ones, changed at once.
+    """
+    pin = read_pin(config.pin_file)
+    library = _library(config)
+    if any(token.label == config.token_label for token in library.get_tokens()):
+        raise LocalError(f"token {config.token_label} exists already", Reason.HSM_UNAVAILABLE)
+    officer, first = secrets.token_hex(8), secrets.token_hex(8)
+    arguments = ["--init-token", "--free", "--label", config.token_label, "--so-pin", officer, "--pin", first]
+    made = subprocess.run(
+        ["softhsm2-util", "--module", str(config.module), *arguments], capture_output=True, text=True, check=False
+    )
+    if made.returncode != 0:
+        raise LocalError("softhsm2-util could not make the token", Reason.HSM_UNAVAILABLE)
+    library.reinitialize()
+    token = library.get_token(token_label=config.token_label)
+    with token.open(rw=True, so_pin=officer) as session:
+        session.set_pin(officer, secrets.token_hex(16))
+    with token.open(rw=True, user_pin=first) as session:
+        session.set_pin(first, pin)
+    with token.open(rw=True, user_pin=pin) as session:
+        _make_keys(session)
+    opened = Token(config, index)
+    try:
+        return opened.public
+    finally:
+        opened.close()
+
+
+def read_pin(path: Path) -> str:
+    """The PIN in a file that nobody else can read. Raises `LocalError` (HSM_PIN)."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_IMODE(mode) & 0o077:
+            raise LocalError(f"{path.name} can be read by others; chmod 600 it", Reason.HSM_PIN)
+        pin = path.read_text().strip()
+    except OSError:
+        raise LocalError(f"the PIN file {path.name} cannot be read", Reason.HSM_PIN) from None
+    if not pin:
+        raise LocalError(f"the PIN file {path.name} is empty", Reason.HSM_PIN)
+    return pin
+
+
+def _library(config: Hsm) -> Any:
+    if config.softhsm_conf is not None:
+        os.environ["SOFTHSM2_CONF"] = str(config.softhsm_conf)
+    try:
+        return pkcs11.lib(str(config.module))
+    except (RuntimeError, pkcs11.exceptions.PKCS11Error):
+        raise LocalError(f"cannot load the PKCS#11 module {config.module.name}", Reason.HSM_UNAVAILABLE) from None
+
+
+def _open(config: Hsm) -> tuple[Any, Any, Any, bytes]:
+    library = _library(config)
+    try:
+        session = library.get_token(token_label=config.token_label).open(rw=True, user_pin=read_pin(config.pin_file))
+    except pkcs11.exceptions.NoSuchToken:
+        raise LocalError(f"there is no token {config.token_label}", Reason.HSM_TOKEN_MISSING) from None
+    except (pkcs11.exceptions.PinIncorrect, pkcs11.exceptions.PinInvalid, pkcs11.exceptions.PinLenRange):
+        raise LocalError(f"wrong PIN for token {config.token_label}", Reason.HSM_PIN) from None
+    except pkcs11.exceptions.PinLocked:
+        raise LocalError(f"token {config.token_label} is locked", Reason.HSM_PIN) from None
+    try:
+        seal = session.get_key(ObjectClass.SECRET_KEY, KeyType.AES, label=_SEAL)
+        identity = session.get_key(ObjectClass.PRIVATE_KEY, KeyType.EC, label=_IDENTITY)
+        public = session.get_key(ObjectClass.PUBLIC_KEY, KeyType.EC, label=_IDENTITY)
+    except (pkcs11.exceptions.NoSuchKey, pkcs11.exceptions.MultipleObjectsReturned):
+        raise LocalError("the token lacks its two keys, or has them twice", Reason.HSM_KEY_UNSUITABLE) from None
+    for key in (seal, identity):
+        if key[Attribute.EXTRACTABLE] or not key[Attribute.SENSITIVE] or not key[Attribute.NEVER_EXTRACTABLE]:
+            raise LocalError("a key of the token can be extracted", Reason.HSM_KEY_UNSUITABLE)
+    return session, seal, identity, _sec1(public)
+
+
+def _make_keys(session: Any) -> None:
+    locked = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}
+    session.generate_key(
+        KeyType.AES,
+        256,
+        label=_SEAL,
+        store=True,
+        capabilities=MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT,
+        template=locked,
+    )
+    parameters = session.create_domain_parameters(
+        KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}, local=True
+    )
+    parameters.generate_keypair(
+        label=_IDENTITY, store=True, capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY, private_template=locked
+    )
+    session.create_object(
+        {
+            Attribute.CLASS: ObjectClass.DATA,
+            Attribute.LABEL: _GENERATION,
+            Attribute.TOKEN: True,
+            Attribute.PRIVATE: True,
+            Attribute.VALUE: (0).to_bytes(8, "big"),
+        }
+    )
+
+
+def _sec1(public: Any) -> bytes:
+    """The 65-byte point out of the SubjectPublicKeyInfo that the token's attributes give."""
+    return bytes(decode_spki_point(bytes(_spki(public))))
+
+
+def _spki(public: Any) -> bytes:
+    from pkcs11.util.ec import encode_ec_public_key
+
+    return bytes(encode_ec_public_key(public))
+
+
+def decode_spki_point(spki: bytes) -> bytes:
+    """The last 65 bytes of a P-256 SubjectPublicKeyInfo are its uncompressed point."""
+    decode_ec_public_key(spki)
+    if len(spki) != 91 or spki[-65] != 4:
+        raise LocalError("the identity key is not on P-256", Reason.HSM_KEY_UNSUITABLE)
+    return spki[-65:]
+
+
+def _next_generation(session: Any) -> int:
+    found = list(session.get_objects({Attribute.CLASS: ObjectClass.DATA, Attribute.LABEL: _GENERATION}))
+    if len(found) != 1:
+        raise LocalError("the token holds no boot generation", Reason.HSM_KEY_UNSUITABLE)
+    generation = int.from_bytes(found[0][Attribute.VALUE], "big") + 1
+    found[0][Attribute.VALUE] = generation.to_bytes(8, "big")
+    return generation
+
+
+def card(index: int, public: bytes) -> str:
+    """What the key ceremony needs of a node, as TOML."""
+    fingerprint = hashlib.sha256(public).hexdigest()[:16]
+    return f'index = {index}\nidentity = "{public.hex()}"\nfingerprint = "{fingerprint}"\n'

@@ -1,0 +1,102 @@
+"""What this cosigner has given its share for: written durably before a share leaves, and never taken back.
+
+Each invariant is a key or a WHERE clause: one digest per account nonce, one transaction per approved subject, one run
+per session id, one challenge per credential counter.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.dialects.sqlite import insert
+
+from cosigner.store import counters, sessions, signed
+from oms_core.approvals import challenge
+from oms_core.authorize import Authorized
+from oms_core.chains.intent import Intent, subject_digest
+from oms_core.errors import Reason, Refused
+from oms_core.evidence import CreateRequest, SignRequest
+from oms_core.policy.facts import Facts, Provenance, Spend
+from oms_core.policy.judge import DAY
+
+
+class Ledger:
+    """The record behind limits and the double-sign guard."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def facts(self, now: int) -> Facts:
+        """What this node itself knows to have been spent within the last day."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(select(signed).where(signed.c.at > now - DAY)).all()
+        return Facts(
+            now,
+            tuple(Spend(r.wallet_id, r.asset, int(r.amount), r.at, r.subject, Provenance.OWN) for r in rows),
+        )
+
+    def claim_session(self, session_id: bytes) -> None:
+        """Take a session id, once for ever. Raises `Refused` (SESSION_REPLAYED)."""
+        with self._engine.begin() as connection:
+            done = connection.execute(insert(sessions).values(session_id=session_id).on_conflict_do_nothing())
+        if done.rowcount != 1:
+            raise Refused("this session id was used before", Reason.SESSION_REPLAYED)
+
+    def check_counters(self, request: CreateRequest | SignRequest, authorized: Authorized) -> None:
+        """A credential's non-zero counter stands for one assertion only. Raises `Refused` (COUNTER_REGRESSION).
+
+        Orders reach a cosigner in any order, so counters need not rise here; the same one for two assertions is a
+        cloned authenticator, or a replay.
+        """
+        with self._engine.begin() as connection:
+            for approval, approver in zip(request.approvals, authorized.approvers, strict=True):
+                if approver.counter == 0:
+                    continue
+                said = challenge(approval.claim)
+                key = {"credential_id": approval.credential_id, "counter": approver.counter}
+                connection.execute(insert(counters).values(**key, challenge=said).on_conflict_do_nothing())
+                held = connection.execute(select(counters.c.challenge).filter_by(**key)).scalar_one()
+                if held != said:
+                    text = f"the authenticator of {approver.user.user_id} used its counter twice"
+                    raise Refused(text, Reason.COUNTER_REGRESSION)
+
+    def check(self, account: bytes, authorized: Authorized) -> None:
+        """Whether `record` would succeed. Raises `Refused` (DOUBLE_SIGN_GUARD)."""
+        with self._engine.begin() as connection:
+            self._held(connection, account, authorized)
+
+    def record(self, account: bytes, authorized: Authorized, now: int) -> None:
+        """Commit to one digest for the account's nonce and for the subject, before a share leaves.
+
+        The same digest again is fine; any other raises `Refused` (DOUBLE_SIGN_GUARD), and no share may leave.
+        """
+        intent, tx = authorized.subject, authorized.transaction
+        assert isinstance(intent, Intent)
+        assert tx is not None
+        row = {
+            "chain": intent.chain,
+            "account": account,
+            "nonce": tx.nonce,
+            "subject": subject_digest(intent),
+            "digest": authorized.digest,
+            "wallet_id": intent.wallet_id,
+            "asset": intent.action.asset,
+            "amount": str(intent.action.amount),
+            "at": now,
+        }
+        with self._engine.begin() as connection:
+            connection.execute(insert(signed).values(row).on_conflict_do_nothing())
+            if not self._held(connection, account, authorized):
+                raise Refused("the ledger did not take the entry", Reason.DOUBLE_SIGN_GUARD)
+
+    def _held(self, connection: Connection, account: bytes, authorized: Authorized) -> bool:
+        intent, tx = authorized.subject, authorized.transaction
+        assert isinstance(intent, Intent)
+        assert tx is not None
+        subject = subject_digest(intent)
+        at_nonce = (signed.c.chain == intent.chain) & (signed.c.account == account) & (signed.c.nonce == tx.nonce)
+        rows = connection.execute(select(signed).where(at_nonce | (signed.c.subject == subject))).all()
+        for row in rows:
+            if row.digest != authorized.digest:
+                what = "this order" if row.subject == subject else f"nonce {tx.nonce}"
+                raise Refused(f"another transaction was signed for {what}", Reason.DOUBLE_SIGN_GUARD)
+        return bool(rows)

@@ -1,0 +1,75 @@
+"""The SQLite file of a cosigner: every commit is on disk before it returns, every transaction takes the write lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Engine, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DatabaseError
+
+from oms_core.errors import LocalError, Reason
+
+metadata = MetaData()
+
+sealed = Table(
+    "sealed",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("clear", LargeBinary, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+)
+
+signed = Table(
+    "signed",
+    metadata,
+    Column("chain", String, primary_key=True),
+    Column("account", LargeBinary, primary_key=True),
+    Column("nonce", BigInteger, primary_key=True, autoincrement=False),
+    Column("subject", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("wallet_id", String, nullable=False),
+    Column("asset", String, nullable=False),
+    Column("amount", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    UniqueConstraint("subject"),
+)
+
+sessions = Table("sessions", metadata, Column("session_id", LargeBinary, primary_key=True))
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("credential_id", LargeBinary, primary_key=True),
+    Column("counter", Integer, primary_key=True, autoincrement=False),
+    Column("challenge", LargeBinary, nullable=False),
+)
+
+
+def open_store(path: Path) -> Engine:
+    """Open or make the file (mode 0600). Raises `LocalError` (STORE_CORRUPT) for what is not our database."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+    engine = create_engine(f"sqlite:///{path}")
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+    try:
+        metadata.create_all(engine)
+        with engine.begin() as connection:
+            if connection.exec_driver_sql("PRAGMA integrity_check").scalar() != "ok":
+                raise LocalError("the store fails its integrity check", Reason.STORE_CORRUPT)
+    except DatabaseError:
+        raise LocalError("the store is not a readable database", Reason.STORE_CORRUPT) from None
+    return engine
+
+
+def _on_connect(connection: Any, _: object) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _on_begin(connection: Any) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,91 @@
+"""WebAuthn assertions, verified from their bytes alone (W3C WebAuthn level 3, §7.2), on python-fido2's parsers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from fido2 import cbor
+from fido2.cose import ES256, CoseKey, EdDSA
+from fido2.utils import websafe_decode
+from fido2.webauthn import AuthenticatorData
+
+from oms_core.errors import Malformed, Reason, Refused
+
+MAX_CLIENT_DATA = 4096  # bytes
+_ALLOWED = (ES256, EdDSA)
+
+
+def verify_assertion(
+    public_key: bytes,
+    challenge: bytes,
+    rp_id: str,
+    origins: tuple[str, ...],
+    authenticator_data: bytes,
+    client_data_json: bytes,
+    signature: bytes,
+) -> int:
+    """Check an assertion over ``challenge`` by the COSE key ``public_key``; returns the authenticator's counter.
+
+    Raises `Refused` with CHALLENGE_MISMATCH, ORIGIN_MISMATCH, UV_REQUIRED or SIGNATURE_INVALID, and `Malformed`.
+    """
+    client = _client_data(client_data_json)
+    if client.get("type") != "webauthn.get":
+        raise Refused("the assertion is not for authentication", Reason.CHALLENGE_MISMATCH)
+    if _bytes(client.get("challenge")) != challenge:
+        raise Refused("the assertion is over another challenge", Reason.CHALLENGE_MISMATCH)
+    if client.get("origin") not in origins or client.get("crossOrigin", False) is not False:
+        raise Refused("the assertion was made for another origin", Reason.ORIGIN_MISMATCH)
+    try:
+        data = AuthenticatorData(authenticator_data)
+    except Exception as error:
+        raise Malformed("not authenticator data") from error
+    if data.rp_id_hash != hashlib.sha256(rp_id.encode()).digest():
+        raise Refused("the assertion was made for another relying party", Reason.ORIGIN_MISMATCH)
+    if not (data.is_user_present() and data.is_user_verified()):
+        raise Refused("the assertion lacks user presence or user verification", Reason.UV_REQUIRED)
+    key = cose_key(public_key)
+    try:
+        key.verify(authenticator_data + hashlib.sha256(client_data_json).digest(), signature)
+    except (InvalidSignature, ValueError):
+        raise Refused("the assertion's signature is not the credential's", Reason.SIGNATURE_INVALID) from None
+    return int(data.counter)
+
+
+def cose_key(public_key: bytes) -> CoseKey:
+    """Parse a COSE key; only ES256 and EdDSA are accepted. Raises `Malformed`."""
+    try:
+        key = CoseKey.parse(cbor.decode(public_key))
+    except Exception as error:
+        raise Malformed("not a COSE key") from error
+    if not isinstance(key, _ALLOWED) or cbor.encode(dict(key)) != public_key:
+        raise Malformed("a credential's key is canonical ES256 or EdDSA", Reason.UNSUPPORTED_TYPE)
+    return key
+
+
+def _client_data(raw: bytes) -> dict[str, Any]:
+    """Strict JSON object: bounded, no key twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in pairs}) != len(pairs):
+            raise Malformed("client data repeats a key")
+        return dict(pairs)
+
+    if len(raw) > MAX_CLIENT_DATA:
+        raise Malformed(f"client data is longer than {MAX_CLIENT_DATA} bytes", Reason.TOO_LARGE)
+    try:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("client data is not JSON") from error
+    if not isinstance(value, dict):
+        raise Malformed("client data is not an object")
+    return value
+
+
+def _bytes(value: object) -> bytes | None:
+    try:
+        return websafe_decode(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

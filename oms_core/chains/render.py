@@ -1,0 +1,63 @@
+"""The plain sentences that a person reads. Every cosigner makes them itself; the digest of what it read is approved."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from oms_core.chains.amount import format_amount
+from oms_core.chains.evm import NATIVE_DECIMALS, native_asset, to_checksum
+from oms_core.chains.intent import CreateWallet, Intent, Subject
+from oms_core.encoding import digest, document
+from oms_core.workspace import Workspace, entry_at, member, user
+
+
+@document("rendering/1")
+class Rendering:
+    """Sentences in the order in which they are to be read."""
+
+    lines: tuple[str, ...]
+
+
+def render(subject: Subject, workspace: Workspace) -> Rendering:
+    """What a subject means, with the workspace's names. Raises `NotFound` for an unknown initiator."""
+    lines = _transfer(subject, workspace) if isinstance(subject, Intent) else _wallet(subject, workspace)
+    who = user(workspace, subject.initiator)
+    return Rendering(
+        (
+            *lines,
+            f"Asked for by {who.name} ({who.user_id}, team {who.team}).",
+            f"Reason given: {subject.purpose or 'none'}.",
+            f"Valid from {_time(subject.valid_from)} until {_time(subject.valid_until)}.",
+        )
+    )
+
+
+def rendering_digest(rendering: Rendering) -> bytes:
+    """32 bytes that stand for what was read."""
+    return digest("rendering", rendering)
+
+
+def _transfer(intent: Intent, workspace: Workspace) -> tuple[str, ...]:
+    action, native = intent.action, intent.action.asset == native_asset(intent.chain)
+    amount = f"{format_amount(action.amount, NATIVE_DECIMALS)} ETH" if native else f"{action.amount} of {action.asset}"
+    entry = entry_at(workspace, intent.chain, action.to)
+    label = f"address-book entry {entry.label} ({entry.entry_id})" if entry else "an address that is NOT in the book"
+    fee = format_amount(intent.bounds.max_fee_total, NATIVE_DECIMALS)
+    return (
+        f"Send {amount} from wallet {intent.wallet_id} on {intent.chain}.",
+        f"To {to_checksum(action.to)}: {label}.",
+        f"Exactly {action.amount} base units; network fee at most {fee} ETH.",
+    )
+
+
+def _wallet(wish: CreateWallet, workspace: Workspace) -> tuple[str, ...]:
+    names = ", ".join(f"{j} {member(workspace, j).name}" for j in wish.parties)
+    return (
+        f"Create wallet {wish.wallet_id} named {wish.label}, security level {wish.level}.",
+        f"Any {wish.threshold} of {len(wish.parties)} cosigners sign: {names}.",
+    )
+
+
+def _time(seconds: int) -> str:
+    """RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
