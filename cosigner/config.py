@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from oms_core.errors import LocalError, Reason
+from oms_core.settings import invalid, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,47 +47,12 @@ class Config:
 def load(path: Path) -> Config:
     """Read a configuration. Raises `LocalError` (CONFIG_INVALID) that names the file and the key."""
     try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise _invalid(path, f"cannot be read: {error}") from error
-    table["hsm"] = _section(path, Hsm, table.get("hsm"), "hsm.")
-    table["tls"] = _section(path, Tls, table.get("tls"), "tls.")
-    if isinstance(table.get("coordinators"), list):
-        table["coordinators"] = tuple(table["coordinators"])
-    config: Config = _section(path, Config, table, "")
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise invalid(path.name, f"cannot be read: {type(error).__name__}") from error
+    config = parse(Config, text, path.name, lambda written: path.parent / Path(written).expanduser())
     if config.index < 1 or config.level not in ("L112", "L128"):
-        raise _invalid(path, "index is at least 1, level is L112 or L128")
-    if any(not isinstance(target, str) or ":" not in target for target in config.coordinators):
-        raise _invalid(path, "coordinators are host:port")
+        raise invalid(path.name, "index is at least 1, level is L112 or L128")
+    if any(":" not in target for target in config.coordinators):
+        raise invalid(path.name, "coordinators are host:port")
     return config
-
-
-def _section(path: Path, kind: type[Any], table: object, prefix: str) -> Any:
-    if not isinstance(table, dict):
-        raise _invalid(path, f"section {prefix or 'top level'} is missing")
-    known = {field.name: field for field in fields(kind)}
-    if unknown := set(table) - set(known):
-        raise _invalid(path, f"unknown key {prefix}{min(unknown)}")
-    values = {}
-    for name, field in known.items():
-        if name not in table:
-            if field.default is field.default_factory:
-                raise _invalid(path, f"{prefix}{name} is missing")
-            continue
-        values[name] = _value(path, str(field.type), table[name], prefix + name)
-    return kind(**values)
-
-
-def _value(path: Path, annotation: str, value: Any, name: str) -> Any:
-    if annotation.startswith("Path"):
-        if not isinstance(value, str):
-            raise _invalid(path, f"{name} is not a path")
-        return path.parent / Path(value).expanduser()
-    expected = {"int": int, "str": str}.get(annotation)
-    if expected and type(value) is not expected:
-        raise _invalid(path, f"{name} is not of type {annotation}")
-    return value
-
-
-def _invalid(path: Path, text: str) -> LocalError:
-    return LocalError(f"{path.name}: {text}", Reason.CONFIG_INVALID)

@@ -68,7 +68,9 @@ async def _keep(config: Config, target: str) -> None:
         except (EOFError, OSError, Malformed) as error:
             log.warning("enclave or frame", coordinator=target, kind=type(error).__name__, detail=str(error)[:200])
         except grpc.aio.AioRpcError as error:
-            log.warning("stream ended", coordinator=target, code=error.code().name, detail=(error.details() or "")[:200])
+            log.warning(
+                "stream ended", coordinator=target, code=error.code().name, detail=(error.details() or "")[:200]
+            )
         except TimeoutError:
             log.warning("coordinator silent", coordinator=target)
         if asyncio.get_running_loop().time() - started > _LONGEST_PAUSE:

@@ -1,9 +1,9 @@
-"""All parties of a protocol in one process: in lockstep, raw or through real channels, with liars among them."""
+"""All parties of a protocol in one process: in lockstep, raw or through real channels, with liars and a relay."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -16,14 +16,74 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from oms_core.crypto.params import TOY, Level
 from oms_core.encoding import decode, encode
 from oms_core.errors import ProtocolAbort
+from oms_core.protocol import auxinfo, keygen, presign, sign
 from oms_core.protocol.create_key import make_key
 from oms_core.protocol.envelope import Channel, SessionSpec, identity_digest
-from oms_core.protocol.rounds import Done, Inbox, Incoming, Outgoing, Session, Steps, resume
-from oms_core.protocol.shares import KeyMaterial, Moduli
+from oms_core.protocol.rounds import Done, Echo, Inbox, Incoming, Outgoing, Session, Steps, resume
+from oms_core.protocol.shares import KeyConfirmation, KeyMaterial, Moduli
+from oms_core.zk import mod
 from tests.primes import primes
 
-Lie = Callable[[str, int | None, Any], Any]
-"""(step, receiver or None for the broadcast, message) -> the message that is sent instead, as document or bytes."""
+KINDS: dict[str, tuple[type, type | None]] = {
+    "keygen.1": (keygen.Commit, None),
+    "keygen.1.echo": (Echo, None),
+    "keygen.2": (keygen.Reveal, keygen.Share),
+    "keygen.2.echo": (Echo, None),
+    "keygen.3": (keygen.Proof, None),
+    "auxinfo.1": (auxinfo.Commit, None),
+    "auxinfo.1.echo": (Echo, None),
+    "auxinfo.2": (auxinfo.Reveal, None),
+    "auxinfo.2.echo": (Echo, None),
+    "auxinfo.3": (mod.Proof, auxinfo.Factors),
+    "create.done": (KeyConfirmation, None),
+    "presign.1": (presign.First, presign.Ranges),
+    "presign.1.echo": (Echo, None),
+    "presign.2": (presign.Second, presign.Products),
+    "presign.3": (presign.Third, None),
+    "presign.3.echo": (Echo, None),
+    "sign.1": (sign.SignatureShare, None),
+}
+"""What is broadcast, and what is said in secret, at each step of every protocol."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a liar knows when it speaks: step, receiver (None: all), the honest message, its protocol's variables."""
+
+    step: str
+    to: int | None
+    message: Any
+    memory: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Split:
+    """An equivocation: another broadcast for some receivers than for the rest."""
+
+    to: Mapping[int, Any]
+
+
+Lie = Callable[[Turn], Any]
+"""What is sent instead of the honest message: a document, bytes, or (for a broadcast) a `Split`."""
+
+Relay = Callable[[str, dict[int, dict[int, bytes]]], None]
+"""(step, packets by receiver and sender): may change, swap, lose or replay them in place."""
+
+
+def at(step: str, change: Callable[[Turn], Any], secret: bool = False) -> Lie:
+    """A liar that bends its broadcast of one step, or its secret messages instead."""
+    return lambda turn: change(turn) if turn.step == step and (turn.to is not None) == secret else turn.message
+
+
+def both(*lies: Lie) -> Lie:
+    """A liar that tells several lies, each about the honest message left by the one before."""
+
+    def lie(turn: Turn) -> Any:
+        for one in lies:
+            turn = replace(turn, message=one(turn))
+        return turn.message
+
+    return lie
 
 
 class SoftIdentity:
@@ -58,79 +118,160 @@ def sessions(parties: tuple[int, ...], level: Level = TOY) -> dict[int, Session]
 
 @dataclass
 class Outcome:
-    """What each party ended with, and the steps that were sent."""
+    """What each party ended with, and the steps that each spoke at."""
 
     results: dict[int, Any] = field(default_factory=dict)
     errors: dict[int, ProtocolAbort] = field(default_factory=dict)
-    steps: list[str] = field(default_factory=list)
+    spoke: dict[int, list[str]] = field(default_factory=dict)
 
     def culprits(self, by: set[int]) -> set[int]:
         """Everybody named by any of these parties."""
         return {c for i in by if i in self.errors for c in self.errors[i].culprits}
 
+    def reasons(self, by: set[int]) -> str:
+        """All that these parties give as reasons."""
+        return "\n".join(self.errors[i].message for i in sorted(by) if i in self.errors)
+
 
 def run(
     protocols: Mapping[int, Steps[Any]],
     liars: Mapping[int, Lie] | None = None,
-    kinds: Mapping[str, tuple[Any, Any]] | None = None,
-    deliver: Callable[[str, int, int, Incoming], Incoming | None] | None = None,
+    channels: Mapping[int, Channel] | None = None,
+    relay: Relay | None = None,
 ) -> Outcome:
-    """Lockstep without envelopes. ``liars`` bend decoded messages (``kinds``: step to broadcast and direct class)."""
-    outcome, waiting = Outcome(), {}
+    """Lockstep until all have ended. With ``channels`` every round goes through envelopes, and through ``relay``."""
+    outcome, waiting = Outcome(spoke={i: [] for i in protocols}), {}
     for i, protocol in protocols.items():
-        _step(outcome, waiting, i, protocol, None)
+        _step(outcome, waiting, i, lambda protocol=protocol: resume(protocol))  # type: ignore[misc]
+    liars = liars or {}
     while waiting:
-        sent = {i: _bend(out, (liars or {}).get(i), kinds or {}) for i, out in waiting.items()}
-        outcome.steps.append(next(iter(waiting.values())).step)
+        honest = next((out for i, out in waiting.items() if i not in liars), None)
+        said = {i: _say(out, liars.get(i), protocols[i], honest) for i, out in waiting.items()}
         current, waiting = waiting, {}
+        packets = _pack(current, said, channels) if channels else {}
+        if relay is not None:
+            relay(next(iter(current.values())).step, packets)
+
+        def go(i: int, out: Outgoing) -> Outgoing | Done[Any]:
+            inbox = channels[i].unpack(out, packets[i]) if channels else _carry(i, said)  # noqa: B023
+            return resume(protocols[i], _reassured(out, inbox) if i in liars else inbox)
+
         for i, out in current.items():
-            inbox: dict[int, Incoming] = {}
-            for j in sent:
-                if j == i:
-                    continue
-                broadcast, direct = sent[j]
-                said = broadcast(i) if callable(broadcast) else broadcast
-                incoming: Incoming | None = Incoming(said, direct.get(i))
-                if deliver is not None and incoming is not None:
-                    incoming = deliver(out.step, j, i, incoming)
-                if incoming is not None:
-                    inbox[j] = incoming
-            _step(outcome, waiting, i, protocols[i], inbox)
+            _step(outcome, waiting, i, lambda i=i, out=out: go(i, out))  # type: ignore[misc]
     return outcome
 
 
-def _step(outcome: Outcome, waiting: dict[int, Outgoing], i: int, protocol: Steps[Any], inbox: Inbox | None) -> None:
+def _step(outcome: Outcome, waiting: dict[int, Outgoing], i: int, go: Callable[[], Outgoing | Done[Any]]) -> None:
     try:
-        step = resume(protocol, inbox)
+        step = go()
     except ProtocolAbort as error:
         outcome.errors[i] = error
         return
     if isinstance(step, Done):
         outcome.results[i] = step.result
     else:
+        outcome.spoke[i].append(step.step)
         waiting[i] = step
 
 
-def _bend(out: Outgoing, lie: Lie | None, kinds: Mapping[str, tuple[Any, Any]]) -> tuple[Any, dict[int, bytes]]:
-    broadcast, direct = out.broadcast, dict(out.direct)
-    if lie is None or out.step not in kinds:
-        return broadcast, direct
-    said, secret = kinds[out.step]
-    if broadcast is not None:
-        honest = decode(said, broadcast)
-        told = lie(out.step, None, honest)
-        broadcast = (lambda i: _bytes(told(i))) if callable(told) else _bytes(told)  # type: ignore[assignment]
-    for j, data in direct.items():
-        direct[j] = _bytes(lie(out.step, j, decode(secret, data)))
-    return broadcast, direct
+def _say(out: Outgoing, lie: Lie | None, protocol: Steps[Any], honest: Outgoing | None) -> Callable[[int], Outgoing]:
+    """By receiver: what a party says to it in this round, lies included."""
+    if lie is None:
+        return lambda _: out
+    if honest is not None and honest.step == out.step:
+        out = _covered(out, honest)
+    kind, secret = KINDS[out.step]
+    memory = _memory(protocol)
+    assert out.broadcast is not None
+    told = lie(Turn(out.step, None, decode(kind, out.broadcast), memory))
+    direct = {}
+    for j, data in out.direct.items():
+        assert secret is not None
+        direct[j] = _bytes(lie(Turn(out.step, j, decode(secret, data), memory)))
+    versions: dict[bytes, Outgoing] = {}
+
+    def version(j: int) -> Outgoing:
+        data = _bytes(told.to[j]) if isinstance(told, Split) and j in told.to else out.broadcast
+        data = data if isinstance(told, Split) else _bytes(told)
+        assert data is not None
+        return versions.setdefault(data, replace(out, broadcast=data, direct=direct))
+
+    return version
+
+
+def _covered(out: Outgoing, honest: Outgoing) -> Outgoing:
+    """A liar's echo is that of an honest party, so that it does not show that the liar believes its own true words."""
+    if out.step.endswith(".echo"):
+        return replace(out, broadcast=honest.broadcast)
+    if out.step == "presign.3":
+        assert honest.broadcast is not None
+        return replace(out, broadcast=_with_echo(out.broadcast, decode(presign.Third, honest.broadcast).echo))
+    return out
+
+
+def _reassured(out: Outgoing, inbox: Inbox) -> Inbox:
+    """Everyone's echo as a liar's own protocol expects it, so that it goes on lying."""
+    if out.step.endswith(".echo"):
+        return {j: replace(incoming, broadcast=out.broadcast) for j, incoming in inbox.items()}
+    if out.step == "presign.3":
+        assert out.broadcast is not None
+        mine = decode(presign.Third, out.broadcast)
+        return {j: Incoming(_with_echo(incoming.broadcast, mine.echo), None) for j, incoming in inbox.items()}
+    return inbox
+
+
+def _with_echo(third: bytes | None, echo: Echo) -> bytes:
+    assert third is not None
+    return encode(replace(decode(presign.Third, third), echo=echo))
 
 
 def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else encode(value)
 
 
+_PROTOCOLS = {"keygen", "auxinfo", "presign", "sign", "acknowledge"}
+
+
+def _memory(protocol: Steps[Any]) -> Mapping[str, Any]:
+    """The variables of the protocol function that waits in this generator."""
+    memory: Mapping[str, Any] = {}
+    for generator in _nested(protocol):
+        if generator.gi_code.co_name in _PROTOCOLS:
+            memory = generator.gi_frame.f_locals
+    return memory
+
+
+def _nested(generator: Any) -> Iterator[Generator[Any, Any, Any]]:
+    while generator is not None:
+        yield generator
+        generator = generator.gi_yieldfrom
+
+
+def _carry(i: int, said: Mapping[int, Callable[[int], Outgoing]]) -> dict[int, Incoming]:
+    heard = {j: say(i) for j, say in said.items() if j != i}
+    return {j: Incoming(out.broadcast, out.direct.get(i)) for j, out in heard.items()}
+
+
+def _pack(
+    current: Mapping[int, Outgoing], said: Mapping[int, Callable[[int], Outgoing]], channels: Mapping[int, Channel]
+) -> dict[int, dict[int, bytes]]:
+    """Packets by receiver and sender. Each version of an equivocation is signed, as its own header of the round."""
+    packets: dict[int, dict[int, bytes]] = {i: {} for i in current}
+    for j in current:
+        number, made = channels[j]._round, {}
+        for i in current:
+            out = said[j](i)
+            if i == j:
+                continue
+            if id(out) not in made:
+                channels[j]._round = number
+                made[id(out)] = channels[j].pack(out)
+            packets[i][j] = made[id(out)][i]
+    return packets
+
+
 def channels(parties: tuple[int, ...], level: Level = TOY, **changes: Any) -> dict[int, Channel]:
-    """A channel per party for a fresh session, not started."""
+    """A channel per party for a fresh session, not started. ``changes`` are fields of the spec."""
     spec = SessionSpec(
         session_id=secrets.token_bytes(32),
         protocol="test",

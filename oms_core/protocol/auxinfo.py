@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from itertools import combinations
+from math import gcd
 
 from oms_core.crypto.paillier import PaillierPublic, PaillierSecret, check_modulus
 from oms_core.crypto.pedersen import PedersenPublic, check_pedersen, generate_pedersen
 from oms_core.crypto.primes import is_safe_prime
 from oms_core.encoding import digest, document
-from oms_core.errors import LocalError
+from oms_core.errors import LocalError, Unattributed
 from oms_core.protocol.rounds import Party, Session, Steps, blame, broadcast, echo, ensure, exchange, xor
 from oms_core.protocol.shares import AuxInfo, PeerAux
 from oms_core.zk import fac, mod, prm
@@ -67,12 +69,13 @@ def auxinfo(session: Session, primes: Primes) -> Steps[AuxInfo]:
     yield from echo(session, "auxinfo.2", reveals)
 
     # Round 3: check everyone's moduli, then prove mine under the common ρ.
+    own = (paillier.N, pedersen.N)
+
     def check(j: Party, reveal: Reveal) -> None:
         ensure(len(reveal.rho) == len(reveal.u) == 32, "random strings of 32 bytes")
         ensure(commits[j].hash == commitment(ssid, j, reveal), "the opening matches the commitment")
-        others = [m for l, r in reveals.items() if l != j for m in (r.paillier.N, r.pedersen.N)]
-        check_modulus(reveal.paillier.N, level, [*others, reveal.pedersen.N])
-        check_modulus(reveal.pedersen.N, level, others)
+        check_modulus(reveal.paillier.N, level, (*own, reveal.pedersen.N))
+        check_modulus(reveal.pedersen.N, level, own)
         check_pedersen(reveal.pedersen, level)
         prm.verify(level, session.context("prm", j), reveal.pedersen, reveal.proof)
 
@@ -91,15 +94,13 @@ def auxinfo(session: Session, primes: Primes) -> Steps[AuxInfo]:
     )
 
     # Output: verify Π^mod of all, and Π^fac made for me.
-    def check_mod(j: Party, proof: mod.Proof) -> None:
-        mod.verify(level, session.context("mod", j, extra=rho), reveals[j].paillier, proof)
+    def check_factors(j: Party, factors: Factors) -> None:
+        theirs = reveals[j].paillier
+        mod.verify(level, session.context("mod", j, extra=rho), theirs, third.broadcasts[j])
+        fac.verify(level, session.context("fac", j, me, rho), fac.Statement(theirs, pedersen), factors.proof)
 
-    def check_fac(j: Party, factors: Factors) -> None:
-        statement = fac.Statement(reveals[j].paillier, pedersen)
-        fac.verify(level, session.context("fac", j, me, rho), statement, factors.proof)
-
-    blame("auxinfo.3", {j: third.broadcasts[j] for j in session.peers}, check_mod)
-    blame("auxinfo.3", third.directs, check_fac)
+    blame("auxinfo.3", third.directs, check_factors)
+    _check_distinct(reveals)
     _, _, lam = pedersen.secret
     return AuxInfo(
         index=me,
@@ -114,6 +115,20 @@ def auxinfo(session: Session, primes: Primes) -> Steps[AuxInfo]:
 def commitment(ssid: bytes, party: Party, reveal: Reveal) -> bytes:
     """V_i, 64 bytes: binds the committer and the session, so that nobody can copy it."""
     return digest("auxinfo commitment", ssid, party, reveal, size=64)
+
+
+def _check_distinct(reveals: dict[Party, Reveal]) -> None:
+    """No two parties share a factor. Asked last, and blames nobody: one of the two is honest and was robbed.
+
+    Who merely copied another's modulus has failed Π^mod by now, and who shares a factor with me was named at once.
+    """
+    for j, other in combinations(sorted(reveals), 2):
+        if gcd(_product(reveals[j]), _product(reveals[other])) != 1:
+            raise Unattributed(f"moduli of parties {j} and {other} share a factor")
+
+
+def _product(reveal: Reveal) -> int:
+    return int(reveal.paillier.N * reveal.pedersen.N)
 
 
 def _check_own(primes: Primes, bits: int) -> None:

@@ -8,7 +8,8 @@ that is said in the round; what a receiver decrypts can be shown to others again
 decrypt can be shown by giving away the session's own sealing key.
 
 A packet that is not properly signed for this place is the relay's doing: `Unattributed`. A properly signed header
-whose content does not fit it is its sender's: `ProtocolAbort`.
+that is not as the round has it, or a sealed message that is not as its header says, is its sender's: `ProtocolAbort`.
+Two different headers of one party for one round convict it before anybody (`evidence.Equivocation`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -32,7 +34,9 @@ from oms_core.protocol.rounds import Inbox, Incoming, Outgoing, Party, Session
 
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _SALT = 32
-_OVERHEAD = 4096  # bytes around a payload: header, signature, sealing
+_NONCE = 32
+_OVERHEAD = 4096  # bytes around the payloads: header, signature, sealing
+_PER_PARTY = 96  # bytes that a header grows with each receiver
 
 
 class Identity(Protocol):
@@ -115,6 +119,11 @@ class Header:
     broadcast: bytes
     directs: tuple[tuple[int, bytes, bytes], ...]
 
+    @property
+    def place(self) -> tuple[bytes, int, Party]:
+        """Session, round and sender: an honest party signs one header for each."""
+        return self.ssid, self.round, self.sender
+
 
 @document("packet/1")
 class Packet:
@@ -127,7 +136,7 @@ class Packet:
 
 
 class Channel:
-    """One party's end of one session. Used by one thread at a time."""
+    """One party's end of one session. Used by one thread at a time. Once `unpack` has raised, the session is over."""
 
     def __init__(self, spec: SessionSpec, level: Level, identity: Identity, roster: Mapping[Party, bytes]) -> None:
         """``roster`` maps at least the spec's parties to identity keys. Raises `Malformed`."""
@@ -136,16 +145,19 @@ class Channel:
             raise Malformed("the session has another security level")
         if identity.index not in spec.parties or any(j not in roster for j in spec.parties):
             raise Malformed("the session's parties are not those of the roster")
+        if roster[identity.index] != identity.public:
+            raise Malformed("the roster has another identity key for me", Reason.PEER_IDENTITY)
         self.spec = spec
         self.evidence: list[Packet] = []
-        """Every verified packet, as received: with a claim about it, what convinces others."""
+        """Every packet that its sender signed, without what was not as signed: with a claim, what convinces others."""
         self._level, self._identity = level, identity
         self._roster = {j: roster[j] for j in spec.parties}
         self._kem = X25519PrivateKey.generate()
-        self._round = 0
+        self._round, self._ended = 0, False
+        self._packed: tuple[Outgoing, dict[Party, bytes]] | None = None
         self._peer_keys: dict[Party, X25519PublicKey] = {}
         self._session: Session | None = None
-        nonce, kem_public = secrets.token_bytes(32), self._kem.public_key().public_bytes_raw()
+        nonce, kem_public = secrets.token_bytes(_NONCE), self._kem.public_key().public_bytes_raw()
         hello = Hello(self._spec_digest, identity.index, nonce, kem_public)
         self._hello = encode(SignedHello(hello, identity.sign("hello", encode(hello))))
 
@@ -155,9 +167,9 @@ class Channel:
 
     @property
     def session(self) -> Session:
-        """The running session. Raises `Malformed` before `start`."""
-        if self._session is None:
-            raise Malformed("the session has not started", Reason.WRONG_STATE)
+        """The running session. Raises `Malformed` (WRONG_STATE) before `start`, and after a round that failed."""
+        if self._session is None or self._ended:
+            raise Malformed("the session has not started, or has ended", Reason.WRONG_STATE)
         return self._session
 
     def hello(self) -> bytes:
@@ -165,26 +177,41 @@ class Channel:
         return self._hello
 
     def start(self, hellos: Mapping[Party, bytes]) -> Session:
-        """Check everyone's hello and compute the session id. Raises `Unattributed`: hellos come through the relay."""
+        """Check everyone's hello and compute the session id.
+
+        Raises `Unattributed` for hellos that the relay may have changed, `ProtocolAbort` naming those who signed one
+        that cannot be used.
+        """
         if self._session is not None:
             raise Malformed("the session has started already", Reason.WRONG_STATE)
         if set(hellos) != set(self.spec.parties) or hellos[self._identity.index] != self._hello:
             raise Unattributed("a session starts with one hello of each party, mine unchanged")
-        read = {}
-        for j in self.spec.parties:
+        read = {j: self._verified_hello(j, hellos[j]) for j in self.spec.parties}
+        blames = []
+        for j, hello in read.items():
             try:
-                signed = decode(SignedHello, hellos[j], 1024)
-                verify_identity(self._roster[j], "hello", encode(signed.hello), signed.signature)
-                if (signed.hello.spec, signed.hello.sender) != (self._spec_digest, j) or len(signed.hello.nonce) != 32:
-                    raise Malformed("hello for another session")
-                self._peer_keys[j] = X25519PublicKey.from_public_bytes(signed.hello.kem_public)
-            except (Malformed, ProofInvalid, ValueError) as error:
-                raise Unattributed(f"hello of party {j} does not hold: {error}") from error
-            read[j] = signed.hello
+                if len(hello.nonce) != _NONCE:
+                    raise ProofInvalid("a nonce has 32 bytes")
+                self._peer_keys[j] = _kem_key(hello.kem_public)
+            except ProofInvalid as error:
+                blames.append(Blame(j, "hello", error.message))
+        if blames:
+            raise ProtocolAbort(*blames)
         roster = [(j, self._roster[j]) for j in self.spec.parties]
         ssid = digest("ssid", self.spec, self._level_digest(), roster, [read[j] for j in self.spec.parties], size=64)
         self._session = Session(ssid, self._identity.index, self.spec.parties, self._level)
         return self._session
+
+    def _verified_hello(self, sender: Party, data: bytes) -> Hello:
+        """A hello that ``sender`` signed for this spec, or `Unattributed`."""
+        try:
+            signed = decode(SignedHello, data, 1024)
+            verify_identity(self._roster[sender], "hello", encode(signed.hello), signed.signature)
+        except (Malformed, ProofInvalid) as error:
+            raise Unattributed(f"hello of party {sender} does not hold: {error.message}") from error
+        if (signed.hello.spec, signed.hello.sender) != (self._spec_digest, sender):
+            raise Unattributed(f"hello of party {sender} is for another session")
+        return signed.hello
 
     def _level_digest(self) -> bytes:
         level = self._level
@@ -192,8 +219,11 @@ class Channel:
         return digest("params", level.name, sizes, "secp256k1")
 
     def pack(self, out: Outgoing) -> dict[Party, bytes]:
-        """Sign once, seal for each peer: one packet per peer."""
-        session, self._round = self.session, self._round + 1
+        """Sign once, seal for each peer: one packet per peer. The same round again gives the same bytes (rule R29)."""
+        session = self.session
+        if self._packed is not None and self._packed[0] is out:
+            return dict(self._packed[1])
+        self._round += 1
         payloads = {j: secrets.token_bytes(_SALT) + out.direct[j] for j in sorted(out.direct)}
         sealed = {
             j: _SUITE.encrypt(payload, self._peer_keys[j], info=self._place(out.step, session.me, j))
@@ -204,62 +234,86 @@ class Channel:
             step=out.step,
             round=self._round,
             sender=session.me,
-            broadcast=_content("broadcast", out.broadcast or b""),
+            broadcast=_content("broadcast", out.broadcast),
             directs=tuple((j, _content("direct", payloads[j]), _content("sealed", sealed[j])) for j in payloads),
         )
         signature = self._identity.sign("round", encode(header))
-        return {j: encode(Packet(header, signature, out.broadcast, sealed.get(j))) for j in session.peers}
+        packets = {j: encode(Packet(header, signature, out.broadcast, sealed.get(j))) for j in session.peers}
+        self._packed = out, packets
+        return dict(packets)
 
     def unpack(self, out: Outgoing, packets: Mapping[Party, bytes]) -> Inbox:
         """Verify, open and check each peer's packet of the round that ``out`` belongs to.
 
-        Raises `Unattributed` for what the relay could have done, `ProtocolAbort` naming those whose own signed words
-        do not fit together.
+        Raises `ProtocolAbort` naming those whose own signed words do not fit together; otherwise `Unattributed` for
+        what the relay could have done.
         """
         session = self.session
-        if set(packets) != set(session.peers):
-            raise Unattributed(f"{out.step} needs one packet of each peer")
         inbox: dict[Party, Incoming] = {}
         blames: list[Blame] = []
-        verified = {j: self._verified(out, j, packets[j]) for j in session.peers}
-        for j, packet in verified.items():
-            self.evidence.append(packet)
+        losses: list[str] = []
+        for j in session.peers:
             try:
-                inbox[j] = self._opened(out, packet)
+                if j not in packets:
+                    raise Unattributed(f"no packet of party {j} at {out.step}")
+                inbox[j] = self._opened(out, self._verified(out, j, packets[j]))
             except ProofInvalid as error:
                 blames.append(Blame(j, out.step, error.message))
+            except Unattributed as error:
+                losses.append(error.message)
+        if not set(packets) <= set(session.peers):
+            losses.append(f"a packet of nobody in this session at {out.step}")
+        self._ended = bool(blames or losses)
         if blames:
             raise ProtocolAbort(*blames)
+        if losses:
+            raise Unattributed("; ".join(losses))
         return inbox
 
     def _verified(self, out: Outgoing, sender: Party, data: bytes) -> Packet:
-        """A packet that ``sender`` signed for this round, or `Unattributed`."""
+        """A packet that ``sender`` signed for this round, and whose content is what it signed.
+
+        Raises `Unattributed`, and `ProofInvalid` if the sender signed what it may not.
+        """
         session = self.session
         try:
-            packet = decode(Packet, data, 2 * out.limit + _OVERHEAD + 64 * len(session.parties))
+            packet = decode(Packet, data, 2 * out.limit + _OVERHEAD + _PER_PARTY * len(session.parties))
             verify_identity(self._roster[sender], "round", encode(packet.header), packet.signature)
         except (Malformed, ProofInvalid) as error:
             raise Unattributed(f"packet of party {sender} at {out.step} does not hold: {error.message}") from error
         header = packet.header
-        if (header.ssid, header.step, header.round, header.sender) != (session.ssid, out.step, self._round, sender):
-            raise Unattributed(f"packet of party {sender} belongs to another session, round or sender")
-        # Content that does not match the signed header was changed, or lost, on the way.
-        if _content("broadcast", packet.broadcast or b"") != header.broadcast:
-            raise Unattributed(f"broadcast of party {sender} at {out.step} is not the one it signed")
+        if (header.ssid, header.sender) != (session.ssid, sender):
+            raise Unattributed(f"packet of party {sender} at {out.step} belongs to another session or sender")
         signed = [sealed for j, _, sealed in header.directs if j == session.me]
-        if signed != ([] if packet.sealed is None else [_content("sealed", packet.sealed)]):
-            raise Unattributed(f"sealed message of party {sender} at {out.step} is not the one it signed")
+        arrived = [] if packet.sealed is None else [_content("sealed", packet.sealed)]
+        intact = _content("broadcast", packet.broadcast) == header.broadcast and arrived == signed
+        self._keep(packet if intact else replace(packet, broadcast=None, sealed=None))
+        if (header.step, header.round) != (out.step, self._round):
+            raise Unattributed(f"packet of party {sender} at {out.step} belongs to another round")
+        self._check_header(out, header)
+        if not intact:
+            raise Unattributed(f"what party {sender} signed at {out.step} was changed, or lost, on the way")
         return packet
+
+    def _keep(self, packet: Packet) -> None:
+        """Keep a signed packet as evidence; raise `ProofInvalid` if it contradicts one of the same round."""
+        same = [kept for kept in self.evidence if kept.header.place == packet.header.place]
+        if packet not in same:
+            self.evidence.append(packet)
+        if any(kept.header != packet.header for kept in same):
+            raise ProofInvalid("one header for each round")
+
+    def _check_header(self, out: Outgoing, header: Header) -> None:
+        """Raises `ProofInvalid` if the signed header announces other messages than the round has."""
+        if (header.broadcast == _content("broadcast", None)) != (out.broadcast is None):
+            raise ProofInvalid("a broadcast exactly where the round has one")
+        peers = [j for j in self.session.parties if j != header.sender]
+        if [j for j, _, _ in header.directs] != (peers if out.expects_direct else []):
+            raise ProofInvalid("the header commits to one secret message per peer where the round has them")
 
     def _opened(self, out: Outgoing, packet: Packet) -> Incoming:
         header, me = packet.header, self.session.me
-        if (packet.broadcast is None) != (out.broadcast is None):
-            raise ProofInvalid("the round's broadcast is missing or unexpected")
-        receivers = [j for j, _, _ in header.directs]
-        expected = [j for j in self.session.parties if j != header.sender] if out.expects_direct else []
-        if receivers != expected:
-            raise ProofInvalid("the header commits to one secret message per peer")
-        if not out.expects_direct or packet.sealed is None:
+        if packet.sealed is None:
             return Incoming(packet.broadcast, None)
         try:
             payload = _SUITE.decrypt(packet.sealed, self._kem, info=self._place(out.step, header.sender, me))
@@ -275,5 +329,15 @@ class Channel:
         return encode(["counterseal seal", 1, self.session.ssid, step, self._round, sender, receiver])
 
 
-def _content(kind: str, data: bytes) -> bytes:
+def _kem_key(public: bytes) -> X25519PublicKey:
+    """A key to which can be sealed. Raises `ProofInvalid`, also for the points of small order (RFC 7748, 6.1)."""
+    try:
+        key = X25519PublicKey.from_public_bytes(public)
+        X25519PrivateKey.generate().exchange(key)
+    except ValueError:
+        raise ProofInvalid("the sealing key is an X25519 key") from None
+    return key
+
+
+def _content(kind: str, data: bytes | None) -> bytes:
     return digest("content", kind, data)

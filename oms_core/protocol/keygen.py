@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 
 from oms_core.crypto.curve import Point, Q, mul_base, total
-from oms_core.crypto.shamir import Polynomial, check_indices, evaluate_commitments
+from oms_core.crypto.shamir import Polynomial, evaluate_commitments
+from oms_core.crypto.transcript import ProofContext
 from oms_core.encoding import digest, document
-from oms_core.errors import Unattributed
+from oms_core.errors import LocalError, Malformed, Unattributed
 from oms_core.protocol.rounds import Party, Session, Steps, blame, broadcast, echo, ensure, exchange, xor
 from oms_core.protocol.shares import KeyShare
 from oms_core.zk import sch
@@ -50,9 +51,13 @@ class Proof:
 
 
 def keygen(session: Session, key_id: bytes, threshold: int, roster: dict[Party, bytes]) -> Steps[KeyShare]:
-    """Make one share of a fresh key. ``roster`` (index to identity key) is kept with it. Raises `ProtocolAbort`."""
+    """Make one share of a fresh key. ``roster`` (index to identity key) is kept with it.
+
+    Raises `ProtocolAbort`, and `Malformed` for a threshold or roster that does not fit the session.
+    """
     me, parties, ssid = session.me, session.parties, session.ssid
-    check_indices(parties)
+    if not 2 <= threshold <= len(parties) or not set(parties) <= set(roster):
+        raise Malformed("the threshold is between 2 and the number of parties, all of them in the roster")
     small = 1024 + 128 * threshold
 
     # Round 1: commit to the public polynomial.
@@ -77,35 +82,29 @@ def keygen(session: Session, key_id: bytes, threshold: int, roster: dict[Party, 
     yield from echo(session, "keygen.2", reveals)
 
     # Round 3: check everything, then prove knowledge.
-    def check(j: Party, reveal: Reveal) -> None:
+    def check(j: Party, share: Share) -> None:
+        reveal = reveals[j]
         ensure(len(reveal.F) == threshold, "exactly t Feldman commitments")
         ensure(not any(point.is_identity for point in reveal.F), "no Feldman commitment is the identity")
         ensure(not (reveal.A.is_identity or reveal.A_constant.is_identity), "no first message is the identity")
         ensure(len(reveal.rid) == len(reveal.chain_code) == len(reveal.u) == _BYTES, "random strings of 32 bytes")
         ensure(commits[j].hash == commitment(ssid, j, reveal), "the opening matches the commitment")
-
-    blame("keygen.2", {j: reveals[j] for j in session.peers}, check)
-
-    def check_share(j: Party, share: Share) -> None:
         ensure(0 <= share.value < Q, "the share is in [0, q)")
-        expected = evaluate_commitments(reveals[j].F, me)
-        ensure(mul_base(share.value) == expected, "the share lies on the committed polynomial")
+        ensure(mul_base(share.value) == evaluate_commitments(reveal.F, me), "the share lies on the polynomial")
 
-    blame("keygen.2", second.directs, check_share)
+    blame("keygen.2", second.directs, check)
 
     rid = xor(reveals[j].rid for j in parties)
     chain_code = xor(reveals[j].chain_code for j in parties)
     F = tuple(total(reveals[j].F[k] for j in parties) for k in range(threshold))
-    if any(point.is_identity for point in F):
-        raise Unattributed("a coefficient of the sum vanished")
     public = {j: evaluate_commitments(F, j) for j in parties}
+    if F[0].is_identity or any(X.is_identity for X in public.values()) or len(set(public.values())) != len(parties):
+        raise Unattributed("the key or a share of it vanished, or two shares are equal")
     x = (f(me) + sum(share.value for share in second.directs.values())) % Q
-    if x == 0 or any(X.is_identity for X in public.values()) or len(set(public.values())) != len(parties):
-        raise Unattributed("a share of the key vanished, or two are equal")
     if mul_base(x) != public[me]:
-        raise Unattributed("my share is not the one of the public polynomial")
+        raise LocalError("valid shares do not add up to the public one")
 
-    def context(j: Party, slot: str) -> sch.ProofContext:
+    def context(j: Party, slot: str) -> ProofContext:
         return session.context(f"keygen.{slot}", j, extra=rid)
 
     proof = Proof(

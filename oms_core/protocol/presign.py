@@ -6,7 +6,6 @@ Letters are the paper's. Party i multiplies its γ_i and x_i with every k_j unde
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from oms_core.crypto.curve import G, Point, Q, centered, mul_base, random_scalar, total
 from oms_core.crypto.sampling import symmetric, unit
@@ -100,6 +99,8 @@ def additive_shares(share: KeyShare, quorum: tuple[Party, ...], tweak: int) -> t
     """
     if share.index not in quorum or not set(quorum) <= set(share.parties) or len(quorum) < share.threshold:
         raise Malformed("the quorum is not a quorum of this key")
+    if not 0 <= tweak < Q:
+        raise Malformed("a tweak is in [0, q)")
     first, public = min(quorum), dict(share.public_shares)
     W = {j: public[j] * lagrange(j, quorum) for j in quorum}
     w = share.secret * lagrange(share.index, quorum)
@@ -117,9 +118,12 @@ def additive_shares(share: KeyShare, quorum: tuple[Party, ...], tweak: int) -> t
 def presign(session: Session, share: KeyShare, own: Moduli, tweak: int = 0) -> Steps[Presignature]:
     """Make one presignature among the session's parties, bound to them and to ``tweak``.
 
-    Raises `ProtocolAbort` naming liars; `Unattributed` with NONCE_ALERT or CHI_ALERT when the sums do not fit.
+    Raises `ProtocolAbort` naming liars; `Unattributed` with NONCE_ALERT or CHI_ALERT when the sums do not fit, at
+    which point ``masks`` still has what a search for the liar needs (spec §4.7); `Malformed` for a key, moduli or
+    quorum that do not fit the session. After any of them the session is over (rule R17).
     """
     me, peers, level = session.me, session.peers, session.level
+    _check_own(session, share, own)
     x, W, X = additive_shares(share, session.parties, tweak)
     N, rp, paillier, tables = own.paillier, own.pedersen, own.their_paillier, own.their_pedersen
     size = level.modulus_bits // 8
@@ -190,14 +194,14 @@ def presign(session: Session, share: KeyShare, own: Moduli, tweak: int = 0) -> S
         proof=elog.prove(session.context("elogR2", me), of_gamma, elog.Witness(gamma, b)),
         products=tuple((j, products_hash(session, me, j, sent[j])) for j in peers),
     )
-    second = yield from exchange(session, "presign.2", announced, sent, Products, 64 * size)
+    second = yield from exchange(session, "presign.2", announced, sent, Products, 64 * (size + len(peers)))
     M2 = second.broadcasts
 
     # Round 3: verify the products, decrypt, and add up.
     def check_second(j: Party, got: Products) -> None:
         m = M2[j]
-        receivers = [l for l in session.parties if l != j]
-        ensure([l for l, _ in m.products] == receivers, "one product hash per receiver")
+        receivers = [receiver for receiver in session.parties if receiver != j]
+        ensure([receiver for receiver, _ in m.products] == receivers, "one product hash per receiver")
         ensure(dict(m.products)[me] == products_hash(session, j, me, got), "the products are those announced")
         not_identity((m.Gamma,), "Γ is not the identity")
         of_gamma = elog.Statement(M1[j].B1, M1[j].B2, M1[j].Y, m.Gamma, G)
@@ -252,6 +256,7 @@ def presign(session: Session, share: KeyShare, own: Moduli, tweak: int = 0) -> S
     Delta = {j: inverse * m.Delta for j, m in M3.items()}
     S = {j: inverse * m.S for j, m in M3.items()}
     return Presignature(
+        ssid=session.ssid,
         presignature_id=_identify(session, Gamma, Delta, S),
         key_id=share.key_id,
         epoch=share.epoch,
@@ -259,10 +264,9 @@ def presign(session: Session, share: KeyShare, own: Moduli, tweak: int = 0) -> S
         tweak=tweak,
         public_key=X,
         Gamma=Gamma,
-        k=k * inverse % Q,
-        chi=chi * inverse % Q,
         Delta=Delta,
         S=S,
+        secret=[(k * inverse % Q, chi * inverse % Q)],
     )
 
 
@@ -272,6 +276,14 @@ def products_hash(session: Session, sender: Party, receiver: Party, products: Pr
     return digest("DF", session.ssid, sender, receiver, values)
 
 
-def _identify(session: Session, Gamma: Point, Delta: dict[Party, Any], S: dict[Party, Any]) -> bytes:
+def _check_own(session: Session, share: KeyShare, own: Moduli) -> None:
+    """The key and the moduli are mine, of this session's level, and cover its parties. Raises `Malformed`."""
+    if not session.me == share.index == own.index or own.level != session.level:
+        raise Malformed("the share or the moduli are not mine in this session, or of another level")
+    if not set(session.peers) <= set(own.their_paillier):
+        raise Malformed("the moduli of a party are missing")
+
+
+def _identify(session: Session, Gamma: Point, Delta: dict[Party, Point], S: dict[Party, Point]) -> bytes:
     ordered = [[j, Delta[j], S[j]] for j in session.parties]
     return digest("presignature", session.ssid, Gamma, ordered)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
 from oms_core.crypto.params import Level
+from oms_core.crypto.shamir import check_indices
 from oms_core.crypto.transcript import ProofContext
 from oms_core.encoding import decode, digest, document, encode
 from oms_core.errors import Blame, Malformed, ProofInvalid, ProtocolAbort, Unattributed
@@ -21,15 +22,28 @@ B = TypeVar("B")
 D = TypeVar("D")
 T = TypeVar("T")
 
+SSID_BYTES = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One run: its id (64 bytes, spec §2.2), who I am, all participants in ascending order, the security level."""
+    """One run: its id (64 bytes, spec §2.2), who I am, all participants in ascending order, the security level.
+
+    A session serves one run of each protocol: what binds a proof to its place is the id with the protocol's own slot.
+    Raises `Malformed` for parties that cannot be (rule R21).
+    """
 
     ssid: bytes
     me: Party
     parties: tuple[Party, ...]
     level: Level
+
+    def __post_init__(self) -> None:
+        check_indices(self.parties)
+        if list(self.parties) != sorted(self.parties) or self.me not in self.parties or len(self.parties) < 2:
+            raise Malformed("a session has at least two parties in ascending order, me among them")
+        if len(self.ssid) != SSID_BYTES:
+            raise Malformed("a session id has 64 bytes")
 
     @property
     def peers(self) -> tuple[Party, ...]:
@@ -102,17 +116,27 @@ def exchange(
     packed = {j: encode(directs[j]) for j in session.peers}
     inbox = yield Outgoing(step, encode(message), packed, True, limit)
     check_senders(session, step, inbox)
-    broadcasts = _read(step, {j: inbox[j].broadcast for j in session.peers}, type(message), limit)
-    received = _read(step, {j: inbox[j].direct for j in session.peers}, kind, limit)
-    return Received({**broadcasts, session.me: message}, received)
+    read: Received[B, D] = Received({session.me: message}, {})
+
+    def parse(j: Party, incoming: Incoming) -> None:
+        read.broadcasts[j] = _decoded(type(message), incoming.broadcast, limit)
+        read.directs[j] = _decoded(kind, incoming.direct, limit)
+
+    blame(step, {j: inbox[j] for j in session.peers}, parse)
+    return read
 
 
 def broadcast(session: Session, step: str, message: B, limit: int) -> Steps[dict[Party, B]]:
     """One round in which each party tells all the same. The result holds my own message, too."""
     inbox = yield Outgoing(step, encode(message), {}, False, limit)
     check_senders(session, step, inbox)
-    read = _read(step, {j: inbox[j].broadcast for j in session.peers}, type(message), limit)
-    return {**read, session.me: message}
+    read = {session.me: message}
+
+    def parse(j: Party, incoming: Incoming) -> None:
+        read[j] = _decoded(type(message), incoming.broadcast, limit)
+
+    blame(step, {j: inbox[j] for j in session.peers}, parse)
+    return read
 
 
 @document("echo/1")
@@ -128,7 +152,11 @@ def echo_of(session: Session, step: str, messages: Mapping[Party, object]) -> Ec
 
 
 def check_echo(step: str, mine: Echo, echoes: Iterable[Echo]) -> None:
-    """All saw the same broadcasts, or nobody goes on. Raises `Unattributed`: a relay could have done it as well."""
+    """All saw the same broadcasts, or nobody goes on.
+
+    Raises `Unattributed`: either the sender told two things, or somebody lies about what it saw. The parties' signed
+    packets together tell which (`evidence.equivocations`).
+    """
     if any(theirs != mine for theirs in echoes):
         raise Unattributed(f"the parties did not all receive the same broadcasts in {step}")
 
@@ -161,19 +189,10 @@ def check_senders(session: Session, step: str, inbox: Inbox) -> None:
         raise Unattributed(f"{step} needs one message of each peer")
 
 
-def _read(step: str, raw: Mapping[Party, bytes | None], kind: type[T], limit: int) -> dict[Party, T]:
-    read: dict[Party, T] = {}
-    blames = []
-    for j, data in raw.items():
-        try:
-            if data is None:
-                raise Malformed("message is missing")
-            read[j] = decode(kind, data, limit)
-        except Malformed as error:
-            blames.append(Blame(j, step, error.message))
-    if blames:
-        raise ProtocolAbort(*blames)
-    return read
+def _decoded(kind: type[T], data: bytes | None, limit: int) -> T:
+    if data is None:
+        raise Malformed("the message is missing")
+    return decode(kind, data, limit)
 
 
 def ensure(holds: object, text: str) -> None:

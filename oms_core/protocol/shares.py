@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NoReturn
 
-from oms_core.crypto.curve import Point
+from oms_core.crypto.curve import Point, mul_base
 from oms_core.crypto.paillier import PaillierPublic, PaillierSecret
 from oms_core.crypto.params import Level, level
 from oms_core.crypto.pedersen import PedersenPublic, PedersenSecret, PedersenTabled
 from oms_core.encoding import digest, document, encode
-from oms_core.errors import Malformed, ProofInvalid
+from oms_core.errors import Conflict, LocalError, Malformed, ProofInvalid, Reason
 from oms_core.protocol.envelope import verify_identity
 
 
@@ -99,7 +99,7 @@ class KeyMaterial(_Secret):
 
 @dataclass(frozen=True)
 class Moduli:
-    """The arithmetic behind an `AuxInfo`: my keys with their factors, my peers' with tables. Made once, kept in memory."""
+    """The arithmetic behind an `AuxInfo`: my keys with their factors, my peers' with tables. Kept in memory."""
 
     index: int
     level: Level
@@ -127,8 +127,30 @@ class Moduli:
 
 
 def moduli(material: KeyMaterial) -> Moduli:
-    """The arithmetic of stored material. Raises `Malformed` for a level that is not to be used."""
+    """The arithmetic of stored material.
+
+    Raises `Malformed` for a level that is not to be used, `LocalError` (STORE_CORRUPT) for material that does not fit.
+    """
+    check_material(material)
     return Moduli(material.share.index, level(material.level), material.aux)
+
+
+def check_material(material: KeyMaterial) -> None:
+    """The secrets belong to the public values beside them. Raises `LocalError` (STORE_CORRUPT)."""
+    share, aux = material.share, material.aux
+    p, q, p_hat, q_hat = aux.primes
+    public = {peer.index: peer for peer in aux.public}
+    mine = public.get(share.index)
+    fits = (
+        aux.index == share.index
+        and tuple(public) == share.parties == tuple(j for j, _ in share.roster)
+        and mul_base(share.secret) == dict(share.public_shares).get(share.index)
+        and mine is not None
+        and p * q == mine.paillier.N
+        and mine.pedersen == PedersenSecret(p_hat, q_hat, aux.t, aux.lam)
+    )
+    if not fits:
+        raise LocalError("stored key material does not fit together", Reason.STORE_CORRUPT)
 
 
 @document("key-confirmation/1")
@@ -169,10 +191,11 @@ def check_confirmations(confirmations: tuple[SignedConfirmation, ...], roster: d
     return confirmations[0].confirmation
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Presignature(_Secret):
-    """One use, in memory only. k̃ and χ̃ are secret; Δ̃ and S̃ are the quorum's public commitments to theirs."""
+    """One use, in the session that made it, in memory only. Δ̃ and S̃ are the quorum's commitments to its k̃ and χ̃."""
 
+    ssid: bytes
     presignature_id: bytes
     key_id: bytes
     epoch: int
@@ -180,7 +203,17 @@ class Presignature(_Secret):
     tweak: int
     public_key: Point
     Gamma: Point
-    k: int
-    chi: int
     Delta: dict[int, Point]
     S: dict[int, Point]
+    secret: list[tuple[int, int]]
+    """My (k̃, χ̃), until `take`."""
+
+    def take(self) -> tuple[int, int]:
+        """My (k̃, χ̃), to the first who asks, in whatever thread. Raises `Conflict` (DOUBLE_SIGN_GUARD) ever after.
+
+        Two signatures from one presignature give the key away (rule R18).
+        """
+        try:
+            return self.secret.pop()
+        except IndexError:
+            raise Conflict("the presignature is used up", Reason.DOUBLE_SIGN_GUARD) from None

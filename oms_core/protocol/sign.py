@@ -22,24 +22,24 @@ class SignatureShare:
 def sign(session: Session, presignature: Presignature, digest: bytes) -> Steps[ecdsa.Signature]:
     """Sign a 32-byte digest, which the session's subject has fixed before the nonce was made (rules R19, R20).
 
-    The caller has made sure, durably, that this presignature is used once. Raises `ProtocolAbort` naming bad shares.
+    The presignature is therefore one of the same session: a digest that is chosen when Γ is known can be a forger's.
+    The caller has recorded, durably, that it signs. Raises `ProtocolAbort` naming bad shares, `Conflict` for a
+    presignature that was used, `Malformed` for one from elsewhere.
     """
-    if session.parties != presignature.quorum or len(digest) != 32:
-        raise Malformed("the presignature belongs to another quorum, or the digest has not 32 bytes")
+    if (session.ssid, session.parties) != (presignature.ssid, presignature.quorum) or len(digest) != 32:
+        raise Malformed("the presignature belongs to another session, or the digest has not 32 bytes")
     m, r = int.from_bytes(digest, "big") % Q, presignature.Gamma.x % Q
-    mine = SignatureShare(
-        presignature_id=presignature.presignature_id,
-        digest=digest,
-        sigma=(presignature.k * m + r * presignature.chi) % Q,
-    )
-    shares = yield from broadcast(session, "sign.1", mine, 1024)
+    k, chi = presignature.take()
 
     def check(j: Party, share: SignatureShare) -> None:
-        ensure(share.presignature_id == mine.presignature_id and share.digest == digest, "signs what all sign")
+        ensure(share.presignature_id == presignature.presignature_id, "signs with the common presignature")
+        ensure(share.digest == digest, "signs the common digest")
         ensure(0 <= share.sigma < Q, "σ ∈ [0, q)")
         expected = m * presignature.Delta[j] + r * presignature.S[j]
         ensure(share.sigma * presignature.Gamma == expected, "σ·Γ = m·Δ̃ + r·S̃")
 
+    mine = SignatureShare(presignature.presignature_id, digest, (k * m + r * chi) % Q)
+    shares = yield from broadcast(session, "sign.1", mine, 1024)
     blame("sign.1", {j: shares[j] for j in session.peers}, check)
     s = sum(share.sigma for share in shares.values()) % Q
     try:

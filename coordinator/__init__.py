@@ -1,0 +1,1 @@
+"""The coordinator: proposes, collects, relays; trusted with nothing but its own diligence."""

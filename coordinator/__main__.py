@@ -1,0 +1,55 @@
+"""`coordinator`: serve, or check a configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from coordinator import logs
+from coordinator.config import load
+from coordinator.server import read_workspace, serve
+from oms_core.errors import CountersealError
+from oms_core.workspace import workspace_digest
+
+
+@click.group()
+@click.option("--config", "path", type=click.Path(path_type=Path), default=Path("coordinator.toml"), show_default=True)
+@click.pass_context
+def cli(context: click.Context, path: Path) -> None:
+    """The coordinator: proposes, collects and relays; trusted for liveness alone."""
+    context.obj = path
+
+
+@cli.command("serve")
+@click.pass_obj
+def run(path: Path) -> None:
+    """Serve OMS clients and cosigners until told to stop."""
+    config = load(path)
+    logs.configure("coordinator", config.executor_id)
+    asyncio.run(serve(config))
+
+
+@cli.command()
+@click.pass_obj
+def check(path: Path) -> None:
+    """Read the configuration and the workspace, and say what they are."""
+    config = load(path)
+    workspace = read_workspace(config)
+    click.echo(f"workspace {workspace.name} version {workspace.version} {workspace_digest(workspace).hex()}")
+    click.echo(f"chain {config.chain.id}, {len(workspace.roster)} cosigners, {len(workspace.rules)} rules")
+
+
+def main() -> None:
+    """Entry point: an expected failure is one line, REASON: text, and exit code 2."""
+    try:
+        cli(standalone_mode=True)
+    except CountersealError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""The OMS gRPC service: parse, call, answer. Errors become statuses in one interceptor."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+from sqlalchemy import RowMapping
+
+from coordinator import durable, views, wallets
+from coordinator.approving import PENDING, Approving
+from coordinator.chain.evm import EvmChain
+from coordinator.cosigners import Cosigners
+from coordinator.desk import Desk
+from coordinator.news import News
+from coordinator.store import Call, Store
+from coordinator.tls import peer
+from oms_core.approvals import Approval, challenge
+from oms_core.chains.evm import native_asset, parse_address
+from oms_core.chains.intent import Bounds, Intent, Proposal, Transfer, check_subject, subject_digest
+from oms_core.chains.render import render
+from oms_core.encoding import decode, encode
+from oms_core.errors import CountersealError, Malformed, NotFound, Reason
+from oms_core.lifecycle import State
+from oms_core.workspace import Workspace, user, workspace_digest
+from proto import oms_pb2 as pb
+from proto import oms_pb2_grpc as pb_grpc
+
+MAX_PROPOSAL = 64 * 1024
+DEFAULT_FEE = 10**16  # wei: 0.01 of the coin
+DEFAULT_GAS_CAP = 200_000
+
+
+class OmsService(pb_grpc.OmsServicer):
+    """Everything an OMS front end, a person's tool or an algo asks of the network."""
+
+    def __init__(
+        self,
+        store: Store,
+        workspace: Workspace,
+        desk: Desk,
+        keys: wallets.Wallets,
+        approving: Approving,
+        cosigners: Cosigners,
+        chain: EvmChain,
+        news: News,
+    ) -> None:
+        self._store, self._workspace, self._desk, self._keys = store, workspace, desk, keys
+        self._approving, self._cosigners, self._chain, self._news = approving, cosigners, chain, news
+
+    # Wallets
+
+    async def CreateWallet(self, request: pb.CreateWalletRequest, context: grpc.aio.ServicerContext) -> pb.Wallet:  # noqa: N802
+        """Begin to make a wallet."""
+        peer(context, "oms")
+        proposal = decode(Proposal, request.proposal, MAX_PROPOSAL)
+        wallet_id = proposal.subject.wallet_id
+        call = Call(request.request_id, "CreateWallet", request.proposal)
+        if not await self._store.known(call):
+            await self._keys.submit(proposal, call)
+        await durable.begin("wallet", wallet_id)
+        return views.wallet(await self._store.wallet(wallet_id))
+
+    async def GetWallet(self, request: pb.GetWalletRequest, context: grpc.aio.ServicerContext) -> pb.Wallet:  # noqa: N802
+        """One wallet."""
+        peer(context, "oms")
+        return views.wallet(await self._store.wallet(request.wallet_id))
+
+    async def ListWallets(  # noqa: N802
+        self, request: pb.ListWalletsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListWalletsResponse:
+        """All wallets."""
+        peer(context, "oms")
+        return pb.ListWalletsResponse(wallets=[views.wallet(row) for row in await self._store.wallets()])
+
+    async def WatchWallet(  # noqa: N802
+        self, request: pb.GetWalletRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.WalletEvent]:
+        """Every protocol step and state, until the wallet is active or has failed."""
+        peer(context, "oms")
+        seen, last = 0, ""
+        while True:
+            row = await self._store.wallet(request.wallet_id)
+            shown = views.wallet(row)
+            steps = self._keys.progress.get(request.wallet_id, [])
+            for done in steps[seen:]:
+                yield pb.WalletEvent(wallet=shown, step=done.step, round=done.round, elapsed_seconds=done.elapsed)
+            seen = len(steps)
+            if row["state"] != last:
+                last = row["state"]
+                yield pb.WalletEvent(wallet=shown)
+            if last in wallets.ENDED:
+                return
+            await self._news.wait(request.wallet_id)
+
+    # Orders
+
+    async def PrepareTransfer(  # noqa: N802
+        self, request: pb.PrepareTransferRequest, context: grpc.aio.ServicerContext
+    ) -> pb.PreparedSubject:
+        """Make the canonical intent for a client that cannot; nothing is kept."""
+        peer(context, "oms")
+        now = int(time.time())
+        chain = self._chain.name
+        intent = Intent(
+            intent_id=request.intent_id or f"int_{secrets.token_hex(13)}",
+            wallet_id=request.wallet_id,
+            path=(),
+            chain=chain,
+            action=Transfer(
+                asset=request.asset or native_asset(chain),
+                to=self._destination(request.to),
+                amount=_base_units(request.amount),
+            ),
+            bounds=Bounds(_base_units(request.max_fee_total or str(DEFAULT_FEE)), DEFAULT_GAS_CAP),
+            initiator=request.initiator,
+            purpose=request.purpose,
+            valid_from=now,
+            valid_until=now + (request.valid_seconds or 86_400),
+        )
+        check_subject(intent, now)
+        lines = render(intent, self._workspace).lines
+        return pb.PreparedSubject(subject=encode(intent), digest=subject_digest(intent), lines=lines)
+
+    def _destination(self, text: str) -> bytes:
+        if not text.startswith("entry:"):
+            return parse_address(text)
+        for entry in self._workspace.address_book:
+            if entry.entry_id == text.removeprefix("entry:") and entry.chain == self._chain.name:
+                return entry.address
+        raise NotFound(f"no address-book entry {text[:60]!r}", Reason.BAD_ADDRESS)
+
+    async def SubmitIntent(self, request: pb.SubmitIntentRequest, context: grpc.aio.ServicerContext) -> pb.Transaction:  # noqa: N802
+        """Take an order on, once per request id."""
+        peer(context, "oms")
+        call = Call(request.request_id, "SubmitIntent", request.proposal)
+        order_id = await self._store.known(call)
+        if not order_id:
+            proposal = decode(Proposal, request.proposal, MAX_PROPOSAL)
+            order_id = f"txn_{int(time.time() * 1000):012x}{secrets.token_hex(8)}"
+            await self._desk.submit(order_id, proposal, call)
+        await durable.begin("order", order_id)
+        return await self._transaction(order_id)
+
+    async def GetTransaction(  # noqa: N802
+        self, request: pb.GetTransactionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.Transaction:
+        """One order."""
+        peer(context, "oms")
+        return await self._transaction(request.transaction_id)
+
+    async def ListTransactions(  # noqa: N802
+        self, request: pb.ListTransactionsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListTransactionsResponse:
+        """Orders, newest first."""
+        peer(context, "oms")
+        limit = min(request.limit or 50, 500)
+        rows = await self._store.list_orders(request.wallet_id, limit, request.before)
+        found = [await self._transaction(row["order_id"]) for row in rows]
+        return pb.ListTransactionsResponse(transactions=found)
+
+    async def WatchTransaction(  # noqa: N802
+        self, request: pb.GetTransactionRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.Transaction]:
+        """The order whenever something about it changes, until it has ended."""
+        peer(context, "oms")
+        last = None
+        while True:
+            row = await self._store.order(request.transaction_id)
+            shown = await self._transaction(request.transaction_id)
+            if shown != last:
+                last = shown
+                yield shown
+            if self._desk.ended(row):
+                return
+            await self._news.wait(request.transaction_id)
+
+    # Approvals
+
+    async def ListApprovals(  # noqa: N802
+        self, request: pb.ListApprovalsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListApprovalsResponse:
+        """What waits for this user's decision, with the claim to sign."""
+        peer(context, "oms")
+        who = user(self._workspace, request.approver)
+        waiting: list[tuple[str, RowMapping]] = [
+            (row["order_id"], row) for row in await self._store.orders_in(State.PENDING_APPROVAL)
+        ]
+        waiting += [(row["wallet_id"], row) for row in await self._store.wallets() if row["state"] == PENDING]
+        facts = await self._store.facts(int(time.time()))
+        found = [
+            pb.ApprovalRequest(
+                subject_id=pending.subject_id,
+                subject=encode(pending.subject),
+                proposal=pending.proposal,
+                lines=render(pending.subject, self._workspace).lines,
+                claim=encode(pending.claim),
+                challenge=challenge(pending.claim),
+                rp_id=self._workspace.rp_id,
+                credential_ids=[credential.credential_id for credential in who.credentials],
+                expires_at=pending.claim.expires_at,
+            )
+            for pending in await self._approving.inbox(request.approver, waiting, facts)
+        ]
+        return pb.ListApprovalsResponse(requests=found)
+
+    async def Decide(self, request: pb.DecideRequest, context: grpc.aio.ServicerContext) -> pb.Decided:  # noqa: N802
+        """Take one person's decision, verified first."""
+        peer(context, "oms")
+        approval = decode(Approval, request.approval, MAX_PROPOSAL)
+        is_order = request.subject_id.startswith("txn_")
+        row = await (self._store.order if is_order else self._store.wallet)(request.subject_id)
+        facts = await self._store.facts(int(time.time()))
+        call = Call(request.request_id, "Decide", request.subject_id.encode() + request.approval)
+        if not await self._store.known(call):
+            await self._approving.decide(request.subject_id, row, approval, request.comment, facts, call)
+        self._news.ring(request.subject_id)
+        row = await (self._store.order if is_order else self._store.wallet)(request.subject_id)
+        return pb.Decided(subject_id=request.subject_id, state=row["state"])
+
+    # The network
+
+    async def GetWorkspace(  # noqa: N802
+        self, request: pb.GetWorkspaceRequest, context: grpc.aio.ServicerContext
+    ) -> pb.WorkspaceResponse:
+        """The workspace that decides."""
+        peer(context, "oms")
+        return pb.WorkspaceResponse(workspace=encode(self._workspace), digest=workspace_digest(self._workspace))
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: grpc.aio.ServicerContext) -> pb.NetworkStatus:  # noqa: N802
+        """Cosigners, chain and open orders."""
+        peer(context, "oms")
+        try:
+            reachable, block = True, await asyncio.wait_for(self._chain.check(), 5)
+        except (CountersealError, TimeoutError):
+            reachable, block = False, 0
+        return pb.NetworkStatus(
+            cosigners=views.cosigners(self._workspace, self._cosigners),
+            workspace=workspace_digest(self._workspace),
+            chain=self._chain.name,
+            chain_reachable=reachable,
+            block_number=block,
+            open_orders=await self._store.count_open(),
+        )
+
+    async def _transaction(self, order_id: str) -> pb.Transaction:
+        row = await self._store.order(order_id)
+        facts = await self._store.facts(int(time.time()))
+        proposal = decode(Proposal, row["proposal"])
+        decision, _ = await self._approving.standing(order_id, proposal.subject, facts)
+        return views.transaction(
+            row,
+            self._workspace,
+            decision.needs,
+            await self._store.stages(order_id),
+            await self._store.refusals(order_id),
+        )
+
+
+def _base_units(text: str) -> int:
+    if "." in text:
+        raise Malformed(f"{text[:40]} is not in whole base units", Reason.PRECISION)
+    if text.startswith("-"):
+        raise Malformed(f"{text[:40]} is negative", Reason.NEGATIVE_AMOUNT)
+    if not text.isascii() or not text.isdigit() or len(text) > 78:
+        raise Malformed(f"{text[:40]!r} is not an amount in base units")
+    return int(text)

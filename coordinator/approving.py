@@ -1,0 +1,74 @@
+"""Collects people's decisions about orders and wallets, each verified before it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import RowMapping
+
+from coordinator.store import Call, Store
+from oms_core.approvals import Approval, ApprovalClaim, Verdict
+from oms_core.authorize import expected_claim, verify_approval
+from oms_core.chains.intent import Proposal, Subject
+from oms_core.encoding import decode
+from oms_core.errors import Reason, Refused
+from oms_core.policy.facts import Facts
+from oms_core.policy.judge import Decision, judge
+from oms_core.workspace import Workspace
+
+PENDING = "PENDING_APPROVAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Something that waits for a person's decision."""
+
+    subject_id: str
+    proposal: bytes
+    subject: Subject
+    claim: ApprovalClaim
+
+
+class Approving:
+    """The inbox of every approver."""
+
+    def __init__(self, store: Store, workspace: Workspace, seconds: int) -> None:
+        self._store, self._workspace, self._seconds = store, workspace, seconds
+
+    async def standing(self, subject_id: str, subject: Subject, facts: Facts) -> tuple[Decision, tuple[Approval, ...]]:
+        """What the rules say with the approvals so far, expired ones left out."""
+        rows = await self._store.decisions(subject_id)
+        approvals = tuple(decode(Approval, row["approval"]) for row in rows if row["verdict"] == Verdict.APPROVE)
+        alive = tuple(approval for approval in approvals if approval.claim.expires_at > facts.now)
+        return judge(self._workspace, subject, facts, tuple(a.claim.approver for a in alive)), alive
+
+    async def inbox(self, approver: str, waiting: list[tuple[str, RowMapping]], facts: Facts) -> list[Pending]:
+        """What of ``waiting`` (subject id, row) this user may decide now."""
+        found = []
+        for subject_id, row in waiting:
+            subject = decode(Proposal, row["proposal"]).subject
+            if subject.valid_until <= facts.now:
+                continue
+            decision, _ = await self.standing(subject_id, subject, facts)
+            if any(approver in need.eligible for need in decision.needs if need.missing):
+                expires = min(subject.valid_until, facts.now + self._seconds)
+                claim = expected_claim(subject, self._workspace, approver, Verdict.APPROVE, expires)
+                found.append(Pending(subject_id, row["proposal"], subject, claim))
+        return found
+
+    async def decide(
+        self, subject_id: str, row: RowMapping, approval: Approval, comment: str, facts: Facts, call: Call
+    ) -> Verdict:
+        """Verify and keep one decision. Raises `Refused`, `Conflict` or `Malformed`; nothing is kept then."""
+        subject = decode(Proposal, row["proposal"]).subject
+        verified = verify_approval(approval, self._workspace, subject, facts.now)
+        decision, _ = await self.standing(subject_id, subject, facts)
+        user_id = verified.user.user_id
+        if not any(user_id in (*need.eligible, *need.given) for need in decision.needs):
+            raise Refused(f"no rule asks {user_id} about this", Reason.NOT_ELIGIBLE)
+        if row["state"] != PENDING:
+            raise Refused(f"it is {row['state']} already", Reason.WRONG_STATE)
+        if len(comment) > 280 or not comment.isprintable():
+            raise Refused("a comment has at most 280 printable characters", Reason.MALFORMED)
+        await self._store.decide(subject_id, approval, verified.user.person_id, verified.counter, comment, call)
+        return approval.claim.verdict

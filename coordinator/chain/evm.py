@@ -1,0 +1,93 @@
+"""What the desk needs of an EVM chain: fees, nonce, broadcast, and where a transaction stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coordinator.chain.rpc import Rpc, RpcError
+from oms_core.chains.evm import TRANSFER_GAS, chain_id, to_checksum, transaction_hash
+from oms_core.chains.intent import Execution, Intent
+from oms_core.errors import Malformed, Reason, Refused, Unavailable
+
+_KNOWN = ("already known", "already imported", "alreadyknown", "known transaction")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A mined transaction: its block, whether it succeeded, and how deep it is (1 in the newest block)."""
+
+    block: int
+    block_hash: str
+    succeeded: bool
+    depth: int
+
+
+class EvmChain:
+    """One chain through its nodes."""
+
+    def __init__(self, name: str, rpc: Rpc) -> None:
+        self.name, self._rpc = name, rpc
+
+    async def check(self) -> int:
+        """The newest block number. Raises `Unavailable` if the node is of another chain, or away."""
+        if await self._rpc.number("eth_chainId") != chain_id(self.name):
+            raise Unavailable(f"the node does not serve {self.name}", Reason.CHAIN_UNAVAILABLE)
+        return await self._rpc.number("eth_blockNumber")
+
+    async def next_nonce(self, account: bytes) -> int:
+        """The account's next nonce, pending transactions counted."""
+        return await self._rpc.number("eth_getTransactionCount", to_checksum(account), "pending")
+
+    async def execution(self, intent: Intent, account: bytes, nonce: int) -> Execution:
+        """Gas and fees for an intent, within its bounds. Raises `Refused` (FEE_EXCEEDED, INSUFFICIENT_FUNDS)."""
+        await self.check()
+        gas = await self._gas(intent, account)
+        block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
+        base, tip = int(block["baseFeePerGas"], 16), await self._rpc.number("eth_maxPriorityFeePerGas")
+        ceiling = intent.bounds.max_fee_total // gas
+        if base + tip > ceiling:
+            raise Refused(f"the network asks {(base + tip) * gas} wei of fee now", Reason.FEE_EXCEEDED)
+        fee = min(2 * base + tip, ceiling)
+        balance = await self._rpc.number("eth_getBalance", to_checksum(account), "pending")
+        if balance < intent.action.amount + gas * fee:
+            raise Refused(f"the wallet holds {balance} wei, too little", Reason.INSUFFICIENT_FUNDS)
+        return Execution(nonce, gas, fee, min(tip, fee))
+
+    async def _gas(self, intent: Intent, account: bytes) -> int:
+        call = {
+            "from": to_checksum(account),
+            "to": to_checksum(intent.action.to),
+            "value": hex(intent.action.amount),
+        }
+        try:
+            estimate = await self._rpc.number("eth_estimateGas", call)
+        except RpcError as error:
+            if "insufficient" in error.message.lower():
+                raise Refused("the wallet holds too little", Reason.INSUFFICIENT_FUNDS) from None
+            raise Refused(f"the transfer would fail: {error.message}", Reason.FAILED_ON_CHAIN) from None
+        gas = TRANSFER_GAS if estimate == TRANSFER_GAS else estimate * 5 // 4
+        if gas > intent.bounds.gas_limit_cap:
+            raise Refused(f"the transfer needs {gas} gas", Reason.FEE_EXCEEDED)
+        return gas
+
+    async def broadcast(self, raw: bytes) -> str:
+        """Send identical bytes as often as one likes. Raises `RpcError`, `Unavailable`."""
+        expected = "0x" + transaction_hash(raw).hex()
+        try:
+            answered = await self._rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+        except RpcError as error:
+            known = any(word in error.message.lower() for word in _KNOWN)
+            if known or await self._rpc.call("eth_getTransactionByHash", expected) is not None:
+                return expected
+            raise
+        if answered != expected:
+            raise Malformed("the node names another transaction hash than ours")
+        return expected
+
+    async def standing(self, tx_hash: str) -> Standing | None:
+        """Where a transaction stands; None while it is in no block."""
+        receipt = await self._rpc.call("eth_getTransactionReceipt", tx_hash)
+        if receipt is None:
+            return None
+        newest, block = await self._rpc.number("eth_blockNumber"), int(receipt["blockNumber"], 16)
+        return Standing(block, receipt["blockHash"], receipt["status"] == "0x1", newest - block + 1)

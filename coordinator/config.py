@@ -1,0 +1,57 @@
+"""Configuration of a coordinator: one TOML file, unknown keys refused, relative paths taken from the file's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from oms_core.chains.evm import chain_id
+from oms_core.settings import invalid, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: the private CA, this server's certificate and its key."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An EVM chain: its CAIP-2 name, JSON-RPC addresses in order of preference, and the depth that counts as final."""
+
+    id: str
+    rpc: tuple[str, ...]
+    confirmations: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a coordinator needs. ``database`` is sqlite:///FILE or postgresql://…"""
+
+    listen_oms: str
+    listen_cosigners: str
+    database: str
+    workspace: Path
+    tls: Tls
+    chain: Chain
+    executor_id: str = "coordinator-1"
+    approval_seconds: int = 86_400
+    max_message_bytes: int = 16 * 1024 * 1024
+
+
+def load(path: Path) -> Config:
+    """Read a configuration. Raises `LocalError` (CONFIG_INVALID) that names the file and the key."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise invalid(path.name, f"cannot be read: {type(error).__name__}") from error
+    config = parse(Config, text, path.name, lambda written: path.parent / Path(written).expanduser())
+    chain_id(config.chain.id)
+    if not config.chain.rpc or config.chain.confirmations < 1:
+        raise invalid(path.name, "chain.rpc names at least one address, chain.confirmations is at least 1")
+    if not config.database.startswith(("sqlite:///", "postgresql://")):
+        raise invalid(path.name, "database is sqlite:///FILE or postgresql://…")
+    return config

@@ -1,0 +1,174 @@
+"""The attached cosigners: one stream each, dialled by them, driven by us. Requests and answers are matched by id.
+
+Enclaves answer the heartbeat, so a hung enclave, gateway or network shows within seconds; the stream is then closed and
+the cosigner is not chosen until it comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import grpc
+import structlog
+
+from coordinator.tls import peer
+from oms_core.errors import Reason, Refused, Unauthenticated, Unavailable
+from oms_core.workspace import Workspace, member, workspace_digest
+from proto import cosigner_pb2 as pb
+from proto import cosigner_pb2_grpc as pb_grpc
+
+log = structlog.get_logger()
+
+HEARTBEAT = 2.0  # seconds between pings
+SILENCE = 5.0  # seconds for a pong
+PROTOCOL_VERSION = 1
+_STRIKE_SECONDS = 60.0
+
+
+@dataclass
+class Link:
+    """One attached cosigner."""
+
+    index: int
+    outgoing: asyncio.Queue[pb.ToCosigner | None] = field(default_factory=lambda: asyncio.Queue(256))
+    pending: dict[int, asyncio.Future[pb.FromCosigner]] = field(default_factory=dict)
+    heard: float = field(default_factory=time.monotonic)
+    latency: float = 0.0
+    closed: bool = False
+    _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    async def ask(self, request: pb.ToCosigner, seconds: float) -> pb.FromCosigner:
+        """Send and wait. Raises `Unavailable` (PEER_UNREACHABLE) when it does not answer in time or goes away."""
+        if self.closed:
+            raise _gone(self.index)
+        request.id = next(self._ids)
+        future: asyncio.Future[pb.FromCosigner] = asyncio.get_running_loop().create_future()
+        self.pending[request.id] = future
+        try:
+            async with asyncio.timeout(seconds):
+                await self.outgoing.put(request)
+                return await future
+        except TimeoutError:
+            raise _gone(self.index) from None
+        finally:
+            self.pending.pop(request.id, None)
+
+    def answered(self, message: pb.FromCosigner) -> None:
+        """Hand an answer to whoever waits for it; nobody does after a time-out."""
+        self.heard = time.monotonic()
+        future = self.pending.get(message.id)
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    def close(self) -> None:
+        """End the stream; everybody who waits learns it."""
+        self.closed = True
+        for future in self.pending.values():
+            if not future.done():
+                future.set_exception(_gone(self.index))
+        try:
+            self.outgoing.put_nowait(None)
+        except asyncio.QueueFull:
+            pass
+
+
+def _gone(index: int) -> Unavailable:
+    return Unavailable(f"cosigner {index} does not answer", Reason.PEER_UNREACHABLE, cosigner=str(index))
+
+
+class Cosigners(pb_grpc.CosignerLinkServicer):
+    """The servicer that cosigners attach to, and the choice of quorums."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self._digest = workspace, workspace_digest(workspace)
+        self._links: dict[int, Link] = {}
+        self._strikes: dict[int, tuple[int, float]] = {}
+        self.changed = asyncio.Event()
+        """Set, and replaced, whenever a cosigner attaches."""
+
+    async def Attach(  # noqa: N802 - the name in the .proto
+        self, request_iterator: AsyncIterator[pb.FromCosigner], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.ToCosigner]:
+        """Serve one cosigner's stream until it ends."""
+        link = await self._welcome(request_iterator, context)
+        tasks = [asyncio.create_task(self._listen(link, request_iterator)), asyncio.create_task(self._beat(link))]
+        try:
+            while (message := await link.outgoing.get()) is not None:
+                yield message
+        finally:
+            link.close()
+            for task in tasks:
+                task.cancel()
+            if self._links.get(link.index) is link:
+                del self._links[link.index]
+                log.warning("cosigner detached", cosigner=link.index)
+
+    async def _welcome(self, messages: AsyncIterator[pb.FromCosigner], context: grpc.aio.ServicerContext) -> Link:
+        name = peer(context, "cosigner")
+        async with asyncio.timeout(SILENCE):
+            first = await anext(aiter(messages))
+        hello = first.hello
+        if first.WhichOneof("body") != "hello" or str(hello.index) != name:
+            raise Unauthenticated(f"certificate of cosigner {name}, hello of {hello.index}", Reason.PEER_IDENTITY)
+        if member(self._workspace, hello.index).identity != hello.identity:
+            raise Unauthenticated(f"cosigner {name} has another identity key than the roster's", Reason.PEER_IDENTITY)
+        if hello.workspace != self._digest or hello.protocol_version != PROTOCOL_VERSION:
+            raise Refused(f"cosigner {name} stands on another workspace or version", Reason.POLICY_VERSION_MISMATCH)
+        link = Link(hello.index)
+        if old := self._links.get(link.index):
+            old.close()
+        self._links[link.index] = link
+        log.info("cosigner attached", cosigner=link.index)
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+        return link
+
+    async def _listen(self, link: Link, messages: AsyncIterator[pb.FromCosigner]) -> None:
+        try:
+            async for message in messages:
+                link.answered(message)
+        finally:
+            link.close()
+
+    async def _beat(self, link: Link) -> None:
+        try:
+            while True:
+                started = time.monotonic()
+                await link.ask(pb.ToCosigner(ping=pb.Ping(nonce=int(started * 1000))), SILENCE)
+                link.latency = time.monotonic() - started
+                await asyncio.sleep(HEARTBEAT)
+        except Unavailable:
+            log.warning("cosigner silent", cosigner=link.index)
+        finally:
+            link.close()
+
+    def attached(self) -> dict[int, Link]:
+        """Links that can be used now."""
+        return {index: link for index, link in sorted(self._links.items()) if not link.closed}
+
+    def link(self, index: int) -> Link:
+        """Raises `Unavailable` (PEER_UNREACHABLE)."""
+        link = self._links.get(index)
+        if link is None or link.closed:
+            raise _gone(index)
+        return link
+
+    def strike(self, index: int) -> None:
+        """This cosigner was silent or blamed: choose others for a while, if there are others."""
+        count, _ = self._strikes.get(index, (0, 0.0))
+        self._strikes[index] = (count + 1, time.monotonic())
+
+    def quorum(self, parties: tuple[int, ...], size: int, without: set[int]) -> tuple[int, ...] | None:
+        """The best ``size`` of ``parties`` that are attached and not excluded, ascending; None if there are too few."""
+        now = time.monotonic()
+
+        def badness(index: int) -> tuple[int, float]:
+            count, when = self._strikes.get(index, (0, 0.0))
+            return (count if now - when < _STRIKE_SECONDS else 0, self._links[index].latency)
+
+        usable = sorted((i for i in self.attached() if i in parties and i not in without), key=badness)
+        return tuple(sorted(usable[:size])) if len(usable) >= size else None

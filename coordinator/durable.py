@@ -1,0 +1,69 @@
+"""Durable execution on DBOS: an order's or a wallet's way is a workflow whose steps are done once each.
+
+A killed coordinator resumes every workflow at its first unfinished step. Steps can therefore run again after a crash,
+and each is written so that this repeats nothing with an effect. Values are stored as JSON, never pickled: who can write
+to the database must not be able to run code here. No telemetry, no hosted control plane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
+
+APPLICATION_VERSION = "1"  # orders survive upgrades: raised only together with a plan for those under way
+
+Step = tuple[str, Callable[[str], Awaitable[None]]]
+
+_ways: dict[str, tuple[Step, ...]] = {}
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+@DBOS.workflow(name="way", max_recovery_attempts=None)
+async def _way(kind: str, subject_id: str) -> None:
+    for name, step in _ways[kind]:
+        await DBOS.run_step_async({"name": name}, _run, step, subject_id)
+
+
+async def _run(step: Callable[[str], Awaitable[None]], subject_id: str) -> None:
+    """Recovered workflows run on a loop of DBOS's own; the work belongs to the loop of our streams."""
+    work: Coroutine[Any, Any, None] = _await(step(subject_id))
+    if _loop is None or asyncio.get_running_loop() is _loop:
+        await work
+    else:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, _loop))
+
+
+async def _await(work: Awaitable[None]) -> None:
+    await work
+
+
+def launch(name: str, url: str, executor_id: str, ways: dict[str, tuple[Step, ...]]) -> None:
+    """Start, and resume what a former run left. Call on the event loop that serves the streams."""
+    global _loop
+    _loop = asyncio.get_running_loop()
+    _ways.update(ways)
+    config: DBOSConfig = {
+        "name": name,
+        "system_database_url": url,
+        "application_version": APPLICATION_VERSION,
+        "executor_id": executor_id,
+        "serializer": DBOSPortableJSONSerializer(),
+        "enable_otlp": False,
+        "log_level": "WARNING",
+    }
+    DBOS(config=config)
+    DBOS.launch()
+
+
+async def begin(kind: str, subject_id: str) -> None:
+    """Start a way; the subject's id makes it one, however often it is begun."""
+    with SetWorkflowID(f"{kind}-{subject_id}"):
+        await DBOS.start_workflow_async(_way, kind, subject_id)
+
+
+def close() -> None:
+    """Stop; unfinished ways are resumed by the next launch."""
+    DBOS.destroy()

@@ -1,0 +1,89 @@
+"""Puts the parts together and serves both ports until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+
+import grpc
+import structlog
+
+from coordinator import durable
+from coordinator.api import OmsService
+from coordinator.approving import Approving
+from coordinator.chain.evm import EvmChain
+from coordinator.chain.rpc import Rpc
+from coordinator.config import Config
+from coordinator.cosigners import Cosigners
+from coordinator.desk import Desk
+from coordinator.news import News
+from coordinator.statuses import ErrorInterceptor
+from coordinator.store import Store
+from coordinator.tables import open_database
+from coordinator.tls import server_credentials, server_options
+from coordinator.wallets import Wallets
+from oms_core.encoding import decode
+from oms_core.errors import LocalError, Reason
+from oms_core.workspace import Workspace, check_workspace
+from proto import cosigner_pb2_grpc, oms_pb2_grpc
+
+log = structlog.get_logger()
+
+
+def read_workspace(config: Config) -> Workspace:
+    """The workspace that this coordinator works for. Raises `LocalError` or `Malformed`."""
+    try:
+        data = config.workspace.read_bytes()
+    except OSError:
+        raise LocalError(f"cannot read {config.workspace.name}", Reason.CONFIG_INVALID) from None
+    workspace = decode(Workspace, data, 4 << 20)
+    check_workspace(workspace)
+    return workspace
+
+
+async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    workspace = read_workspace(config)
+    engine = await open_database(config.database)
+    store, news, rpc = Store(engine), News(), Rpc(config.chain.rpc)
+    chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(workspace)
+    approving = Approving(store, workspace, config.approval_seconds)
+    keys = Wallets(store, workspace, cosigners, approving, news)
+    desk = desk_of(store, workspace, cosigners, keys, approving, chain, config.chain.confirmations, news)
+
+    inner = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(config))
+    cosigner_pb2_grpc.add_CosignerLinkServicer_to_server(cosigners, inner)
+    outer = grpc.aio.server(
+        interceptors=[ErrorInterceptor()], options=server_options(config), maximum_concurrent_rpcs=500
+    )
+    service = OmsService(store, workspace, desk, keys, approving, cosigners, chain, news)
+    oms_pb2_grpc.add_OmsServicer_to_server(service, outer)
+    for server, address in ((inner, config.listen_cosigners), (outer, config.listen_oms)):
+        try:
+            server.add_secure_port(address, server_credentials(config))
+        except RuntimeError:
+            raise LocalError(f"cannot listen on {address}", Reason.CONFIG_INVALID) from None
+        await server.start()
+    ways = {"order": desk.steps(), "wallet": keys.steps()}
+    durable.launch("counterseal", durable_url(config.database), config.executor_id, ways)
+    log.info("coordinator ready", oms=config.listen_oms, cosigners=config.listen_cosigners)
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    log.info("stopping")
+    with contextlib.suppress(Exception):
+        await asyncio.gather(outer.stop(1), inner.stop(1))
+    await asyncio.to_thread(durable.close)
+    await rpc.close()
+    await engine.dispose()
+
+
+def durable_url(database: str) -> str:
+    """Where durable execution keeps its own tables: beside ours."""
+    if database.startswith("sqlite:///"):
+        return database + ".durable"
+    return database

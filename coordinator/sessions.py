@@ -1,0 +1,176 @@
+"""Relays one protocol session between cosigners, in lockstep: begin, hellos, then round by round to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from coordinator.cosigners import Cosigners
+from oms_core.encoding import decode, encode
+from oms_core.errors import Blame, CountersealError, Malformed, ProofInvalid, Reason, Unattributed, Unavailable
+from oms_core.evidence import CreateRequest, ProbeRequest, SignedRefusal, SignRequest, request_digest
+from oms_core.protocol.envelope import SessionSpec, verify_identity
+from oms_core.workspace import Workspace, member
+from proto import cosigner_pb2 as pb
+
+log = structlog.get_logger()
+
+MAX_ROUNDS = 32
+BEGIN_SECONDS = 30.0
+BEGIN_KEY_SECONDS = 600.0  # a node may still be looking for safe primes
+ROUND_SECONDS = 60.0
+
+Progress = Callable[[str, int, float], None]
+"""(step, round, seconds since the session began)."""
+
+
+@dataclass
+class SessionFailed(Exception):
+    """Why a session ended without a result, per cosigner."""
+
+    refusals: dict[int, SignedRefusal]
+    blames: tuple[Blame, ...]
+    silent: set[int]
+    detail: str
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+def new_spec(
+    protocol: str,
+    level: str,
+    key: tuple[bytes, int, bytes],
+    threshold: int,
+    parties: tuple[int, ...],
+    request: CreateRequest | SignRequest | ProbeRequest,
+) -> SessionSpec:
+    """A spec with a fresh session id; ``key`` is (key id, epoch, epoch hash)."""
+    key_id, epoch, epoch_hash = key
+    return SessionSpec(
+        session_id=secrets.token_bytes(32),
+        protocol=protocol,
+        level=level,
+        key_id=key_id,
+        epoch=epoch,
+        epoch_hash=epoch_hash,
+        threshold=threshold,
+        parties=parties,
+        subject=request_digest(request),
+    )
+
+
+async def run_session(
+    cosigners: Cosigners,
+    workspace: Workspace,
+    spec: SessionSpec,
+    request: CreateRequest | SignRequest | ProbeRequest,
+    progress: Progress | None = None,
+) -> dict[int, bytes]:
+    """Relay to the end; returns each party's result. Raises `SessionFailed`."""
+    started = time.monotonic()
+    begin = pb.Begin(spec=encode(spec), request=encode(request))
+    seconds = BEGIN_KEY_SECONDS if spec.protocol == "create-key" else BEGIN_SECONDS
+    try:
+        answers = await _ask_all(
+            cosigners, workspace, spec, {i: pb.ToCosigner(begin=begin) for i in spec.parties}, "begun", seconds
+        )
+        hellos = {i: answer.begun.hello for i, answer in answers.items()}
+        start = pb.Start(session_id=spec.session_id, hellos=hellos)
+        requests = {i: pb.ToCosigner(start=start) for i in spec.parties}
+        for number in range(1, MAX_ROUNDS):
+            answers = await _ask_all(cosigners, workspace, spec, requests, "round_out", ROUND_SECONDS)
+            if all(answer.WhichOneof("body") == "finished" for answer in answers.values()):
+                return {i: answer.finished.result for i, answer in answers.items()}
+            if progress is not None:
+                progress(next(iter(answers.values())).round_out.step, number, time.monotonic() - started)
+            requests = {i: pb.ToCosigner(deliver=_regroup(spec, answers, i)) for i in spec.parties}
+        raise SessionFailed({}, (), set(), "the session did not end")
+    except SessionFailed:
+        await _abort_all(cosigners, spec)
+        raise
+
+
+def _regroup(spec: SessionSpec, answers: dict[int, pb.FromCosigner], receiver: int) -> pb.Deliver:
+    """The packets for one receiver, by sender."""
+    sent = {i: answer.round_out for i, answer in answers.items() if i != receiver}
+    packets = {i: out.packets[receiver] for i, out in sent.items() if receiver in out.packets}
+    number = answers[receiver].round_out.round
+    return pb.Deliver(session_id=spec.session_id, round=number, packets=packets)
+
+
+async def _ask_all(
+    cosigners: Cosigners,
+    workspace: Workspace,
+    spec: SessionSpec,
+    requests: dict[int, pb.ToCosigner],
+    expected: str,
+    seconds: float,
+) -> dict[int, pb.FromCosigner]:
+    async def ask(index: int) -> pb.FromCosigner | CountersealError:
+        try:
+            return await cosigners.link(index).ask(requests[index], seconds)
+        except Unavailable as error:
+            return error
+
+    asked = dict(zip(requests, await asyncio.gather(*(ask(i) for i in requests)), strict=True))
+    answers, refusals, silent, details = {}, {}, set(), []
+    blames: list[Blame] = []
+    for i, answer in asked.items():
+        if isinstance(answer, CountersealError):
+            silent.add(i)
+            details.append(answer.message)
+            continue
+        body = answer.WhichOneof("body")
+        if body in (expected, "finished"):
+            answers[i] = answer
+        elif body == "refused":
+            refusals[i] = _refusal(workspace, spec, i, answer.refused.signed_refusal)
+            details.append(f"cosigner {i} refused: {refusals[i].refusal.reason}")
+        elif body == "aborted":
+            blames.extend(Blame(b.culprit, b.step, b.reason) for b in answer.aborted.blames)
+            details.append(f"cosigner {i} aborted: {answer.aborted.detail}")
+        else:
+            silent.add(i)
+            details.append(f"cosigner {i} failed: {answer.failed.reason} {answer.failed.detail}")
+    if len(answers) != len(requests):
+        detail = "; ".join(details)
+        log.warning("session failed", session=spec.session_id.hex()[:16], detail=detail[:500])
+        raise SessionFailed(refusals, tuple(blames), silent, detail)
+    return answers
+
+
+def _refusal(workspace: Workspace, spec: SessionSpec, index: int, data: bytes) -> SignedRefusal:
+    """A refusal counts as this cosigner's only under its identity key and for this session."""
+    try:
+        signed = decode(SignedRefusal, data, 4096)
+        verify_identity(member(workspace, index).identity, "refusal", encode(signed.refusal), signed.signature)
+        if (signed.refusal.session_id, signed.refusal.index) != (spec.session_id, index):
+            raise Malformed("the refusal is for another session")
+    except (Malformed, ProofInvalid) as error:
+        raise SessionFailed({}, (), {index}, f"cosigner {index} sent a refusal that does not hold") from error
+    return signed
+
+
+async def _abort_all(cosigners: Cosigners, spec: SessionSpec) -> None:
+    message = pb.Abort(session_id=spec.session_id, reason=Reason.SESSION_FAILED)
+
+    async def abort(index: int) -> None:
+        try:
+            await cosigners.link(index).ask(pb.ToCosigner(abort=message), 5)
+        except Unavailable:
+            pass
+
+    await asyncio.gather(*(abort(i) for i in spec.parties))
+
+
+def agree(results: dict[int, bytes]) -> bytes:
+    """The one result that all parties report. Raises `Unattributed` if they differ."""
+    if len(set(results.values())) != 1:
+        raise Unattributed("the parties report different results")
+    return next(iter(results.values()))

@@ -1,0 +1,257 @@
+"""Orders, wallets, decisions, reservations: every state change is a compare-and-swap, visible in its WHERE clause."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from coordinator.tables import counters, decisions, nonces, orders, refusals, requests, stages, wallets
+from oms_core.approvals import Approval
+from oms_core.encoding import encode
+from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
+from oms_core.evidence import SignedRefusal
+from oms_core.lifecycle import TERMINAL, IllegalTransition, State, advance
+from oms_core.policy.facts import Facts, Provenance, Spend
+from oms_core.policy.judge import DAY
+
+_SPENT_NOTHING = (State.REJECTED, State.DENIED, State.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A mutating call of a client: its request id, which method, the body that has to be the same next time."""
+
+    request_id: str
+    method: str
+    body: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """What is kept of the body."""
+        return hashlib.sha256(self.body).digest()
+
+
+class Store:
+    """The coordinator's memory. Losing it loses time, never safety."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def known(self, call: Call) -> str:
+        """The object that this call made before; empty if it is new. Raises `Conflict` for another body."""
+        if not 1 <= len(call.request_id) <= 128:
+            raise Malformed("a request id has 1 to 128 characters")
+        async with self._engine.begin() as connection:
+            row = await _one(connection, select(requests).where(requests.c.request_id == call.request_id))
+        if row is None:
+            return ""
+        if (row["method"], row["body"]) != (call.method, call.digest):
+            raise Conflict(f"request id {call.request_id} was used with another body")
+        return str(row["object_id"])
+
+    # Orders
+
+    async def add_order(self, order: dict[str, Any], call: Call) -> None:
+        """A new order in state SUBMITTED. Raises `Conflict` if its intent was submitted before."""
+        values = {**order, "state": State.SUBMITTED, "created_at": time.time()}
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(orders).values(values))
+                await _stage(connection, order["order_id"], State.SUBMITTED, "")
+                await _remember(connection, call, order["order_id"])
+        except IntegrityError:
+            raise Conflict("this intent was submitted before") from None
+
+    async def order(self, order_id: str) -> RowMapping:
+        """Raises `NotFound` (UNKNOWN_TRANSACTION)."""
+        async with self._engine.begin() as connection:
+            row = await _one(connection, select(orders).where(orders.c.order_id == order_id))
+        if row is None:
+            raise NotFound(f"no transaction {order_id[:64]!r}", Reason.UNKNOWN_TRANSACTION)
+        return row
+
+    async def list_orders(self, wallet_id: str, limit: int, before: str) -> list[RowMapping]:
+        """The newest orders first, ``before`` an order id or empty."""
+        query = select(orders).order_by(orders.c.order_id.desc()).limit(limit)
+        if wallet_id:
+            query = query.where(orders.c.wallet_id == wallet_id)
+        if before:
+            query = query.where(orders.c.order_id < before)
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(query)).mappings())
+
+    async def orders_in(self, *states: State) -> list[RowMapping]:
+        """Orders in any of these states, oldest first."""
+        query = select(orders).where(orders.c.state.in_(states)).order_by(orders.c.order_id)
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(query)).mappings())
+
+    async def move(self, order_id: str, was: State, to: State, note: str = "", **values: Any) -> None:
+        """One step of the lifecycle. Raises `IllegalTransition` if the order is not in ``was`` any more."""
+        advance(order_id, was, to)
+        values = {"reason": "", "detail": "", **values}
+        async with self._engine.begin() as connection:
+            statement = update(orders).where(orders.c.order_id == order_id, orders.c.state == was)
+            done = await connection.execute(statement.values(state=to, **values))
+            if done.rowcount != 1:
+                raise IllegalTransition(order_id, was, to)
+            await _stage(connection, order_id, to, note or values["reason"])
+
+    async def note(self, order_id: str, **values: Any) -> None:
+        """Change what is said about an order, not its state."""
+        async with self._engine.begin() as connection:
+            await connection.execute(update(orders).where(orders.c.order_id == order_id).values(**values))
+
+    async def reserve_nonce(self, chain: str, account: str, order_id: str, least: int) -> int:
+        """The order's nonce: the one it has, or the next free one from ``least`` on."""
+        async with self._engine.begin() as connection:
+            held = await _one(connection, select(nonces).where(nonces.c.order_id == order_id))
+            if held is not None:
+                return int(held["nonce"])
+            mine = (nonces.c.chain == chain) & (nonces.c.account == account) & (nonces.c.nonce >= least)
+            taken = set((await connection.execute(select(nonces.c.nonce).where(mine))).scalars())
+            nonce = next(n for n in range(least, least + len(taken) + 1) if n not in taken)
+            values = {"chain": chain, "account": account, "nonce": nonce, "order_id": order_id}
+            await connection.execute(insert(nonces).values(values))
+            return nonce
+
+    async def release_nonce(self, order_id: str) -> None:
+        """Give back the nonce of an order for which no cosigner has opened a session."""
+        async with self._engine.begin() as connection:
+            await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
+
+    async def facts(self, now: int) -> Facts:
+        """Everything submitted within a day counts, unless it came to nothing."""
+        query = select(orders).where(orders.c.created_at > now - DAY, orders.c.state.not_in(_SPENT_NOTHING))
+        async with self._engine.begin() as connection:
+            rows = (await connection.execute(query)).mappings()
+            return Facts(now, tuple(_spend(row) for row in rows))
+
+    async def add_refusal(self, order_id: str, refusal: SignedRefusal) -> None:
+        """Keep a cosigner's signed no; its newest counts."""
+        key = (refusals.c.order_id == order_id) & (refusals.c.cosigner == refusal.refusal.index)
+        async with self._engine.begin() as connection:
+            await connection.execute(refusals.delete().where(key))
+            values = {"order_id": order_id, "cosigner": refusal.refusal.index, "refusal": encode(refusal)}
+            await connection.execute(insert(refusals).values(values))
+
+    async def refusals(self, order_id: str) -> list[bytes]:
+        """Signed refusals of an order, by cosigner."""
+        query = select(refusals.c.refusal).where(refusals.c.order_id == order_id).order_by(refusals.c.cosigner)
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(query)).scalars())
+
+    async def stages(self, subject_id: str) -> list[RowMapping]:
+        """The way so far."""
+        query = select(stages).where(stages.c.subject_id == subject_id).order_by(stages.c.number)
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(query)).mappings())
+
+    # Decisions
+
+    async def decide(
+        self, subject_id: str, approval: Approval, person: str, counter: int, comment: str, call: Call
+    ) -> None:
+        """Keep one person's decision. Raises `Conflict` (DUPLICATE_PERSON), `Refused` (COUNTER_REGRESSION)."""
+        claim, credential = approval.claim, approval.credential_id.hex()
+        async with self._engine.begin() as connection:
+            mine = (decisions.c.subject_id == subject_id) & (decisions.c.person_id == person)
+            held = await _one(connection, select(decisions).where(mine))
+            if held is not None:
+                raise Conflict("this person has decided already", Reason.DUPLICATE_PERSON)
+            row = await _one(connection, select(counters).where(counters.c.credential == credential))
+            last = int(row["counter"]) if row is not None else 0
+            if (counter or last) and counter <= last:
+                raise Refused("the authenticator's counter did not rise: it may be cloned", Reason.COUNTER_REGRESSION)
+            await connection.execute(counters.delete().where(counters.c.credential == credential))
+            await connection.execute(insert(counters).values(credential=credential, counter=counter))
+            values = {
+                "subject_id": subject_id,
+                "person_id": person,
+                "user_id": claim.approver,
+                "verdict": claim.verdict,
+                "approval": encode(approval),
+                "comment": comment,
+                "at": time.time(),
+            }
+            await connection.execute(insert(decisions).values(values))
+            await _remember(connection, call, subject_id)
+
+    async def decisions(self, subject_id: str) -> list[RowMapping]:
+        """What people decided, oldest first."""
+        query = select(decisions).where(decisions.c.subject_id == subject_id).order_by(decisions.c.at)
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(query)).mappings())
+
+    # Wallets
+
+    async def add_wallet(self, wallet_id: str, state: str, proposal: bytes, key_id: bytes, call: Call) -> None:
+        """A new wallet. Raises `Conflict` if the id is taken."""
+        values = {"wallet_id": wallet_id, "state": state, "proposal": proposal, "key_id": key_id}
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(wallets).values(**values, created_at=time.time()))
+                await _stage(connection, wallet_id, state, "")
+                await _remember(connection, call, wallet_id)
+        except IntegrityError:
+            raise Conflict(f"wallet {wallet_id} exists already") from None
+
+    async def wallet(self, wallet_id: str) -> RowMapping:
+        """Raises `NotFound` (UNKNOWN_WALLET)."""
+        async with self._engine.begin() as connection:
+            row = await _one(connection, select(wallets).where(wallets.c.wallet_id == wallet_id))
+        if row is None:
+            raise NotFound(f"no wallet {wallet_id[:64]!r}", Reason.UNKNOWN_WALLET)
+        return row
+
+    async def wallets(self) -> list[RowMapping]:
+        """All wallets, oldest first."""
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(select(wallets).order_by(wallets.c.created_at))).mappings())
+
+    async def move_wallet(self, wallet_id: str, was: str, to: str, **values: Any) -> None:
+        """One step of a wallet. Raises `Conflict` (WRONG_STATE) if it is not in ``was`` any more."""
+        async with self._engine.begin() as connection:
+            statement = update(wallets).where(wallets.c.wallet_id == wallet_id, wallets.c.state == was)
+            done = await connection.execute(statement.values(state=to, **values))
+            if done.rowcount != 1:
+                raise Conflict(f"wallet {wallet_id} is not {was}", Reason.WRONG_STATE)
+            await _stage(connection, wallet_id, to, str(values.get("reason", "")))
+
+    async def count_open(self) -> int:
+        """Orders that have not ended."""
+        open_states = [state for state in State if state not in TERMINAL]
+        query = select(func.count()).select_from(orders).where(orders.c.state.in_(open_states))
+        async with self._engine.begin() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+
+def _spend(row: RowMapping) -> Spend:
+    at = int(row["created_at"])
+    return Spend(row["wallet_id"], row["asset"], int(row["amount"]), at, row["subject"], Provenance.OWN)
+
+
+async def _one(connection: AsyncConnection, query: Any) -> RowMapping | None:
+    return (await connection.execute(query)).mappings().first()
+
+
+async def _remember(connection: AsyncConnection, call: Call, object_id: str) -> None:
+    values = {"request_id": call.request_id, "method": call.method, "body": call.digest, "object_id": object_id}
+    await connection.execute(insert(requests).values(values))
+
+
+async def _stage(connection: AsyncConnection, subject_id: str, state: str, note: str) -> None:
+    values = {"subject_id": subject_id, "state": state, "at": time.time(), "note": note}
+    await connection.execute(insert(stages).values(values))
+
+
+def numbers(text: str) -> list[int]:
+    """A stored list of integers."""
+    return [int(n) for n in json.loads(text)]

@@ -1,0 +1,138 @@
+"""The coordinator's tables, on SQLite or PostgreSQL. Amounts are text, times are Unix seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+metadata = MetaData()
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("request_id", String(128), primary_key=True),
+    Column("method", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("object_id", String(64), nullable=False),
+)
+
+wallets = Table(
+    "wallets",
+    metadata,
+    Column("wallet_id", String(64), primary_key=True),
+    Column("state", String(32), nullable=False),
+    Column("reason", String(64), nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("proposal", LargeBinary, nullable=False),
+    Column("key_id", LargeBinary, nullable=False),
+    Column("confirmations", LargeBinary, nullable=False, default=b""),
+    Column("created_at", Float, nullable=False),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("order_id", String(64), primary_key=True),
+    Column("wallet_id", String(64), nullable=False, index=True),
+    Column("state", String(32), nullable=False, index=True),
+    Column("reason", String(64), nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("proposal", LargeBinary, nullable=False),
+    Column("subject", LargeBinary, nullable=False, unique=True),
+    Column("asset", String(128), nullable=False),
+    Column("amount", String(80), nullable=False),
+    Column("trace", Text, nullable=False, default="[]"),
+    Column("execution", LargeBinary, nullable=True),
+    Column("raw", LargeBinary, nullable=True),
+    Column("hash", String(66), nullable=False, default=""),
+    Column("signers", String(256), nullable=False, default="[]"),
+    Column("block_number", BigInteger, nullable=False, default=0),
+    Column("confirmations", Integer, nullable=False, default=0),
+    Column("created_at", Float, nullable=False),
+)
+
+stages = Table(
+    "stages",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("subject_id", String(64), nullable=False, index=True),
+    Column("state", String(32), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("subject_id", String(64), primary_key=True),
+    Column("person_id", String(64), primary_key=True),
+    Column("user_id", String(64), nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("approval", LargeBinary, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("credential", String(256), primary_key=True),
+    Column("counter", BigInteger, nullable=False),
+)
+
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("chain", String(64), primary_key=True),
+    Column("account", String(64), primary_key=True),
+    Column("nonce", BigInteger, primary_key=True, autoincrement=False),
+    Column("order_id", String(64), nullable=False),
+    UniqueConstraint("order_id"),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("order_id", String(64), primary_key=True),
+    Column("cosigner", Integer, primary_key=True, autoincrement=False),
+    Column("refusal", LargeBinary, nullable=False),
+)
+
+
+async def open_database(url: str) -> AsyncEngine:
+    """Connect and make missing tables. Every SQLite transaction takes the write lock at once and is on disk at its end."""
+    if url.startswith("sqlite:///"):
+        engine = create_async_engine(url.replace("sqlite:///", "sqlite+aiosqlite:///", 1))
+        event.listen(engine.sync_engine, "connect", _on_connect)
+        event.listen(engine.sync_engine, "begin", _on_begin)
+    else:
+        engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    return engine
+
+
+def _on_connect(connection: Any, _: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _on_begin(connection: Any) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

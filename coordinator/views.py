@@ -1,0 +1,107 @@
+"""Rows as the API shows them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+
+from sqlalchemy import RowMapping
+
+from coordinator.cosigners import Cosigners
+from coordinator.store import numbers
+from coordinator.wallets import confirmed
+from oms_core.chains.evm import address_of, to_checksum
+from oms_core.chains.intent import CreateWallet, Proposal
+from oms_core.chains.render import render
+from oms_core.encoding import decode, encode
+from oms_core.evidence import SignedRefusal
+from oms_core.policy.judge import Need
+from oms_core.workspace import Workspace, member
+from proto import oms_pb2 as pb
+
+
+def wallet(row: RowMapping) -> pb.Wallet:
+    """A wallet."""
+    wish = decode(Proposal, row["proposal"]).subject
+    assert isinstance(wish, CreateWallet)
+    shown = pb.Wallet(
+        wallet_id=row["wallet_id"],
+        label=wish.label,
+        state=row["state"],
+        key_id=row["key_id"],
+        threshold=wish.threshold,
+        parties=wish.parties,
+        level=wish.level,
+        reason=row["reason"],
+        detail=row["detail"],
+    )
+    if signed := confirmed(row):
+        said = signed[0].confirmation
+        shown.public_key, shown.epoch = said.public_key.to_bytes(), said.epoch
+        shown.address = to_checksum(address_of(said.public_key))
+        shown.confirmations.extend(encode(one) for one in signed)
+    return shown
+
+
+def transaction(
+    row: RowMapping,
+    workspace: Workspace,
+    needs: Iterable[Need],
+    stages: Iterable[RowMapping],
+    refusals: Iterable[bytes],
+) -> pb.Transaction:
+    """An order with its way, its rules' trace, and who refused it."""
+    subject = decode(Proposal, row["proposal"]).subject
+    return pb.Transaction(
+        transaction_id=row["order_id"],
+        state=row["state"],
+        reason=row["reason"],
+        detail=row["detail"],
+        proposal=row["proposal"],
+        subject_digest=row["subject"],
+        lines=render(subject, workspace).lines,
+        stages=[pb.Stage(state=stage["state"], at=stage["at"], note=stage["note"]) for stage in stages],
+        hash=row["hash"],
+        block_number=row["block_number"],
+        signers=numbers(row["signers"]),
+        refusals=[_refusal(data, workspace) for data in refusals],
+        needs=[
+            pb.ApprovalNeed(
+                rule_id=need.rule_id,
+                role=need.role,
+                required=need.required,
+                given=need.given,
+                eligible=need.eligible,
+            )
+            for need in needs
+        ],
+        trace=json.loads(row["trace"]),
+        confirmations=row["confirmations"],
+        raw=row["raw"] or b"",
+    )
+
+
+def _refusal(data: bytes, workspace: Workspace) -> pb.CosignerRefusal:
+    refusal = decode(SignedRefusal, data).refusal
+    return pb.CosignerRefusal(
+        index=refusal.index,
+        name=member(workspace, refusal.index).name,
+        reason=refusal.reason,
+        detail=refusal.detail,
+        signed_refusal=data,
+    )
+
+
+def cosigners(workspace: Workspace, attached: Cosigners) -> list[pb.CosignerStatus]:
+    """The whole roster, attached or not."""
+    links, now = attached.attached(), time.monotonic()
+    shown = []
+    for one in workspace.roster:
+        status = pb.CosignerStatus(index=one.index, name=one.name, operator=one.operator, state="ABSENT")
+        if link := links.get(one.index):
+            status.state = "ATTACHED"
+            status.last_heard_seconds = now - link.heard
+            status.latency_ms = link.latency * 1000
+        shown.append(status)
+    return shown

@@ -1,0 +1,230 @@
+"""The way of a wallet: approvals, key generation by all its cosigners, a test signature, confirmation at each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import RowMapping
+
+from coordinator import durable
+from coordinator.approving import PENDING, Approving
+from coordinator.cosigners import Cosigners
+from coordinator.news import News
+from coordinator.sessions import SessionFailed, agree, new_spec, run_session
+from coordinator.store import Call, Store
+from oms_core.approvals import Verdict
+from oms_core.authorize import review
+from oms_core.chains.evm import address_of
+from oms_core.chains.intent import CreateWallet, Proposal, subject_digest
+from oms_core.crypto import ecdsa
+from oms_core.crypto.curve import Point
+from oms_core.encoding import decode, document, encode
+from oms_core.errors import CountersealError, Malformed, Reason, Refused, Unavailable
+from oms_core.evidence import CreateRequest, ProbeRequest, probe_digest
+from oms_core.policy.judge import Outcome
+from oms_core.protocol.shares import KeyConfirmation, SignedConfirmation, check_confirmations
+from oms_core.workspace import Workspace, identities, workspace_digest
+from proto import cosigner_pb2 as pb
+
+log = structlog.get_logger()
+
+GENERATING, PRE_ACTIVE, ACTIVE, FAILED, DENIED = "GENERATING", "PRE_ACTIVE", "ACTIVE", "FAILED", "DENIED"
+ENDED = frozenset({ACTIVE, FAILED, DENIED})
+MAX_PROBES = 10
+
+
+@document("confirmations/1")
+class Confirmations:
+    """Every party's signed confirmation, ascending by index."""
+
+    signed: tuple[SignedConfirmation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveWallet:
+    """What signing needs to know of a wallet; ``key`` is (key id, epoch, epoch hash)."""
+
+    parties: tuple[int, ...]
+    threshold: int
+    level: str
+    key: tuple[bytes, int, bytes]
+    public_key: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The newest protocol step of a wallet's creation."""
+
+    step: str
+    round: int
+    elapsed: float
+
+
+class Wallets:
+    """All wallets."""
+
+    def __init__(
+        self, store: Store, workspace: Workspace, cosigners: Cosigners, approving: Approving, news: News
+    ) -> None:
+        self._store, self._workspace, self._cosigners = store, workspace, cosigners
+        self._approving, self._news = approving, news
+        self.progress: dict[str, list[Progress]] = {}
+
+    def steps(self) -> tuple[durable.Step, ...]:
+        """The wallet's way."""
+        return (("approvals", self.approvals), ("generate", self.generate), ("activate", self.activate))
+
+    async def submit(self, proposal: Proposal, call: Call) -> str:
+        """Take a wish for a wallet on; returns its wallet id. Raises `Refused` if no rule permits it."""
+        wish = proposal.subject
+        if not isinstance(wish, CreateWallet):
+            raise Malformed("the subject is not a wish for a wallet")
+        _, decision = review(proposal, self._workspace, await self._store.facts(int(time.time())))
+        if decision.outcome is Outcome.DENY:
+            first = decision.objections[0]
+            raise Refused(first.text, first.reason, rule=first.rule_id)
+        if not set(wish.parties) <= set(identities(self._workspace)):
+            raise Malformed("a party is not in the roster", Reason.UNKNOWN_USER)
+        state = PENDING if decision.outcome is Outcome.NEEDS_APPROVAL else GENERATING
+        await self._store.add_wallet(wish.wallet_id, state, encode(proposal), subject_digest(wish), call)
+        return wish.wallet_id
+
+    async def approvals(self, wallet_id: str) -> None:
+        """PENDING_APPROVAL → GENERATING, DENIED or FAILED."""
+        while (row := await self._store.wallet(wallet_id))["state"] == PENDING:
+            denials = [d for d in await self._store.decisions(wallet_id) if d["verdict"] == Verdict.DENY]
+            facts = await self._store.facts(int(time.time()))
+            decision, _ = await self._approving.standing(wallet_id, _wish(row), facts)
+            if denials:
+                text = f"denied by {denials[0]['user_id']}: {denials[0]['comment'] or 'no reason given'}"
+                await self._move(wallet_id, PENDING, DENIED, reason=Reason.APPROVAL_DENIED, detail=text)
+            elif facts.now >= _wish(row).valid_until:
+                await self._move(wallet_id, PENDING, FAILED, reason=Reason.EXPIRED, detail="not approved in time")
+            elif decision.outcome is Outcome.PERMIT:
+                await self._move(wallet_id, PENDING, GENERATING)
+            else:
+                await self._news.wait(wallet_id)
+
+    async def generate(self, wallet_id: str) -> None:
+        """GENERATING → PRE_ACTIVE, with every party's signed confirmation."""
+        row = await self._store.wallet(wallet_id)
+        if row["state"] != GENERATING:
+            return
+        wish, rounds = _wish(row), self.progress.setdefault(wallet_id, [])
+        try:
+            await self._attached(wish)
+            facts = await self._store.facts(int(time.time()))
+            _, approvals = await self._approving.standing(wallet_id, wish, facts)
+            request = CreateRequest(_proposal(row), workspace_digest(self._workspace), approvals)
+            key = (subject_digest(wish), 0, b"")
+            spec = new_spec("create-key", wish.level, key, wish.threshold, wish.parties, request)
+
+            def progress(step: str, number: int, elapsed: float) -> None:
+                rounds.append(Progress(step, number, elapsed))
+                self._news.ring(wallet_id)
+
+            results = await run_session(self._cosigners, self._workspace, spec, request, progress)
+            signed = tuple(decode(SignedConfirmation, results[i], 4096) for i in wish.parties)
+            said = check_confirmations(signed, {i: identities(self._workspace)[i] for i in wish.parties})
+            if (said.wallet_id, said.key_id) != (wallet_id, subject_digest(wish)):
+                raise Malformed("the confirmations are of another wallet", Reason.DIGEST_MISMATCH)
+        except SessionFailed as failed:
+            reason = next((Reason(r.refusal.reason) for r in failed.refusals.values()), Reason.SESSION_FAILED)
+            await self._move(wallet_id, GENERATING, FAILED, reason=reason, detail=failed.detail[:500])
+        except CountersealError as error:
+            await self._move(wallet_id, GENERATING, FAILED, reason=error.reason, detail=error.message)
+        else:
+            kept = encode(Confirmations(signed))
+            await self._move(wallet_id, GENERATING, PRE_ACTIVE, confirmations=kept)
+
+    async def activate(self, wallet_id: str) -> None:
+        """PRE_ACTIVE → ACTIVE: a quorum makes the test signature, every party verifies it and everyone's word."""
+        row = await self._store.wallet(wallet_id)
+        for attempt in range(MAX_PROBES):
+            if (row := await self._store.wallet(wallet_id))["state"] != PRE_ACTIVE:
+                return
+            try:
+                await self._attached(_wish(row))
+                await self._activate(row)
+            except (SessionFailed, CountersealError) as error:
+                log.warning("wallet not yet active", wallet=wallet_id, attempt=attempt, detail=str(error)[:300])
+                await asyncio.sleep(1)
+            else:
+                await self._move(wallet_id, PRE_ACTIVE, ACTIVE)
+        if row["state"] == PRE_ACTIVE:
+            text = "the test signature or its confirmation failed"
+            await self._move(wallet_id, PRE_ACTIVE, FAILED, reason=Reason.SESSION_FAILED, detail=text)
+
+    async def _activate(self, row: RowMapping) -> None:
+        wallet, wish = _active(row), _wish(row)
+        request = ProbeRequest(wallet.key[0], row["wallet_id"])
+        quorum = self._cosigners.quorum(wallet.parties, wallet.threshold, set())
+        if quorum is None:
+            raise Unavailable("too few cosigners are attached", Reason.QUORUM_UNAVAILABLE)
+        spec = new_spec("probe", wallet.level, wallet.key, wallet.threshold, quorum, request)
+        try:
+            probe = agree(await run_session(self._cosigners, self._workspace, spec, request))
+        except SessionFailed as failed:
+            for index in failed.silent | {blame.culprit for blame in failed.blames}:
+                self._cosigners.strike(index)
+            raise
+        digest = probe_digest(wallet.key[0], wallet.public_key.to_bytes())
+        ecdsa.verify(wallet.public_key, digest, decode(ecdsa.Signature, probe, 512))
+        self.progress.setdefault(row["wallet_id"], []).append(Progress("probe", 0, 0.0))
+        confirmations = [encode(signed) for signed in decode(Confirmations, row["confirmations"]).signed]
+        message = pb.ConfirmWallet(key_id=wallet.key[0], confirmations=confirmations, probe=probe)
+        for index in wish.parties:
+            answer = await self._cosigners.link(index).ask(pb.ToCosigner(confirm_wallet=message), 30)
+            if answer.WhichOneof("body") != "acknowledged":
+                raise Unavailable(f"cosigner {index} did not confirm: {answer.failed.detail}", Reason.SESSION_FAILED)
+
+    async def active(self, wallet_id: str) -> ActiveWallet:
+        """Raises `NotFound`, and `Refused` (WRONG_STATE) for a wallet that is not active."""
+        row = await self._store.wallet(wallet_id)
+        if row["state"] != ACTIVE:
+            raise Refused(f"wallet {wallet_id} is {row['state']}", Reason.WRONG_STATE)
+        return _active(row)
+
+    async def account(self, wallet_id: str) -> bytes:
+        """The wallet's 20-byte EVM account."""
+        return address_of(_active(await self._store.wallet(wallet_id)).public_key)
+
+    async def _attached(self, wish: CreateWallet) -> None:
+        """Wait a little for all parties. Raises `Unavailable` (QUORUM_UNAVAILABLE)."""
+        for _ in range(30):
+            missing = [i for i in wish.parties if i not in self._cosigners.attached()]
+            if not missing:
+                return
+            await asyncio.sleep(1)
+        raise Unavailable(f"cosigners {missing} are not attached", Reason.QUORUM_UNAVAILABLE)
+
+    async def _move(self, wallet_id: str, was: str, to: str, **values: Any) -> None:
+        await self._store.move_wallet(wallet_id, was, to, **values)
+        log.info("wallet", wallet=wallet_id, state=to, reason=str(values.get("reason", "")))
+        self._news.ring(wallet_id)
+
+
+def confirmed(row: RowMapping) -> tuple[SignedConfirmation, ...]:
+    """Signed confirmations of a wallet; none before its key exists."""
+    return decode(Confirmations, row["confirmations"]).signed if row["confirmations"] else ()
+
+
+def _proposal(row: RowMapping) -> Proposal:
+    return decode(Proposal, row["proposal"])
+
+
+def _wish(row: RowMapping) -> CreateWallet:
+    wish = _proposal(row).subject
+    assert isinstance(wish, CreateWallet)
+    return wish
+
+
+def _active(row: RowMapping) -> ActiveWallet:
+    wish = _wish(row)
+    said: KeyConfirmation = confirmed(row)[0].confirmation
+    key = (said.key_id, said.epoch, said.transcript)
+    return ActiveWallet(wish.parties, wish.threshold, wish.level, key, said.public_key)
