@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import pkcs11
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
-from pkcs11.util.ec import decode_ec_public_key, encode_named_curve_parameters
+from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 
 from cosigner.config import Hsm
 from oms_core.errors import LocalError, Reason
@@ -184,42 +184,38 @@ def _make_keys(session: Any) -> None:
     parameters.generate_keypair(
         label=_IDENTITY, store=True, capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY, private_template=locked
     )
+    _write_generation(session, 0)
+
+
+def _write_generation(session: Any, generation: int) -> None:
     session.create_object(
         {
             Attribute.CLASS: ObjectClass.DATA,
             Attribute.LABEL: _GENERATION,
             Attribute.TOKEN: True,
             Attribute.PRIVATE: True,
-            Attribute.VALUE: (0).to_bytes(8, "big"),
+            Attribute.VALUE: generation.to_bytes(8, "big"),
         }
     )
 
 
 def _sec1(public: Any) -> bytes:
-    """The 65-byte point out of the SubjectPublicKeyInfo that the token's attributes give."""
-    return bytes(decode_spki_point(bytes(_spki(public))))
-
-
-def _spki(public: Any) -> bytes:
-    from pkcs11.util.ec import encode_ec_public_key
-
-    return bytes(encode_ec_public_key(public))
-
-
-def decode_spki_point(spki: bytes) -> bytes:
-    """The last 65 bytes of a P-256 SubjectPublicKeyInfo are its uncompressed point."""
-    decode_ec_public_key(spki)
+    """The 65-byte point, which ends the key's SubjectPublicKeyInfo."""
+    spki = bytes(encode_ec_public_key(public))
     if len(spki) != 91 or spki[-65] != 4:
         raise LocalError("the identity key is not on P-256", Reason.HSM_KEY_UNSUITABLE)
     return spki[-65:]
 
 
 def _next_generation(session: Any) -> int:
-    found = list(session.get_objects({Attribute.CLASS: ObjectClass.DATA, Attribute.LABEL: _GENERATION}))
-    if len(found) != 1:
+    """Write the higher one before the lower one goes: a crash in between leaves both, and the higher counts."""
+    held = list(session.get_objects({Attribute.CLASS: ObjectClass.DATA, Attribute.LABEL: _GENERATION}))
+    if not held:
         raise LocalError("the token holds no boot generation", Reason.HSM_KEY_UNSUITABLE)
-    generation = int.from_bytes(found[0][Attribute.VALUE], "big") + 1
-    found[0][Attribute.VALUE] = generation.to_bytes(8, "big")
+    generation = max(int.from_bytes(one[Attribute.VALUE], "big") for one in held) + 1
+    _write_generation(session, generation)
+    for one in held:
+        one.destroy()
     return generation
 
 

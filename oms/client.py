@@ -1,0 +1,235 @@
+"""The async client: typed calls over mutual TLS, typed errors back.
+
+Errors are those of `oms_core.errors`, rebuilt from the status and its ErrorInfo, with the same stable reasons. Calls
+that change something take a request id; the same id and body give the same answer, so they can be repeated safely.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from oms_core.approvals import Approval, ApprovalClaim
+from oms_core.chains.intent import Intent, Proposal, Subject
+from oms_core.encoding import decode, decode_one_of, encode
+from oms_core.errors import (
+    Conflict,
+    CountersealError,
+    LocalError,
+    Malformed,
+    NotFound,
+    Reason,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+)
+from oms_core.chains.intent import CreateWallet
+from oms_core.workspace import Workspace
+from proto import oms_pb2 as pb
+from proto import oms_pb2_grpc as pb_grpc
+
+SERVER_NAME = "coordinator.counterseal"
+SECONDS = 30.0
+
+_KINDS: dict[grpc.StatusCode, type[CountersealError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: Malformed,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: Conflict,
+    grpc.StatusCode.PERMISSION_DENIED: Refused,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: the private CA, this client's certificate and its key."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something that waits for a decision: sign `claim` (verdict APPROVE; replace it to deny) and decide."""
+
+    subject_id: str
+    subject: Subject
+    lines: tuple[str, ...]
+    claim: ApprovalClaim
+    credential_ids: tuple[bytes, ...]
+
+
+class Client:
+    """One connection to a coordinator. Use it as an async context manager."""
+
+    def __init__(self, endpoint: str, tls: Tls, server_name: str = SERVER_NAME) -> None:
+        """Raises `LocalError` (CONFIG_INVALID) if a file is missing."""
+        try:
+            credentials = grpc.ssl_channel_credentials(
+                tls.ca.read_bytes(), tls.key.read_bytes(), tls.cert.read_bytes()
+            )
+        except OSError as error:
+            raise LocalError(f"cannot read {error.filename}", Reason.CONFIG_INVALID) from None
+        options = [
+            ("grpc.ssl_target_name_override", server_name),
+            ("grpc.initial_reconnect_backoff_ms", 200),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        ]
+        self._channel = grpc.aio.secure_channel(endpoint, credentials, options=options)
+        self._stub: Any = pb_grpc.OmsStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._channel.close()
+
+    async def _call(self, method: str, request: Any) -> Any:
+        try:
+            return await getattr(self._stub, method)(request, timeout=SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise typed(error) from None
+
+    async def _watch(self, method: str, request: Any) -> AsyncIterator[Any]:
+        try:
+            async for message in getattr(self._stub, method)(request):
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise typed(error) from None
+
+    async def create_wallet(self, proposal: Proposal, request_id: str = "") -> pb.Wallet:
+        """Begin to make a wallet."""
+        return await self._call(  # type: ignore[no-any-return]
+            "CreateWallet", pb.CreateWalletRequest(request_id=request_id or fresh(), proposal=encode(proposal))
+        )
+
+    async def wallet(self, wallet_id: str) -> pb.Wallet:
+        """One wallet."""
+        return await self._call("GetWallet", pb.GetWalletRequest(wallet_id=wallet_id))  # type: ignore[no-any-return]
+
+    async def wallets(self) -> list[pb.Wallet]:
+        """All wallets."""
+        return list((await self._call("ListWallets", pb.ListWalletsRequest())).wallets)
+
+    def watch_wallet(self, wallet_id: str) -> AsyncIterator[pb.WalletEvent]:
+        """Steps and states until the wallet is active or has failed."""
+        return self._watch("WatchWallet", pb.GetWalletRequest(wallet_id=wallet_id))
+
+    async def prepare_transfer(
+        self,
+        wallet_id: str,
+        to: str,
+        amount: int | str,
+        initiator: str,
+        purpose: str = "",
+        asset: str = "",
+        valid_seconds: int = 0,
+        intent_id: str = "",
+    ) -> tuple[Intent, tuple[str, ...]]:
+        """The canonical intent (amount in base units) and its rendering. Check it before you sign it."""
+        prepared = await self._call(
+            "PrepareTransfer",
+            pb.PrepareTransferRequest(
+                wallet_id=wallet_id,
+                to=to,
+                amount=str(amount),
+                initiator=initiator,
+                purpose=purpose,
+                asset=asset,
+                valid_seconds=valid_seconds,
+                intent_id=intent_id,
+            ),
+        )
+        return decode(Intent, prepared.subject), tuple(prepared.lines)
+
+    async def submit(self, proposal: Proposal, request_id: str = "") -> pb.Transaction:
+        """Submit an order."""
+        return await self.submit_bytes(encode(proposal), request_id)
+
+    async def submit_bytes(self, proposal: bytes, request_id: str = "") -> pb.Transaction:
+        """Submit an order that is canonical bytes already."""
+        return await self._call(  # type: ignore[no-any-return]
+            "SubmitIntent", pb.SubmitIntentRequest(request_id=request_id or fresh(), proposal=proposal)
+        )
+
+    async def transaction(self, transaction_id: str) -> pb.Transaction:
+        """One order."""
+        return await self._call(  # type: ignore[no-any-return]
+            "GetTransaction", pb.GetTransactionRequest(transaction_id=transaction_id)
+        )
+
+    async def transactions(self, wallet_id: str = "", limit: int = 50, before: str = "") -> list[pb.Transaction]:
+        """Orders, newest first."""
+        request = pb.ListTransactionsRequest(wallet_id=wallet_id, limit=limit, before=before)
+        return list((await self._call("ListTransactions", request)).transactions)
+
+    def watch_transaction(self, transaction_id: str) -> AsyncIterator[pb.Transaction]:
+        """The order at every change, until it has ended."""
+        return self._watch("WatchTransaction", pb.GetTransactionRequest(transaction_id=transaction_id))
+
+    async def inbox(self, approver: str) -> list[Waiting]:
+        """What waits for this user."""
+        answer = await self._call("ListApprovals", pb.ListApprovalsRequest(approver=approver))
+        return [
+            Waiting(
+                request.subject_id,
+                decode_one_of((Intent, CreateWallet), request.subject),  # type: ignore[arg-type]
+                tuple(request.lines),
+                decode(ApprovalClaim, request.claim),
+                tuple(request.credential_ids),
+            )
+            for request in answer.requests
+        ]
+
+    async def decide(self, subject_id: str, approval: Approval, comment: str = "", request_id: str = "") -> str:
+        """Hand in a decision; returns the subject's state."""
+        request = pb.DecideRequest(
+            request_id=request_id or fresh(), subject_id=subject_id, approval=encode(approval), comment=comment
+        )
+        return str((await self._call("Decide", request)).state)
+
+    async def workspace(self) -> Workspace:
+        """The workspace that decides, as the coordinator shows it."""
+        return decode(Workspace, (await self._call("GetWorkspace", pb.GetWorkspaceRequest())).workspace, 4 << 20)
+
+    async def status(self) -> pb.NetworkStatus:
+        """Cosigners, chain, open orders."""
+        return await self._call("GetStatus", pb.GetStatusRequest())  # type: ignore[no-any-return]
+
+
+def typed(error: grpc.aio.AioRpcError) -> CountersealError:
+    """The error that the server meant."""
+    reason, details = None, {}
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:
+        status = None
+    for detail in status.details if status else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info) and info.reason in Reason.__members__:
+            reason, details = Reason(info.reason), dict(info.metadata)
+    kind = _KINDS.get(error.code(), CountersealError)
+    if reason is None:
+        unreachable = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        reason = Reason.PEER_UNREACHABLE if unreachable else None
+        if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            kind, reason = Malformed, Reason.TOO_LARGE
+    return kind(error.details() or error.code().name, reason, **details)
+
+
+def fresh() -> str:
+    """A new request id."""
+    return secrets.token_hex(16)

@@ -1,0 +1,140 @@
+"""A running development network: where everything is, and what can be done to it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import httpx
+
+from oms.authenticator import SoftwareAuthenticator
+from oms.client import Client, Tls
+from oms.devnet import ceremony
+from oms.devnet.processes import Processes, free_port
+from oms.signer import ProposalSigner
+from oms_core.errors import LocalError, Reason, Unavailable
+from oms_core.workspace import Workspace, workspace_digest
+
+CHAIN = "eip155:31337"
+ANVIL = Path("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil")
+
+Say = Callable[[str], None]
+
+
+class Network:
+    """anvil, one coordinator, and cosigners of two processes each, under one folder."""
+
+    def __init__(self, root: Path, count: int = 5, level: str = "L112", keep: bool = False, database: str = "") -> None:
+        self.root, self.count, self.level, self._database = root, count, level, database
+        self.processes = Processes(root / "logs", keep)
+        self.oms, self.inner, self.rpc = (free_port() for _ in range(3))
+        self.workspace: Workspace | None = None
+
+    def prepare(self, say: Say = lambda _: None) -> None:
+        """Hold the ceremony in a fresh folder."""
+        ceremony.certificates(self.root, self.count)
+        say(f"private CA and {self.count + 2} certificates")
+        target = f"localhost:{self.inner}"
+        configs = {i: ceremony.cosigner_files(self.root, i, target, self.level) for i in range(1, self.count + 1)}
+        cards = dict(ceremony.init_token(config) for config in configs.values())
+        say(f"{self.count} SoftHSM2 tokens, each with a seal key and an identity key that cannot be extracted")
+        self.workspace = ceremony.workspace(self.root, cards, CHAIN)
+        digest = workspace_digest(self.workspace)
+        for config in configs.values():
+            ceremony.pin(config, self.root, digest)
+        say(f"workspace version 0, {digest.hex()[:16]}…, pinned by every cosigner")
+        addresses = (f"127.0.0.1:{self.oms}", f"127.0.0.1:{self.inner}")
+        url = f"http://127.0.0.1:{self.rpc}"
+        ceremony.coordinator_files(self.root, *addresses, CHAIN, url, self._database)
+        ceremony.client_file(self.root, f"localhost:{self.oms}")
+
+    def start(self) -> None:
+        """Start everything."""
+        self.start_chain()
+        for index in range(1, self.count + 1):
+            self.start_cosigner(index)
+        self.start_coordinator()
+
+    def start_chain(self) -> None:
+        """Start anvil; its state is kept over restarts."""
+        if not ANVIL.exists():
+            raise LocalError("anvil is not installed: run `make setup` in the project's folder", Reason.CONFIG_INVALID)
+        state = str(self.root / "chain.json")
+        options = ("--port", str(self.rpc), "--chain-id", "31337", "--block-time", "1", "--silent", "--state", state)
+        self.processes.start("anvil", str(ANVIL), *options)
+
+    def start_cosigner(self, index: int) -> None:
+        """Start one cosigner's enclave and gateway."""
+        config = str(self.root / f"cosigner-{index}" / "cosigner.toml")
+        for part in ("enclave", "gateway"):
+            self.processes.start(f"{part}-{index}", sys.executable, "-m", "cosigner", "--config", config, part)
+
+    def start_coordinator(self, module: str = "coordinator") -> None:
+        """Start the coordinator, or a module that stands in for it."""
+        config = str(self.root / "coordinator" / "coordinator.toml")
+        self.processes.start("coordinator", sys.executable, "-m", module, "--config", config, "serve")
+
+    def kill_cosigner(self, index: int) -> None:
+        """SIGKILL both processes of a cosigner."""
+        self.processes.kill(f"enclave-{index}")
+        self.processes.kill(f"gateway-{index}")
+
+    def client(self) -> Client:
+        """A client with the order desk's certificate."""
+        tls = self.root / "tls"
+        files = Tls(self.root / "ca" / "ca.pem", tls / "front-end.pem", tls / "front-end.key")
+        return Client(f"localhost:{self.oms}", files)
+
+    def desk(self) -> ProposalSigner:
+        """The order desk's proposal key."""
+        return ProposalSigner.load(self.root / "people" / "desk.pem", "desk-1")
+
+    def authenticator(self, user_id: str) -> SoftwareAuthenticator:
+        """A person's (software) key."""
+        return SoftwareAuthenticator(self.root / "people" / f"{user_id}.json")
+
+    async def attached(self, indices: Iterable[int], seconds: float = 30.0) -> None:
+        """Wait until exactly these cosigners are attached. Raises `Unavailable`."""
+        wanted, deadline = set(indices), time.monotonic() + seconds
+        found: set[int] = set()
+        async with self.client() as client:
+            while time.monotonic() < deadline:
+                try:
+                    found = {c.index for c in (await client.status()).cosigners if c.state == "ATTACHED"}
+                except Unavailable:
+                    found = set()
+                if found == wanted:
+                    return
+                await asyncio.sleep(0.2)
+        raise Unavailable(f"attached are {sorted(found)}, not {sorted(wanted)}", Reason.QUORUM_UNAVAILABLE)
+
+    async def rpc_call(self, method: str, *params: object) -> object:
+        """Ask the chain directly, past the coordinator."""
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            answer = (await http.post(f"http://127.0.0.1:{self.rpc}", json=body)).json()
+        if "error" in answer:
+            raise LocalError(str(answer["error"]), Reason.CHAIN_UNAVAILABLE)
+        return answer["result"]
+
+    async def fund(self, address: str, wei: int) -> None:
+        """Send coins from one of anvil's rich accounts, and wait for the block."""
+        accounts = await self.rpc_call("eth_accounts")
+        assert isinstance(accounts, list)
+        call = {"from": accounts[0], "to": address, "value": hex(wei)}
+        tx_hash = await self.rpc_call("eth_sendTransaction", call)
+        while await self.rpc_call("eth_getTransactionReceipt", tx_hash) is None:
+            await asyncio.sleep(0.1)
+
+    def stop(self) -> None:
+        """End every process."""
+        self.processes.stop_all()
+
+    def remove(self) -> None:
+        """End every process and delete the folder."""
+        self.stop()
+        shutil.rmtree(self.root, ignore_errors=True)

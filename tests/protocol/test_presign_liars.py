@@ -1,0 +1,424 @@
+"""Liars in presigning: each check of spec §4.3 to §4.5 names exactly the one who fails it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from oms_core.crypto.curve import IDENTITY, G, Q, centered
+from oms_core.crypto.curve import Point as PointType
+from oms_core.crypto.params import L112, TOY
+from oms_core.errors import Malformed
+from oms_core.protocol import presign as module
+from oms_core.protocol.presign import First, Products, Ranges, Second, Third, additive_shares, presign, products_hash
+from oms_core.protocol.rounds import Echo
+from oms_core.zk import aff_g, elog, enc_elg
+from tests.parties import Lie, Turn, arithmetic, at, key, run, sessions
+from tests.protocol.runs import ALL, HONEST, LIAR, convicted, presigning, run_presign, unattributed
+
+pytestmark = pytest.mark.attack
+
+
+# Round 1
+
+
+def first(change: Callable[[Turn], First]) -> Lie:
+    return at("presign.1", change)
+
+
+def keys(turn: Turn) -> Any:
+    return turn.memory["N"]
+
+
+@pytest.mark.parametrize("field", ["K", "G"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda N, c: 0,
+        lambda N, c: int(N.N),
+        lambda N, c: int(N.NN),
+        lambda N, c: int(c + N.NN),
+        lambda N, c: int(c - N.NN),
+        lambda N, c: int(N.factors[0]),
+    ],
+    ids=["0", "N", "N²", "beyond N²", "negative", "a factor"],
+)
+def test_a_ciphertext_that_is_none_names_its_sender(field: str, value: Callable[[Any, int], int]) -> None:
+    def lie(turn: Turn) -> First:
+        return replace(turn.message, **{field: value(keys(turn), getattr(turn.message, field))})
+
+    convicted(run_presign({LIAR: first(lie)}), "presign.1", "K and G are units modulo N²")
+
+
+@pytest.mark.parametrize("field", ["Y", "A1", "B1"])
+def test_a_commitment_at_the_identity_names_its_sender(field: str) -> None:
+    outcome = run_presign({LIAR: first(lambda turn: replace(turn.message, **{field: IDENTITY}))})
+    convicted(outcome, "presign.1", "Y, A1 and B1 are not the identity")
+
+
+@pytest.mark.parametrize("field", ["Y", "A1", "A2", "B1", "B2"])
+def test_a_commitment_to_something_else_names_its_sender(field: str) -> None:
+    outcome = run_presign(
+        {LIAR: first(lambda turn: replace(turn.message, **{field: getattr(turn.message, field) + G}))}
+    )
+    convicted(outcome, "presign.1", "")
+
+
+@pytest.mark.parametrize("field", ["K", "G"])
+def test_an_encryption_of_something_else_names_its_sender(field: str) -> None:
+    def lie(turn: Turn) -> First:
+        N = keys(turn)
+        return replace(turn.message, **{field: int(N.add(getattr(turn.message, field), 1 + N.N))})
+
+    convicted(run_presign({LIAR: first(lie)}), "presign.1", "=")
+
+
+def ranges(change: Callable[[Turn], Ranges]) -> Lie:
+    return at("presign.1", change, secret=True)
+
+
+def test_range_proofs_of_k_and_gamma_do_not_stand_in_for_each_other() -> None:
+    outcome = run_presign({LIAR: ranges(lambda turn: Ranges(turn.message.G, turn.message.K))})
+    convicted(outcome, "presign.1", "=")
+
+
+@pytest.mark.parametrize("field", ["K", "G"])
+def test_a_false_answer_in_the_equation_that_is_verified_in_a_batch_names_its_sender(field: str) -> None:
+    def lie(turn: Turn) -> Ranges:
+        proof = getattr(turn.message, field)
+        return replace(turn.message, **{field: replace(proof, z2=int(proof.z2 * 2 % keys(turn).N))})
+
+    convicted(run_presign({LIAR: ranges(lie)}), "presign.1", "Π^enc-elg: enc(z1; z2) = D·C^e")
+
+
+@pytest.mark.parametrize("field", ["K", "G"])
+def test_a_range_proof_that_was_made_for_another_names_its_sender(field: str) -> None:
+    def lie(turn: Turn) -> Ranges:
+        other = 2 if turn.to == 1 else 1
+        return replace(turn.message, **{field: getattr(turn.memory["ranges"](other), field)})
+
+    convicted(run_presign({LIAR: ranges(lie)}), "presign.1", "")
+
+
+def test_a_nonce_share_beyond_its_range_is_noticed_before_anything_is_multiplied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rule R10: with the best proof that a liar can make for k of 900 bits, z1 leaves its range."""
+    huge = 1 << 900
+
+    def encrypted(turn: Turn) -> First:
+        N, m, a, rho = keys(turn), turn.message, turn.memory["a"], turn.memory["rho"]
+        return replace(m, K=int(N.encrypt(huge, rho)), A2=a * m.Y + huge * G)
+
+    def proven(turn: Turn) -> Ranges:
+        memory, bent = turn.memory, encrypted(replace(turn, message=turn.memory["mine"]))
+        statement = enc_elg.Statement(keys(turn), bent.K, bent.Y, bent.A1, bent.A2, memory["tables"][turn.to])
+        witness = enc_elg.Witness(huge, memory["rho"], memory["a"])
+        with monkeypatch.context() as patch:
+            patch.setattr(enc_elg, "in_range", lambda *_: True)
+            proof = enc_elg.prove(TOY, memory["session"].context("enc0", LIAR, turn.to), statement, witness)
+        return replace(turn.message, K=proof)
+
+    def lie(turn: Turn) -> Any:
+        if turn.step != "presign.1":
+            return turn.message
+        return encrypted(turn) if turn.to is None else proven(turn)
+
+    outcome = run_presign({LIAR: lie})
+    convicted(outcome, "presign.1", "z1 ∈ ±2^(ℓ+ε)")
+    assert all(outcome.spoke[i][-1] == "presign.1.echo" for i in HONEST)
+
+
+# Round 2
+
+
+def second(change: Callable[[Turn], Second]) -> Lie:
+    return at("presign.2", change)
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda hashes: (),
+        lambda hashes: hashes[:1],
+        lambda hashes: (*hashes, hashes[0]),
+        lambda hashes: hashes[::-1],
+        lambda hashes: ((LIAR, hashes[0][1]), *hashes[1:]),
+        lambda hashes: (*hashes, (4, bytes(32))),
+    ],
+)
+def test_hashes_of_products_for_other_receivers_name_their_sender(bend: Callable[[Any], Any]) -> None:
+    outcome = run_presign({LIAR: second(lambda turn: replace(turn.message, products=bend(turn.message.products)))})
+    convicted(outcome, "presign.2", "one product hash per receiver")
+
+
+@pytest.mark.parametrize("field", ["D", "F", "D_hat", "F_hat"])
+def test_products_that_were_not_announced_name_their_sender(field: str) -> None:
+    def lie(turn: Turn) -> Products:
+        return replace(turn.message, **{field: getattr(turn.message, field) + 1})
+
+    convicted(run_presign({LIAR: at("presign.2", lie, secret=True)}), "presign.2", "the products are those announced")
+
+
+def test_a_nonce_point_at_the_identity_names_its_sender() -> None:
+    outcome = run_presign({LIAR: second(lambda turn: replace(turn.message, Gamma=IDENTITY))})
+    convicted(outcome, "presign.2", "Γ is not the identity")
+
+
+def test_a_nonce_point_other_than_the_committed_one_names_its_sender() -> None:
+    outcome = run_presign({LIAR: second(lambda turn: replace(turn.message, Gamma=turn.message.Gamma + G))})
+    convicted(outcome, "presign.2", "e·")
+
+
+@pytest.mark.parametrize(("field", "shift"), [("z", 1), ("u", 1), ("z", Q), ("u", -Q)])
+def test_a_false_proof_about_the_nonce_point_names_its_sender(field: str, shift: int) -> None:
+    def lie(turn: Turn) -> Second:
+        proof = turn.message.proof
+        return replace(turn.message, proof=replace(proof, **{field: getattr(proof, field) + shift}))
+
+    convicted(run_presign({LIAR: second(lie)}), "presign.2", "z, u ∈ [0, q)" if abs(shift) == Q else "=")
+
+
+def announced(bend: Callable[[Turn, int, Products], Products]) -> Lie:
+    """Sends bent products and announces just those."""
+    made: dict[int, Products] = {}
+
+    def lie(turn: Turn) -> Any:
+        if turn.step != "presign.2":
+            return turn.message
+        if turn.to is not None:
+            return made[turn.to]
+        session = turn.memory["session"]
+        made.update({j: bend(turn, j, sent) for j, sent in turn.memory["sent"].items()})
+        hashes = tuple((j, products_hash(session, LIAR, j, made[j])) for j in session.peers)
+        return replace(turn.message, products=hashes)
+
+    return lie
+
+
+def with_multiplier(turn: Turn, j: int, products: Products) -> Products:
+    """x + 1 in the place of x: would make the signature's failure a test of a guess."""
+    D, F, psi = turn.memory["product"](j, "aff1", turn.memory["x"] + 1, turn.memory["W"][LIAR])
+    return replace(products, D_hat=D, F_hat=F, psi_hat=psi)
+
+
+def with_other_gamma(turn: Turn, j: int, products: Products) -> Products:
+    D, F, psi = turn.memory["product"](j, "aff0", turn.memory["gamma"] + 1, turn.memory["Gamma_i"])
+    return replace(products, D=D, F=F, psi=psi)
+
+
+def with_other_key(turn: Turn, j: int, products: Products) -> Products:
+    """A product with another receiver's K."""
+    other = 2 if j == 1 else 1
+    D, F, psi = turn.memory["product"](other, "aff0", turn.memory["gamma"], turn.memory["Gamma_i"])
+    return replace(products, D=D, F=F, psi=psi)
+
+
+def with_other_mask(turn: Turn, j: int, products: Products) -> Products:
+    N, mask = turn.memory["N"], turn.memory["masks"][j, "aff0"]
+    return replace(products, F=int(N.encrypt(mask.y + 1, mask.rho_y)))
+
+
+def with_swapped_proofs(turn: Turn, j: int, products: Products) -> Products:
+    return replace(products, psi=products.psi_hat, psi_hat=products.psi)
+
+
+def with_swapped_products(turn: Turn, j: int, products: Products) -> Products:
+    p = products
+    return Products(p.D_hat, p.F_hat, p.D, p.F, p.psi_hat, p.psi)
+
+
+def with_batched_answer(turn: Turn, j: int, products: Products) -> Products:
+    return replace(products, psi=replace(products.psi, w_y=int(products.psi.w_y * 2 % turn.memory["N"].N)))
+
+
+def with_no_ciphertext(turn: Turn, j: int, products: Products) -> Products:
+    return replace(products, D=0)
+
+
+def with_no_mask(turn: Turn, j: int, products: Products) -> Products:
+    return replace(products, F_hat=int(turn.memory["N"].NN))
+
+
+@pytest.mark.parametrize(
+    ("bend", "reason"),
+    [
+        (with_multiplier, "z1·G = B_x + e·X"),
+        (with_other_gamma, "z1·G = B_x + e·X"),
+        (with_other_key, ""),
+        (with_other_mask, "="),
+        (with_swapped_proofs, "="),
+        (with_swapped_products, "="),
+        (with_batched_answer, "Π^aff-g: enc_1(z2; w_y) = B_y·Y^e"),
+        (with_no_ciphertext, "C, D and A are units modulo N0²"),
+        (with_no_mask, "Y and B_y are units modulo N1²"),
+    ],
+)
+def test_a_wrong_product_names_its_sender(bend: Callable[[Turn, int, Products], Products], reason: str) -> None:
+    convicted(run_presign({LIAR: announced(bend)}), "presign.2", reason)
+
+
+@pytest.mark.parametrize("which", ["multiplier", "mask"])
+def test_a_multiplier_or_mask_beyond_its_range_names_its_sender(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules R10 and R11: a product that wraps around the modulus would answer a question about k."""
+
+    def bend(turn: Turn, j: int, products: Products) -> Products:
+        memory = turn.memory
+        with monkeypatch.context() as patch:
+            patch.setattr(aff_g, "in_range", lambda *_: True)
+            if which == "mask":
+                patch.setattr(module, "symmetric", lambda bound: bound << 400)
+                D, F, psi = memory["product"](j, "aff1", memory["x"], memory["W"][LIAR])
+            else:
+                D, F, psi = memory["product"](j, "aff1", memory["x"] + (Q << 600), memory["W"][LIAR])
+        return replace(products, D_hat=D, F_hat=F, psi_hat=psi)
+
+    reason = "z2 ∈ ±2^(ℓ′+ε)" if which == "mask" else "z1 ∈ ±2^(ℓ+ε)"
+    convicted(run_presign({LIAR: announced(bend)}), "presign.2", reason)
+
+
+# Round 3
+
+
+def third(change: Callable[[Turn], Third]) -> Lie:
+    return at("presign.3", change)
+
+
+@pytest.mark.parametrize("shift", [Q, -Q, 1 << 1000])
+def test_a_sum_that_is_not_reduced_names_its_sender(shift: int) -> None:
+    outcome = run_presign({LIAR: third(lambda turn: replace(turn.message, delta=turn.message.delta + shift))})
+    convicted(outcome, "presign.3", "δ ∈ [0, q)")
+
+
+def test_a_delta_point_at_the_identity_names_its_sender() -> None:
+    outcome = run_presign({LIAR: third(lambda turn: replace(turn.message, Delta=IDENTITY))})
+    convicted(outcome, "presign.3", "Δ is not the identity")
+
+
+def test_a_delta_point_other_than_that_of_the_committed_k_names_its_sender() -> None:
+    outcome = run_presign({LIAR: third(lambda turn: replace(turn.message, Delta=turn.message.Delta + G))})
+    convicted(outcome, "presign.3", "e·")
+
+
+@pytest.mark.parametrize(("field", "shift"), [("z", 1), ("u", 1), ("z", Q), ("u", -Q)])
+def test_a_false_proof_about_the_delta_point_names_its_sender(field: str, shift: int) -> None:
+    def lie(turn: Turn) -> Third:
+        proof = turn.message.proof
+        return replace(turn.message, proof=replace(proof, **{field: getattr(proof, field) + shift}))
+
+    convicted(run_presign({LIAR: third(lie)}), "presign.3", "z, u ∈ [0, q)" if abs(shift) == Q else "=")
+
+
+def test_a_proof_from_round_2_does_not_serve_in_round_3() -> None:
+    def lie(turn: Turn) -> Third:
+        memory = turn.memory
+        statement, witness = memory["of_k"], elog.Witness(memory["k"], memory["a"])
+        proof = elog.prove(memory["session"].context("elogR2", LIAR), statement, witness)
+        return replace(turn.message, proof=proof)
+
+    convicted(run_presign({LIAR: third(lie)}), "presign.3", "z·G = A + e·L")
+
+
+def test_a_false_echo_of_round_2_stops_everyone() -> None:
+    outcome = run_presign({LIAR: third(lambda turn: replace(turn.message, echo=Echo(bytes(32))))})
+    unattributed(outcome, "did not all receive the same broadcasts in presign.2")
+
+
+def test_a_wrong_delta_raises_the_nonce_alert_and_leaves_no_presignature() -> None:
+    outcome = run_presign({LIAR: third(lambda turn: replace(turn.message, delta=(turn.message.delta + 1) % Q))})
+    unattributed(outcome, "NONCE_ALERT")
+    assert not outcome.results.keys() & HONEST
+
+
+@pytest.mark.parametrize("change", [lambda S: S + G, lambda S: IDENTITY])
+def test_a_wrong_chi_raises_the_chi_alert_and_leaves_no_presignature(
+    change: Callable[[PointType], PointType],
+) -> None:
+    outcome = run_presign({LIAR: third(lambda turn: replace(turn.message, S=change(turn.message.S)))})
+    unattributed(outcome, "CHI_ALERT")
+    assert not outcome.results.keys() & HONEST
+
+
+def test_two_liars_of_different_kinds_are_both_named() -> None:
+    hashes = second(lambda turn: replace(turn.message, products=()))
+    outcome = run_presign({2: hashes, 3: announced(with_multiplier)})
+    assert outcome.errors[1].culprits == {2, 3}
+
+
+# What no liar alone can bring about, and what the caller may not ask for
+
+
+def scalars(monkeypatch: pytest.MonkeyPatch, values: list[int]) -> None:
+    """The scalars k, γ, a, b, y of party after party."""
+    source = itertools.chain(values)
+    monkeypatch.setattr(module, "random_scalar", lambda: next(source))
+
+
+def test_nonce_points_that_cancel_make_no_presignature(monkeypatch: pytest.MonkeyPatch) -> None:
+    scalars(monkeypatch, [2, 3, 4, 5, 6, 7, Q - 3, 8, 9, 10])
+    unattributed(run_presign(parties=(1, 2)), "the nonce point vanished")
+
+
+def test_nonce_shares_that_cancel_make_no_presignature(monkeypatch: pytest.MonkeyPatch) -> None:
+    scalars(monkeypatch, [2, 3, 4, 5, 6, Q - 2, 7, 8, 9, 10])
+    unattributed(run_presign(parties=(1, 2)), "δ vanished")
+
+
+@pytest.mark.parametrize("quorum", [(1, 2), (2, 3)])
+def test_additive_shares_sum_to_the_tweaked_key(quorum: tuple[int, ...]) -> None:
+    tweak, total = 0xABCDEF, 0
+    for i in quorum:
+        w, W, X = additive_shares(key(3, 2)[i].share, quorum, tweak)
+        assert w == centered(w)
+        assert w * G == W[i]
+        total += w
+    assert total * G == X == key(3, 2)[1].share.public_key + tweak * G
+
+
+def test_a_quorum_that_is_none_of_the_key_is_refused() -> None:
+    share = key(3, 2)[1].share
+    for quorum in ((1,), (2, 3), (1, 4), ()):
+        with pytest.raises(Malformed):
+            additive_shares(share, quorum, 0)
+
+
+@pytest.mark.parametrize("tweak", [-1, Q])
+def test_a_tweak_that_is_not_reduced_is_refused(tweak: int) -> None:
+    with pytest.raises(Malformed):
+        additive_shares(key(3, 2)[1].share, (1, 2), tweak)
+
+
+def test_a_tweak_that_cancels_the_key_is_refused() -> None:
+    made = {i: key(3, 2)[i].share for i in ALL}
+    x = sum(additive_shares(made[i], ALL, 0)[0] for i in ALL) % Q
+    with pytest.raises(Malformed):
+        additive_shares(made[1], ALL, Q - x)
+
+
+def test_public_shares_that_do_not_interpolate_to_the_key_are_refused() -> None:
+    share = key(3, 2)[1].share
+    bent = tuple((j, X + G if j == 2 else X) for j, X in share.public_shares)
+    with pytest.raises(Malformed):
+        additive_shares(replace(share, public_shares=bent), (1, 2), 0)
+
+
+def test_a_share_or_moduli_of_another_party_or_level_are_refused() -> None:
+    made, share = sessions((1, 2)), key(3, 2)[1].share
+    for bad in (
+        presign(made[2], share, arithmetic(3, 2, 1)),
+        presign(made[1], share, arithmetic(3, 2, 2)),
+        presign(sessions((1, 2), L112)[1], share, arithmetic(3, 2, 1)),
+        presign(sessions((1, 4))[1], share, arithmetic(3, 2, 1)),
+    ):
+        with pytest.raises(Malformed):
+            run({1: bad})
+
+
+def test_parties_with_different_tweaks_make_no_presignature() -> None:
+    made = sessions((1, 2))
+    outcome = run({1: presigning(made[1], tweak=1), 2: presigning(made[2], tweak=2)})
+    assert not outcome.results

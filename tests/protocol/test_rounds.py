@@ -1,0 +1,207 @@
+"""What holds in every round alike: junk names its sender, a gap names nobody, an equivocation is noticed in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from oms_core.crypto.params import TOY
+from oms_core.encoding import encode
+from oms_core.errors import Malformed, Unattributed
+from oms_core.protocol import auxinfo, keygen
+from oms_core.protocol.rounds import Done, Echo, Incoming, Session, Steps, broadcast, resume, xor
+from oms_core.protocol.sign import sign
+from oms_core.zk import elog, prm
+from tests.parties import KINDS, Lie, Outcome, Split, Turn, at, run, sessions
+from tests.protocol.runs import (
+    ALL,
+    HONEST,
+    LIAR,
+    convicted,
+    presigning,
+    run_acknowledge,
+    run_auxinfo,
+    run_keygen,
+    run_presign,
+    unattributed,
+)
+
+
+def signing(session: Session) -> Steps[Any]:
+    presignature = yield from presigning(session)
+    return (yield from sign(session, presignature, bytes(32)))
+
+
+def run_signing(liars: dict[int, Lie] | None = None) -> Outcome:
+    made = sessions(ALL)
+    return run({i: signing(made[i]) for i in ALL}, liars)
+
+
+RUNS: dict[str, Callable[[dict[int, Lie] | None], Outcome]] = {
+    "keygen": run_keygen,
+    "auxinfo": run_auxinfo,
+    "presign": run_presign,
+    "sign": run_signing,
+    "create": run_acknowledge,
+}
+
+
+def runner(step: str) -> Callable[[dict[int, Lie] | None], Outcome]:
+    return RUNS[step.split(".")[0]]
+
+
+def test_every_step_of_every_protocol_is_listed_here() -> None:
+    spoken = {step for go in RUNS.values() for step in go(None).spoke[1]}
+    assert spoken == set(KINDS)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("junk", [b"", b"\xff" * 40, encode(Echo(b"")) + b"\x00"], ids=["empty", "junk", "trailing"])
+@pytest.mark.parametrize("step", KINDS)
+def test_a_broadcast_that_does_not_decode_names_its_sender(step: str, junk: bytes) -> None:
+    convicted(runner(step)({LIAR: at(step, lambda turn: junk)}), step, "")
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("step", [step for step, (_, secret) in KINDS.items() if secret])
+def test_a_secret_message_that_does_not_decode_names_its_sender(step: str) -> None:
+    convicted(runner(step)({LIAR: at(step, lambda turn: b"\x00", secret=True)}), step, "")
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("step", ["keygen.2", "presign.1", "presign.2", "auxinfo.2"])
+def test_a_message_beyond_the_limit_of_its_round_names_its_sender(step: str) -> None:
+    outcome = runner(step)({LIAR: at(step, lambda turn: encode(b"0" * 300_000))})
+    convicted(outcome, step, "are allowed")
+
+
+@pytest.mark.attack
+def test_senders_of_undecodable_broadcasts_and_of_undecodable_secrets_are_named_together() -> None:
+    outcome = run_keygen({2: at("keygen.2", lambda _: b""), 3: at("keygen.2", lambda _: b"", secret=True)})
+    assert outcome.errors[1].culprits == {2, 3}
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("step", [step for step in KINDS if step.endswith(".echo")])
+def test_a_false_echo_stops_everyone_and_names_nobody(step: str) -> None:
+    outcome = runner(step)({LIAR: at(step, lambda turn: Echo(bytes(32)))})
+    unattributed(outcome, "did not all receive the same broadcasts")
+    assert all(outcome.spoke[i][-1] == step for i in HONEST)
+
+
+def other_commit(turn: Turn) -> Any:
+    return type(turn.message)(bytes(64))
+
+
+def other_reveal(turn: Turn) -> Any:
+    return replace(turn.message, u=bytes(32))
+
+
+def other_first(turn: Turn) -> Any:
+    """Another valid-looking round 1: the same plaintexts under fresh nonces."""
+    N = turn.memory["N"]
+    return replace(turn.message, K=int(N.encrypt(turn.memory["k"], 7)))
+
+
+def other_second(turn: Turn) -> Any:
+    """As valid as the first: a second proof of the same statement."""
+    memory = turn.memory
+    witness = elog.Witness(memory["gamma"], memory["b"])
+    return replace(
+        turn.message, proof=elog.prove(memory["session"].context("elogR2", LIAR), memory["of_gamma"], witness)
+    )
+
+
+def other_third(turn: Turn) -> Any:
+    """As valid as the first: a second proof of the same statement."""
+    memory = turn.memory
+    witness = elog.Witness(memory["k"], memory["a"])
+    return replace(turn.message, proof=elog.prove(memory["session"].context("elogR3", LIAR), memory["of_k"], witness))
+
+
+def other_proof(turn: Turn) -> Any:
+    memory = turn.memory
+    return replace(turn.message, proof=prm.prove(TOY, memory["session"].context("prm", LIAR), memory["pedersen"]))
+
+
+EQUIVOCATIONS: dict[str, tuple[Callable[[Turn], Any], str]] = {
+    "keygen.1": (other_commit, "keygen.1.echo"),
+    "keygen.2": (other_reveal, "keygen.2.echo"),
+    "auxinfo.1": (other_commit, "auxinfo.1.echo"),
+    "auxinfo.2": (other_proof, "auxinfo.2.echo"),
+    "presign.1": (other_first, "presign.1.echo"),
+    "presign.2": (other_second, "presign.3"),
+    "presign.3": (other_third, "presign.3.echo"),
+}
+"""Step: another message that does as well, and the last step at which an honest party may have spoken."""
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("step", EQUIVOCATIONS)
+def test_an_equivocation_is_noticed_by_all_before_the_next_secret_leaves(step: str) -> None:
+    change, last = EQUIVOCATIONS[step]
+    outcome = runner(step)({LIAR: at(step, lambda turn: Split({2: change(turn)}))})
+    unattributed(outcome, "did not all receive the same broadcasts")
+    assert all(outcome.spoke[i][-1] == last for i in HONEST)
+    assert not HONEST & set(outcome.results)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("absent", [{2}, {2, 3}])
+def test_a_party_that_falls_silent_is_not_blamed(absent: set[int]) -> None:
+    made = sessions(ALL)
+    protocol = keygen.keygen(made[1], b"k" * 32, 2, dict.fromkeys(ALL, b""))
+    resume(protocol)
+    with pytest.raises(Unattributed):
+        resume(protocol, {j: Incoming(encode(keygen.Commit(bytes(64))), None) for j in {2, 3} - absent})
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("extra", [{1}, {0}, {4}])
+def test_a_message_of_nobody_is_not_taken(extra: set[int]) -> None:
+    protocol = keygen.keygen(sessions(ALL)[1], b"k" * 32, 2, dict.fromkeys(ALL, b""))
+    resume(protocol)
+    with pytest.raises(Unattributed):
+        resume(protocol, {j: Incoming(encode(keygen.Commit(bytes(64))), None) for j in {2, 3} | extra})
+
+
+@pytest.mark.parametrize("parties", [(), (1,), (2, 3), (2, 1), (1, 1), (0, 1), (-1, 1), (1, 2**16), (1, 2**256)])
+def test_parties_that_cannot_be_make_no_session(parties: tuple[int, ...]) -> None:
+    with pytest.raises(Malformed):
+        Session(bytes(64), 1, parties, TOY)
+
+
+@pytest.mark.parametrize("ssid", [b"", bytes(32), bytes(65)])
+def test_a_session_id_of_another_length_makes_no_session(ssid: bytes) -> None:
+    with pytest.raises(Malformed):
+        Session(ssid, 1, ALL, TOY)
+
+
+def test_a_protocol_may_be_driven_from_changing_threads() -> None:
+    def drive() -> dict[int, Any]:
+        made = sessions(ALL)
+        protocols = {i: broadcast(made[i], "chat", Echo(bytes([i])), 128) for i in ALL}
+        with ThreadPoolExecutor(3) as pool:
+            sent = {i: pool.submit(resume, protocols[i]).result() for i in ALL}
+            inbox = {i: {j: Incoming(sent[j].broadcast, None) for j in ALL if j != i} for i in ALL}  # type: ignore[union-attr]
+            return {i: pool.submit(resume, protocols[i], inbox[i]).result() for i in ALL}
+
+    for done in drive().values():
+        assert isinstance(done, Done)
+        assert done.result == {i: Echo(bytes([i])) for i in ALL}
+
+
+def test_contributions_add_up_by_exclusive_or() -> None:
+    assert xor([b"\x01\x02", b"\x03\x00", b"\x00\xff"]) == b"\x02\xfd"
+    with pytest.raises(ValueError):
+        xor([b"\x01", b"\x01\x02"])
+
+
+def test_a_commitment_of_keygen_is_none_of_the_moduli() -> None:
+    """The domains of the hashes differ, so one opening can never be taken for the other."""
+    assert keygen.Commit.__kind__ != auxinfo.Commit.__kind__  # type: ignore[attr-defined]
+    assert encode(keygen.Commit(bytes(64))) != encode(auxinfo.Commit(bytes(64)))
