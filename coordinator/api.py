@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 
-import grpc
 from sqlalchemy import RowMapping
 
 from coordinator import durable, views, wallets
@@ -17,7 +16,7 @@ from coordinator.cosigners import Cosigners
 from coordinator.desk import Desk
 from coordinator.news import News
 from coordinator.store import Call, Store
-from coordinator.tls import peer
+from coordinator.tls import Context, peer
 from oms_core.approvals import Approval, challenge
 from oms_core.chains.evm import native_asset, parse_address
 from oms_core.chains.intent import Bounds, Intent, Proposal, Transfer, check_subject, subject_digest
@@ -53,7 +52,7 @@ class OmsService(pb_grpc.OmsServicer):
 
     # Wallets
 
-    async def CreateWallet(self, request: pb.CreateWalletRequest, context: grpc.aio.ServicerContext) -> pb.Wallet:  # noqa: N802
+    async def CreateWallet(self, request: pb.CreateWalletRequest, context: Context) -> pb.Wallet:  # noqa: N802
         """Begin to make a wallet."""
         peer(context, "oms")
         proposal = decode(Proposal, request.proposal, MAX_PROPOSAL)
@@ -64,20 +63,20 @@ class OmsService(pb_grpc.OmsServicer):
         await durable.begin("wallet", wallet_id)
         return views.wallet(await self._store.wallet(wallet_id))
 
-    async def GetWallet(self, request: pb.GetWalletRequest, context: grpc.aio.ServicerContext) -> pb.Wallet:  # noqa: N802
+    async def GetWallet(self, request: pb.GetWalletRequest, context: Context) -> pb.Wallet:  # noqa: N802
         """One wallet."""
         peer(context, "oms")
         return views.wallet(await self._store.wallet(request.wallet_id))
 
     async def ListWallets(  # noqa: N802
-        self, request: pb.ListWalletsRequest, context: grpc.aio.ServicerContext
+        self, request: pb.ListWalletsRequest, context: Context
     ) -> pb.ListWalletsResponse:
         """All wallets."""
         peer(context, "oms")
         return pb.ListWalletsResponse(wallets=[views.wallet(row) for row in await self._store.wallets()])
 
     async def WatchWallet(  # noqa: N802
-        self, request: pb.GetWalletRequest, context: grpc.aio.ServicerContext
+        self, request: pb.GetWalletRequest, context: Context
     ) -> AsyncIterator[pb.WalletEvent]:
         """Every protocol step and state, until the wallet is active or has failed."""
         peer(context, "oms")
@@ -99,7 +98,7 @@ class OmsService(pb_grpc.OmsServicer):
     # Orders
 
     async def PrepareTransfer(  # noqa: N802
-        self, request: pb.PrepareTransferRequest, context: grpc.aio.ServicerContext
+        self, request: pb.PrepareTransferRequest, context: Context
     ) -> pb.PreparedSubject:
         """Make the canonical intent for a client that cannot; nothing is kept."""
         peer(context, "oms")
@@ -133,7 +132,7 @@ class OmsService(pb_grpc.OmsServicer):
                 return entry.address
         raise NotFound(f"no address-book entry {text[:60]!r}", Reason.BAD_ADDRESS)
 
-    async def SubmitIntent(self, request: pb.SubmitIntentRequest, context: grpc.aio.ServicerContext) -> pb.Transaction:  # noqa: N802
+    async def SubmitIntent(self, request: pb.SubmitIntentRequest, context: Context) -> pb.Transaction:  # noqa: N802
         """Take an order on, once per request id."""
         peer(context, "oms")
         call = Call(request.request_id, "SubmitIntent", request.proposal)
@@ -146,14 +145,14 @@ class OmsService(pb_grpc.OmsServicer):
         return await self._transaction(order_id)
 
     async def GetTransaction(  # noqa: N802
-        self, request: pb.GetTransactionRequest, context: grpc.aio.ServicerContext
+        self, request: pb.GetTransactionRequest, context: Context
     ) -> pb.Transaction:
         """One order."""
         peer(context, "oms")
         return await self._transaction(request.transaction_id)
 
     async def ListTransactions(  # noqa: N802
-        self, request: pb.ListTransactionsRequest, context: grpc.aio.ServicerContext
+        self, request: pb.ListTransactionsRequest, context: Context
     ) -> pb.ListTransactionsResponse:
         """Orders, newest first."""
         peer(context, "oms")
@@ -163,7 +162,7 @@ class OmsService(pb_grpc.OmsServicer):
         return pb.ListTransactionsResponse(transactions=found)
 
     async def WatchTransaction(  # noqa: N802
-        self, request: pb.GetTransactionRequest, context: grpc.aio.ServicerContext
+        self, request: pb.GetTransactionRequest, context: Context
     ) -> AsyncIterator[pb.Transaction]:
         """The order whenever something about it changes, until it has ended."""
         peer(context, "oms")
@@ -181,7 +180,7 @@ class OmsService(pb_grpc.OmsServicer):
     # Approvals
 
     async def ListApprovals(  # noqa: N802
-        self, request: pb.ListApprovalsRequest, context: grpc.aio.ServicerContext
+        self, request: pb.ListApprovalsRequest, context: Context
     ) -> pb.ListApprovalsResponse:
         """What waits for this user's decision, with the claim to sign."""
         peer(context, "oms")
@@ -207,7 +206,7 @@ class OmsService(pb_grpc.OmsServicer):
         ]
         return pb.ListApprovalsResponse(requests=found)
 
-    async def Decide(self, request: pb.DecideRequest, context: grpc.aio.ServicerContext) -> pb.Decided:  # noqa: N802
+    async def Decide(self, request: pb.DecideRequest, context: Context) -> pb.Decided:  # noqa: N802
         """Take one person's decision, verified first."""
         peer(context, "oms")
         approval = decode(Approval, request.approval, MAX_PROPOSAL)
@@ -224,13 +223,13 @@ class OmsService(pb_grpc.OmsServicer):
     # The network
 
     async def GetWorkspace(  # noqa: N802
-        self, request: pb.GetWorkspaceRequest, context: grpc.aio.ServicerContext
+        self, request: pb.GetWorkspaceRequest, context: Context
     ) -> pb.WorkspaceResponse:
         """The workspace that decides."""
         peer(context, "oms")
         return pb.WorkspaceResponse(workspace=encode(self._workspace), digest=workspace_digest(self._workspace))
 
-    async def GetStatus(self, request: pb.GetStatusRequest, context: grpc.aio.ServicerContext) -> pb.NetworkStatus:  # noqa: N802
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.NetworkStatus:  # noqa: N802
         """Cosigners, chain and open orders."""
         peer(context, "oms")
         try:

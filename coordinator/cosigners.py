@@ -7,15 +7,15 @@ the cosigner is not chosen until it comes back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import grpc
 import structlog
 
-from coordinator.tls import peer
+from coordinator.tls import Context, peer
 from oms_core.errors import Reason, Refused, Unauthenticated, Unavailable
 from oms_core.workspace import Workspace, member, workspace_digest
 from proto import cosigner_pb2 as pb
@@ -70,10 +70,8 @@ class Link:
         for future in self.pending.values():
             if not future.done():
                 future.set_exception(_gone(self.index))
-        try:
+        with contextlib.suppress(asyncio.QueueFull):
             self.outgoing.put_nowait(None)
-        except asyncio.QueueFull:
-            pass
 
 
 def _gone(index: int) -> Unavailable:
@@ -91,7 +89,7 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         """Set, and replaced, whenever a cosigner attaches."""
 
     async def Attach(  # noqa: N802 - the name in the .proto
-        self, request_iterator: AsyncIterator[pb.FromCosigner], context: grpc.aio.ServicerContext
+        self, request_iterator: AsyncIterator[pb.FromCosigner], context: Context
     ) -> AsyncIterator[pb.ToCosigner]:
         """Serve one cosigner's stream until it ends."""
         link = await self._welcome(request_iterator, context)
@@ -107,7 +105,7 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
                 del self._links[link.index]
                 log.warning("cosigner detached", cosigner=link.index)
 
-    async def _welcome(self, messages: AsyncIterator[pb.FromCosigner], context: grpc.aio.ServicerContext) -> Link:
+    async def _welcome(self, messages: AsyncIterator[pb.FromCosigner], context: Context) -> Link:
         name = peer(context, "cosigner")
         async with asyncio.timeout(SILENCE):
             first = await anext(aiter(messages))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -161,10 +162,8 @@ async def _abort_all(cosigners: Cosigners, spec: SessionSpec) -> None:
     message = pb.Abort(session_id=spec.session_id, reason=Reason.SESSION_FAILED)
 
     async def abort(index: int) -> None:
-        try:
+        with contextlib.suppress(Unavailable):
             await cosigners.link(index).ask(pb.ToCosigner(abort=message), 5)
-        except Unavailable:
-            pass
 
     await asyncio.gather(*(abort(i) for i in spec.parties))
 

@@ -11,6 +11,7 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from coordinator.tls import Context
 from oms_core.errors import (
     Conflict,
     CountersealError,
@@ -56,9 +57,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Any:
         """See grpc.aio.ServerInterceptor."""
         handler = await continuation(handler_call_details)
         if handler is None:
@@ -78,27 +79,27 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _unary(behaviour: Any, method: str) -> Any:
-    async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+    async def call(request: Any, context: Context) -> Any:
         try:
             return await behaviour(request, context)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - becomes a status
             await _end(error, method, context)
 
     return call
 
 
 def _stream(behaviour: Any, method: str) -> Any:
-    async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+    async def call(request: Any, context: Context) -> Any:
         try:
             async for response in behaviour(request, context):
                 yield response
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - becomes a status
             await _end(error, method, context)
 
     return call
 
 
-async def _end(error: Exception, method: str, context: grpc.aio.ServicerContext) -> None:
+async def _end(error: Exception, method: str, context: Context) -> None:
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, CountersealError):

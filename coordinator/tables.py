@@ -114,7 +114,7 @@ refusals = Table(
 
 
 async def open_database(url: str) -> AsyncEngine:
-    """Connect and make missing tables. Every SQLite transaction takes the write lock at once and is on disk at its end."""
+    """Connect and make missing tables. A SQLite transaction takes the write lock at once and ends on disk."""
     if url.startswith("sqlite:///"):
         engine = create_async_engine(url.replace("sqlite:///", "sqlite+aiosqlite:///", 1))
         event.listen(engine.sync_engine, "connect", _on_connect)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import grpc
 
 from coordinator.config import Config
 from oms_core.errors import LocalError, Reason, Unauthenticated
+
+Context = grpc.aio.ServicerContext[Any, Any]
 
 _URI = re.compile(r"spiffe://counterseal/(coordinator|cosigner|oms)/([a-z0-9.-]{1,63})\Z")
 
@@ -21,7 +24,7 @@ def server_credentials(config: Config) -> grpc.ServerCredentials:
     return grpc.ssl_server_credentials([(key, cert)], root_certificates=ca, require_client_auth=True)
 
 
-def peer(context: grpc.aio.ServicerContext, kind: str) -> str:
+def peer(context: Context, kind: str) -> str:
     """The name in the peer's certificate. Raises `Unauthenticated` if it is not of this kind."""
     names = context.auth_context().get("x509_subject_alternative_name", [])
     for name in names:

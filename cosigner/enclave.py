@@ -13,6 +13,7 @@ import socket
 import struct
 import time
 from pathlib import Path
+from typing import Any
 
 import gmpy2
 import structlog
@@ -39,7 +40,7 @@ from oms_core.errors import (
     Reason,
     Refused,
 )
-from oms_core.evidence import CreateRequest, ProbeRequest, SignRequest, probe_digest, request_digest
+from oms_core.evidence import CreateRequest, ProbeRequest, Request, SignRequest, probe_digest, request_digest
 from oms_core.protocol.envelope import SessionSpec
 from oms_core.protocol.shares import SignedConfirmation, check_confirmations
 from oms_core.workspace import identities, workspace_digest
@@ -50,6 +51,7 @@ log = structlog.get_logger()
 PROTOCOL_VERSION = 1
 STORE_FAILED = 74  # exit code: the ledger or vault could not be written, so nothing may leave (EX_IOERR)
 _REQUEST_LIMIT = 256 * 1024
+_REQUESTS: tuple[type[Any], ...] = (CreateRequest, SignRequest, ProbeRequest)
 
 
 class Enclave:
@@ -159,7 +161,7 @@ class Enclave:
 
     async def _begin(self, begin: pb.Begin) -> pb.FromCosigner:
         spec = decode(SessionSpec, begin.spec, 8192)
-        request = decode_one_of((CreateRequest, SignRequest, ProbeRequest), begin.request, _REQUEST_LIMIT)
+        request: Request = decode_one_of(_REQUESTS, begin.request, _REQUEST_LIMIT)
         self.engine.check_room()
         now = int(time.time())
         try:
@@ -172,7 +174,7 @@ class Enclave:
 
     def _confirm(self, message: pb.ConfirmWallet) -> None:
         """All parties confirm the key, and it has signed: it becomes ACTIVE. Idempotent."""
-        if any(c.key_id == message.key_id and c.state == KeyState.ACTIVE for c in self.vault.keys()):
+        if any(c.key_id == message.key_id and c.state == KeyState.ACTIVE for c in self.vault.all_keys()):
             return
         clear, material = self.vault.key(message.key_id, KeyState.PRE_ACTIVE)
         share = material.share
@@ -210,7 +212,7 @@ class Enclave:
             hsm="OK",
             wallets=[
                 pb.WalletStatus(wallet_id=c.wallet_id, key_id=c.key_id, epoch=c.epoch, state=c.state)
-                for c in self.vault.keys()
+                for c in self.vault.all_keys()
             ],
         )
 

@@ -22,7 +22,9 @@ from proto import cosigner_pb2_grpc as pb_grpc
 
 log = structlog.get_logger()
 
-_LONGEST_PAUSE = 5.0  # seconds
+Stream = grpc.aio.StreamStreamCall[pb.FromCosigner, pb.ToCosigner]
+
+_LONGEST_PAUSE = 2.0  # seconds
 _SILENCE = 15.0  # seconds without a word of the coordinator, which pings every few: it hangs
 
 
@@ -101,16 +103,16 @@ async def _attach(config: Config, target: str) -> None:
         writer.close()
 
 
-async def _pump_out(messages: AsyncIterator[pb.FromCosigner], stream: grpc.aio.StreamStreamCall) -> None:
+async def _pump_out(messages: AsyncIterator[pb.FromCosigner], stream: Stream) -> None:
     async for message in messages:
         await stream.write(message)
 
 
-async def _pump_in(stream: grpc.aio.StreamStreamCall, writer: asyncio.StreamWriter, target: str) -> None:
+async def _pump_in(stream: Stream, writer: asyncio.StreamWriter, target: str) -> None:
     first = True
     while True:
         message = await asyncio.wait_for(stream.read(), _SILENCE)
-        if message is grpc.aio.EOF:
+        if not isinstance(message, pb.ToCosigner):
             raise EOFError("the coordinator closed the stream")
         if first:
             log.info("attached", coordinator=target)

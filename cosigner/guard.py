@@ -20,6 +20,7 @@ from oms_core.evidence import (
     CreateRequest,
     ProbeRequest,
     Refusal,
+    Request,
     SignedRefusal,
     SignRequest,
     probe_digest,
@@ -29,7 +30,6 @@ from oms_core.protocol.envelope import SessionSpec, check_spec
 from oms_core.protocol.shares import KeyMaterial
 from oms_core.workspace import Workspace, identities
 
-Request = CreateRequest | SignRequest | ProbeRequest
 PROTOCOLS = {CreateRequest: "create-key", SignRequest: "sign", ProbeRequest: "probe"}
 
 
@@ -94,7 +94,7 @@ class Guard:
         expected = (subject_digest(wish.subject), wish.subject.parties, wish.subject.threshold, wish.subject.level)
         if (spec.key_id, spec.parties, spec.threshold, spec.level) != expected or spec.epoch or spec.epoch_hash:
             raise Refused("the session does not make the wallet that was approved", Reason.INTENT_TX_MISMATCH)
-        if any(clear.wallet_id == wish.subject.wallet_id for clear in self._vault.keys()):
+        if any(clear.wallet_id == wish.subject.wallet_id for clear in self._vault.all_keys()):
             raise Refused(f"wallet {wish.subject.wallet_id} exists here already", Reason.WRONG_STATE)
         self._ledger.check_counters(request, wish)
         return Creation(wish.subject, workspace)

@@ -55,7 +55,7 @@ class Token:
         return bytes(self._call(lambda: self._identity_key.sign(digest, mechanism=Mechanism.ECDSA)))
 
     def seal(self, plain: bytes, clear: bytes) -> bytes:
-        """AES-256-GCM under the token's key; ``clear`` is bound as associated data. Returns nonce ‖ ciphertext ‖ tag."""
+        """AES-256-GCM under the token's key; ``clear`` is associated data. Returns nonce ‖ ciphertext ‖ tag."""
         nonce = secrets.token_bytes(12)
         parameters = pkcs11.GCMParams(nonce, clear)
         sealed = self._call(

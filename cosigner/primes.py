@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -17,7 +19,7 @@ class PrimeReserve:
 
     def __init__(self, level: Level) -> None:
         self._level = level
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_yield_to_others)
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_as_servant)
         self._ready: dict[str, asyncio.Task[Primes]] = {}
 
     def prepare(self, level: Level | None = None) -> None:
@@ -55,5 +57,7 @@ class PrimeReserve:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _yield_to_others() -> None:
+def _as_servant() -> None:
+    """Yield to others, and die with the enclave even if that is killed."""
     os.nice(10)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

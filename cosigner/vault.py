@@ -87,12 +87,12 @@ class Vault:
 
     def find_key(self, wallet_id: str) -> bytes:
         """Key id of a wallet. Raises `NotFound` (UNKNOWN_WALLET)."""
-        for clear in self.keys():
+        for clear in self.all_keys():
             if clear.wallet_id == wallet_id:
                 return clear.key_id
         raise NotFound(f"no wallet {wallet_id[:64]!r} here", Reason.UNKNOWN_WALLET)
 
-    def keys(self) -> list[Clear]:
+    def all_keys(self) -> list[Clear]:
         """Clear fields of all keys."""
         with self._engine.begin() as connection:
             rows = connection.execute(select(sealed.c.clear).where(sealed.c.name != _WORKSPACE)).all()
@@ -102,8 +102,8 @@ class Vault:
         return Clear(purpose, self._token.index, wallet_id, key_id, epoch, str(state))
 
     def _insert(self, name: str, clear: Clear, plain: bytes) -> None:
-        row = {"name": name, "state": clear.state, "clear": encode(clear)}
-        row["blob"] = self._token.seal(plain, row["clear"])  # type: ignore[arg-type,assignment]
+        blob = self._token.seal(plain, encode(clear))
+        row = {"name": name, "state": clear.state, "clear": encode(clear), "blob": blob}
         with self._engine.begin() as connection:
             if connection.execute(select(sealed.c.name).where(sealed.c.name == name)).first():
                 raise Conflict("this key exists already", Reason.WRONG_STATE)

@@ -68,12 +68,18 @@ class SoftwareAuthenticator:
     @property
     def credential(self) -> Credential:
         """What the workspace registers."""
-        return Credential(self.credential_id, cbor.encode(dict(ES256.from_cryptography_key(self._key.public_key()))), AAGUID)
+        cose: dict[int, object] = dict(ES256.from_cryptography_key(self._key.public_key()))  # type: ignore[no-untyped-call]
+        return Credential(self.credential_id, cbor.encode(cose), AAGUID)
 
-    def assert_(self, challenge: bytes, origin: str, user_verified: bool = True) -> Assertion:
+    def sign_challenge(self, challenge: bytes, origin: str, user_verified: bool = True) -> Assertion:
         """An assertion over ``challenge``; the counter is on disk before the signature is returned."""
         self._count()
-        client = {"type": "webauthn.get", "challenge": websafe_encode(challenge), "origin": origin, "crossOrigin": False}
+        client = {
+            "type": "webauthn.get",
+            "challenge": websafe_encode(challenge),
+            "origin": origin,
+            "crossOrigin": False,
+        }
         client_data = json.dumps(client, separators=(",", ":")).encode()
         flags = _PRESENT | (_VERIFIED if user_verified else 0)
         data = hashlib.sha256(self.rp_id.encode()).digest() + bytes([flags]) + self._counter.to_bytes(4, "big")
@@ -82,7 +88,7 @@ class SoftwareAuthenticator:
 
     def approve(self, claim: ApprovalClaim, origin: str) -> Approval:
         """Press the key for a claim, whatever its verdict."""
-        made = self.assert_(challenge(claim), origin)
+        made = self.sign_challenge(challenge(claim), origin)
         return Approval(claim, made.credential_id, made.authenticator_data, made.client_data_json, made.signature)
 
     def _count(self) -> None:

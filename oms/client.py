@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from oms_core.approvals import Approval, ApprovalClaim
-from oms_core.chains.intent import Intent, Proposal, Subject
+from oms_core.chains.intent import CreateWallet, Intent, Proposal, Subject
 from oms_core.encoding import decode, decode_one_of, encode
 from oms_core.errors import (
     Conflict,
@@ -31,7 +31,6 @@ from oms_core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from oms_core.chains.intent import CreateWallet
 from oms_core.workspace import Workspace
 from proto import oms_pb2 as pb
 from proto import oms_pb2_grpc as pb_grpc
@@ -76,9 +75,7 @@ class Client:
     def __init__(self, endpoint: str, tls: Tls, server_name: str = SERVER_NAME) -> None:
         """Raises `LocalError` (CONFIG_INVALID) if a file is missing."""
         try:
-            credentials = grpc.ssl_channel_credentials(
-                tls.ca.read_bytes(), tls.key.read_bytes(), tls.cert.read_bytes()
-            )
+            credentials = grpc.ssl_channel_credentials(tls.ca.read_bytes(), tls.key.read_bytes(), tls.cert.read_bytes())
         except OSError as error:
             raise LocalError(f"cannot read {error.filename}", Reason.CONFIG_INVALID) from None
         options = [
@@ -180,6 +177,13 @@ class Client:
         """The order at every change, until it has ended."""
         return self._watch("WatchTransaction", pb.GetTransactionRequest(transaction_id=transaction_id))
 
+    async def ended(self, transaction_id: str) -> pb.Transaction:
+        """The order once nothing more will happen to it."""
+        last = await self.transaction(transaction_id)
+        async for seen in self.watch_transaction(transaction_id):
+            last = seen
+        return last
+
     async def inbox(self, approver: str) -> list[Waiting]:
         """What waits for this user."""
         answer = await self._call("ListApprovals", pb.ListApprovalsRequest(approver=approver))
@@ -214,7 +218,7 @@ def typed(error: grpc.aio.AioRpcError) -> CountersealError:
     """The error that the server meant."""
     reason, details = None, {}
     try:
-        status = rpc_status.from_call(error)
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]
     except ValueError:
         status = None
     for detail in status.details if status else ():

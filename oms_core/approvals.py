@@ -1,4 +1,4 @@
-"""Approvals: WebAuthn assertions whose challenge is the digest of what exactly is decided (W3C WebAuthn level 3, §7.2)."""
+"""Approvals: WebAuthn assertions whose challenge is the digest of what is decided (W3C WebAuthn level 3, §7.2)."""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ def verify_assertion(
 def cose_key(public_key: bytes) -> CoseKey:
     """Parse a COSE key; only ES256 and EdDSA are accepted. Raises `Malformed`."""
     try:
-        key = CoseKey.parse(cbor.decode(public_key))
+        decoded: Any = cbor.decode(public_key)
+        key = CoseKey.parse(decoded)
     except Exception as error:
         raise Malformed("not a COSE key") from error
     if not isinstance(key, _ALLOWED) or cbor.encode(dict(key)) != public_key:

@@ -57,7 +57,7 @@ def expected_claim(
 
 
 def verify_approval(approval: Approval, workspace: Workspace, subject: Subject, now: int) -> Approver:
-    """One person's decision about this subject, as verified here. Raises `Refused` or `Malformed`, cheap checks first."""
+    """One person's decision about this subject, as verified here. Raises `Refused` or `Malformed`."""
     claim = approval.claim
     if claim.workspace != workspace_digest(workspace):
         raise Refused("approved under another version of the workspace", Reason.POLICY_VERSION_MISMATCH)

@@ -59,7 +59,15 @@ def decode(kind: type[T], data: bytes, limit: int = DEFAULT_LIMIT) -> T:
 
 def decode_one_of(kinds: tuple[type[T], ...], data: bytes, limit: int = DEFAULT_LIMIT) -> T:
     """Read a document of one of these kinds, told apart by the kind it names. Raises `Malformed` as `decode`."""
-    return cast(T, _read(Union[kinds], " or ".join(kind.__name__ for kind in kinds), data, limit))
+    return cast(
+        T,
+        _read(
+            Union[kinds],  # noqa: UP007 - made at run time
+            " or ".join(kind.__name__ for kind in kinds),
+            data,
+            limit,
+        ),
+    )
 
 
 def _read(hint: Any, name: str, data: bytes, limit: int) -> object:

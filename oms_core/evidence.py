@@ -54,7 +54,10 @@ class SignedRefusal:
     signature: bytes
 
 
-def request_digest(request: CreateRequest | SignRequest | ProbeRequest) -> bytes:
+Request = CreateRequest | SignRequest | ProbeRequest
+
+
+def request_digest(request: Request) -> bytes:
     """The ``subject`` of the protocol session that serves this request."""
     return digest("request", request)
 

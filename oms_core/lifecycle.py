@@ -40,7 +40,7 @@ NEXT: dict[State, frozenset[State]] = {
     State.FAILED_ON_CHAIN: frozenset(),
     State.QUARANTINED: frozenset(),
 }
-"""SIGNING goes back to APPROVED when no quorum answers; MINED back to BROADCAST when a reorganisation drops the block."""
+"""SIGNING goes back to APPROVED when no quorum answers, MINED to BROADCAST when a reorganisation drops its block."""
 
 TERMINAL = frozenset(state for state, following in NEXT.items() if not following)
 

@@ -25,7 +25,7 @@ class Credential:
 
 @document("proposal-key/1")
 class ProposalKey:
-    """A P-256 key with which its owner proposes; ``public`` is the 65-byte uncompressed SEC1 point. It never approves."""
+    """A P-256 key with which its owner proposes; ``public`` is its 65-byte SEC1 point. It never approves."""
 
     key_id: str
     public: bytes
@@ -166,4 +166,4 @@ def _check_rule(workspace: Workspace, rule: Permit | Limit | Require | Deny) -> 
     if isinstance(rule, Permit):
         roles = {role for u in workspace.users for role in u.roles}
         if unknown := set(rule.initiator_roles) - roles - {ANY}:
-            raise Malformed(f"rule {rule.rule_id}: nobody has the role {sorted(unknown)[0]}")
+            raise Malformed(f"rule {rule.rule_id}: nobody has the role {min(unknown)}")

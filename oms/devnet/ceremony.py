@@ -32,6 +32,7 @@ PEOPLE = {  # user id: name, team, roles
     "sonja": ("Sonja Security", "security", ("security",)),
 }
 
+
 def certificates(root: Path, count: int) -> None:
     """A private CA, and one certificate for the coordinator, each cosigner and the OMS front end."""
     tool = (sys.executable, "-m", "certs")
@@ -178,4 +179,3 @@ key = "tls/front-end.key"
 """
     )
     return config
-

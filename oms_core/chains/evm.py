@@ -107,8 +107,8 @@ def decode_signed(raw: bytes) -> tuple[UnsignedTransaction, Signature]:
     to, data = items[5], items[7]
     if not isinstance(to, bytes) or len(to) != 20 or not isinstance(data, bytes):
         raise Malformed("not a call of an account")
-    numbers = [rlp.to_integer(item, 64) for item in items[:5]]
-    tx = UnsignedTransaction(*numbers, to=to, value=rlp.to_integer(items[6]), data=data)
+    chain, nonce, priority, fee, gas = (rlp.to_integer(item, 64) for item in items[:5])
+    tx = UnsignedTransaction(chain, nonce, priority, fee, gas, to, rlp.to_integer(items[6]), data)
     parity, r, s = (rlp.to_integer(item) for item in items[9:])
     signature = Signature(r, s, parity)
     recover(signature, signing_digest(tx))

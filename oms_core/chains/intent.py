@@ -18,7 +18,7 @@ CLOCK_SKEW = 60  # seconds
 
 @document("transfer/1")
 class Transfer:
-    """Move ``amount`` base units of ``asset`` (CAIP-19, e.g. ``eip155:1/slip44:60``) to the account ``to`` (20 bytes)."""
+    """Move ``amount`` base units of ``asset`` (CAIP-19: ``eip155:1/slip44:60``) to the account ``to`` (20 bytes)."""
 
     asset: str
     to: bytes
@@ -51,7 +51,7 @@ class Intent:
 
 @document("create-wallet/1")
 class CreateWallet:
-    """A wish for a new key, shared ``threshold`` of ``parties`` (roster indices), at a security level (L112 or L128)."""
+    """A wish for a new key, shared ``threshold`` of ``parties`` (roster indices), at level L112 or L128."""
 
     wallet_id: str
     label: str
@@ -69,7 +69,7 @@ Subject = Intent | CreateWallet
 
 @document("execution/1")
 class Execution:
-    """What the coordinator adds to turn an intent into an EIP-1559 transaction; cosigners hold it against the bounds."""
+    """What the coordinator adds to turn an intent into an EIP-1559 transaction; held against its bounds."""
 
     nonce: int
     gas_limit: int

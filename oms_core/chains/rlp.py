@@ -7,7 +7,7 @@ from typing import Union
 
 from oms_core.errors import Malformed
 
-Item = Union[bytes, Sequence["Item"]]
+Item = Union[bytes, Sequence["Item"]]  # noqa: UP007 - a recursive alias
 
 _MAX_DEPTH = 8
 

@@ -31,13 +31,13 @@ class Level:
     def check(self) -> None:
         """The inequalities of spec §1.1 for the largest committee. Raises AssertionError."""
         nu = (MAX_PARTIES - 1).bit_length()
-        assert self.ell >= CURVE_BITS and self.kappa >= CURVE_BITS
+        assert min(self.ell, self.kappa) >= CURVE_BITS
         assert self.epsilon >= self.ell + self.kappa
         assert self.ell_prime >= 3 * self.ell + self.epsilon
         assert self.ell_prime + self.epsilon + 1 + nu + self.epsilon_dec + 2 <= self.modulus_bits - 1
         assert self.modulus_bits >= 4 * self.ell
         assert 2 * self.ell + self.epsilon <= self.modulus_bits // 2
-        assert self.repetitions >= 128 and self.epsilon_dec >= 128
+        assert min(self.repetitions, self.epsilon_dec) >= 128
 
 
 L112 = Level("L112", 1024, 256, 256, 512, 1280, 128, 128)

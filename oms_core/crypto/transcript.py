@@ -30,7 +30,8 @@ class Challenge:
     def signed(self, bits: int) -> int:
         """Uniform up to 2^-255 in ±2^bits."""
         size = (bits + 1 + 256 + 7) // 8
-        return int.from_bytes(self._xof.digest(size), "big") % (2 ** (bits + 1) + 1) - 2**bits
+        value = int.from_bytes(self._xof.digest(size), "big")
+        return int(value % (2 ** (bits + 1) + 1) - 2**bits)
 
     def bits(self, count: int) -> list[int]:
         """``count`` bits, least significant first."""

@@ -145,8 +145,8 @@ class Channel:
             raise Malformed("the session has another security level")
         if identity.index not in spec.parties or any(j not in roster for j in spec.parties):
             raise Malformed("the session's parties are not those of the roster")
-        if roster[identity.index] != identity.public:
-            raise Malformed("the roster has another identity key for me", Reason.PEER_IDENTITY)
+        if roster[identity.index] != identity.public or len({roster[j] for j in spec.parties}) != len(spec.parties):
+            raise Malformed("the roster has another identity key for me, or one key twice", Reason.PEER_IDENTITY)
         self.spec = spec
         self.evidence: list[Packet] = []
         """Every packet that its sender signed, without what was not as signed: with a claim, what convinces others."""

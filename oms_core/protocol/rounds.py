@@ -148,14 +148,19 @@ class Echo:
 
 def echo_of(session: Session, step: str, messages: Mapping[Party, object]) -> Echo:
     """The echo of a round, to be sent in a round of its own or merged into the next one."""
-    return Echo(digest("echo", session.ssid, step, [encode(messages[j]) for j in sorted(messages)]))
+    return echo_of_bytes(session.ssid, step, {j: encode(message) for j, message in messages.items()})
+
+
+def echo_of_bytes(ssid: bytes, step: str, broadcasts: Mapping[Party, bytes]) -> Echo:
+    """As `echo_of`, from what was on the wire."""
+    return Echo(digest("echo", ssid, step, [broadcasts[j] for j in sorted(broadcasts)]))
 
 
 def check_echo(step: str, mine: Echo, echoes: Iterable[Echo]) -> None:
     """All saw the same broadcasts, or nobody goes on.
 
     Raises `Unattributed`: either the sender told two things, or somebody lies about what it saw. The parties' signed
-    packets together tell which (`evidence.equivocations`).
+    packets together tell which (`evidence.equivocations`, `evidence.false_echoes`).
     """
     if any(theirs != mine for theirs in echoes):
         raise Unattributed(f"the parties did not all receive the same broadcasts in {step}")

@@ -131,8 +131,11 @@ def moduli(material: KeyMaterial) -> Moduli:
 
     Raises `Malformed` for a level that is not to be used, `LocalError` (STORE_CORRUPT) for material that does not fit.
     """
+    size = level(material.level)
     check_material(material)
-    return Moduli(material.share.index, level(material.level), material.aux)
+    if any(prime.bit_length() != size.prime_bits for prime in material.aux.primes):
+        raise LocalError("stored key material is of another level than it says", Reason.STORE_CORRUPT)
+    return Moduli(material.share.index, size, material.aux)
 
 
 def check_material(material: KeyMaterial) -> None:

@@ -1,0 +1,1 @@
+"""Figures, one JSON object a line. A run's figures compare with each other; machines do not."""

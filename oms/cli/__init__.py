@@ -1,0 +1,43 @@
+"""`oms`: the verbs of the SDK for people and scripts; `--json` prints what machines read."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from oms.cli import approvals, devnet, network, transactions, wallets, workspaces
+from oms_core.errors import CountersealError
+
+
+@click.group()
+@click.option(
+    "--config", "path", type=click.Path(path_type=Path), envvar="OMS_CONFIG", default="oms.toml", show_default=True
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@click.pass_context
+def cli(context: click.Context, path: Path, as_json: bool) -> None:
+    """Propose, approve and follow orders on a Counterseal network."""
+    context.obj = (path, as_json)
+
+
+cli.add_command(wallets.group)
+cli.add_command(transactions.transfer)
+cli.add_command(transactions.group)
+cli.add_command(approvals.inbox)
+cli.add_command(approvals.approve)
+cli.add_command(approvals.deny)
+cli.add_command(approvals.group)
+cli.add_command(network.status)
+cli.add_command(workspaces.group)
+cli.add_command(devnet.group)
+
+
+def main() -> None:
+    """Entry point: an expected failure is one line, REASON: text, and exit code 2."""
+    try:
+        cli(standalone_mode=True)
+    except CountersealError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)

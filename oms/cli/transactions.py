@@ -1,0 +1,102 @@
+"""`oms transfer` and `oms tx`: propose a transfer, look at orders, follow one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from oms.cli.shared import Settings, call, show
+from oms.client import Client
+from oms_core.chains.amount import parse_amount
+from oms_core.chains.evm import NATIVE_DECIMALS
+from proto import oms_pb2 as pb
+
+
+@click.command()
+@click.argument("wallet_id")
+@click.argument("to")
+@click.argument("amount")
+@click.option("--purpose", default="")
+@click.option("--request-id", default="", help="The same id again gives the same order.")
+@click.option("--hours", type=click.IntRange(1, 720), default=24, show_default=True)
+@click.option("--yes", is_flag=True, help="Sign without asking.")
+@click.pass_context
+def transfer(
+    context: click.Context, wallet_id: str, to: str, amount: str, purpose: str, request_id: str, hours: int, yes: bool
+) -> None:
+    """Propose to send AMOUNT (in whole coins, such as 1.5) to TO (an address, or entry:ID of the address book)."""
+    wei = parse_amount(amount, NATIVE_DECIMALS)
+
+    async def work(client: Client, read: Settings) -> pb.Transaction:
+        intent, lines = await client.prepare_transfer(
+            wallet_id, to, wei, read.user, purpose, valid_seconds=hours * 3600
+        )
+        if not yes and not context.obj[1]:
+            click.echo("\n".join(lines))
+            click.confirm("Sign this proposal?", abort=True)
+        return await client.submit(read.signer().propose(intent), request_id)
+
+    show_transaction(context, call(context, work))
+
+
+@click.group("tx")
+def group() -> None:
+    """Orders."""
+
+
+@group.command("show")
+@click.argument("transaction_id")
+@click.pass_context
+def show_one(context: click.Context, transaction_id: str) -> None:
+    """One order with its way, its rules and its refusals."""
+    show_transaction(context, call(context, lambda client, _: client.transaction(transaction_id)))
+
+
+@group.command("list")
+@click.option("--wallet", default="")
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
+@click.pass_context
+def list_all(context: click.Context, wallet: str, limit: int) -> None:
+    """Orders, newest first."""
+    for tx in call(context, lambda client, _: client.transactions(wallet, limit)):
+        show(context, tx, [f"{tx.transaction_id}  {tx.state:17} {tx.reason:22} {tx.lines[0]}"])
+
+
+@group.command()
+@click.argument("transaction_id")
+@click.pass_context
+def watch(context: click.Context, transaction_id: str) -> None:
+    """Follow an order until it has ended."""
+
+    async def work(client: Client, _: Settings) -> None:
+        async for tx in client.watch_transaction(transaction_id):
+            why = f"  {tx.reason}: {tx.detail}" if tx.reason else ""
+            show(context, tx, [f"{tx.state}{why}{f'  {tx.hash}' if tx.hash else ''}"])
+
+    call(context, work)
+
+
+def show_transaction(context: click.Context, tx: pb.Transaction) -> None:
+    """Print an order."""
+    show(context, tx, describe(tx))
+
+
+def describe(tx: pb.Transaction) -> list[str]:
+    """An order in lines."""
+    lines = [f"{tx.transaction_id}  {tx.state}" + (f"  {tx.reason}: {tx.detail}" if tx.reason else "")]
+    lines += [f"  {line}" for line in tx.lines]
+    lines += [f"  {_clock(stage.at)}  {stage.state:17} {stage.note}" for stage in tx.stages]
+    for need in tx.needs:
+        given = ", ".join(need.given) or "nobody yet"
+        lines.append(f"  rule {need.rule_id}: {len(need.given)} of {need.required} by {need.role} ({given})")
+    lines += [f"  rule {line}" for line in tx.trace]
+    lines += [f"  refused by cosigner {r.index} {r.name}: {r.reason}: {r.detail}" for r in tx.refusals]
+    if tx.hash:
+        signers = ", ".join(map(str, tx.signers))
+        lines.append(f"  {tx.hash}  signed by cosigners {signers}; block {tx.block_number or 'none yet'}")
+    return lines
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S.%f")[:-3]
