@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -11,12 +12,15 @@ from oms_core.crypto.curve import mul_base
 from oms_core.crypto.ecdsa import Signature, recover, verify, verify_independent
 from oms_core.crypto.params import L112, TOY, Level
 from oms_core.crypto.shamir import interpolate, lagrange
-from oms_core.encoding import decode, encode
+from oms_core.encoding import encode
+from oms_core.errors import Malformed, ProofInvalid
+from oms_core.protocol.create_key import acknowledge, confirmation, make_key
 from oms_core.protocol.presign import presign
 from oms_core.protocol.rounds import Steps
-from oms_core.protocol.shares import KeyMaterial
+from oms_core.protocol.shares import KeyMaterial, Moduli, SignedConfirmation, check_confirmations
 from oms_core.protocol.sign import sign
-from tests.parties import arithmetic, key, run, sessions
+from tests.parties import arithmetic, channels, identity, key, roster, run, sessions, start
+from tests.primes import primes
 
 DIGEST = hashlib.sha256(b"message").digest()
 
@@ -72,14 +76,41 @@ def test_full_size_keys_sign() -> None:
     verify(key(3, 2, L112)[1].share.public_key, DIGEST, signature)
 
 
-def test_stored_material_reads_back_and_hides_its_secrets() -> None:
-    import pickle
+def test_a_key_is_made_and_signs_through_signed_and_sealed_envelopes() -> None:
+    parties, quorum = (1, 2, 3), (1, 3)
+    creating = channels(parties, protocol="create-key")
+    made = start(creating)
 
-    material = key(3, 2)[1]
-    assert decode(KeyMaterial, encode(material)) == material
-    shown = repr(material) + str(material) + repr(material.share) + repr(material.aux)
-    assert str(material.share.secret) not in shown
-    assert str(material.aux.primes[0]) not in shown
-    for secret in (material, material.share, material.aux, arithmetic(3, 2, 1).paillier):
-        with pytest.raises(TypeError):
-            pickle.dumps(secret)
+    def create(i: int) -> Steps[KeyMaterial]:
+        material = yield from make_key(made[i], b"k" * 32, 2, roster(parties), primes(TOY, i))
+        yield from acknowledge(made[i], confirmation("treasury", material))
+        return material
+
+    created = run({i: create(i) for i in parties}, channels=creating)
+    assert not created.errors
+    signing = channels(quorum, protocol="sign", epoch_hash=created.results[1].epoch_hash)
+    session = start(signing)
+
+    def make(i: int) -> Steps[Signature]:
+        material = created.results[i]
+        presignature = yield from presign(session[i], material.share, Moduli(i, TOY, material.aux))
+        return (yield from sign(session[i], presignature, DIGEST))
+
+    signed = run({i: make(i) for i in quorum}, channels=signing)
+    assert signed.results[1] == signed.results[3]
+    verify(created.results[2].share.public_key, DIGEST, signed.results[1])
+    assert signed.spoke[1] == ["presign.1", "presign.1.echo", "presign.2", "presign.3", "presign.3.echo", "sign.1"]
+
+
+def test_all_confirmations_of_a_key_are_about_the_same_key() -> None:
+    said = {i: confirmation("treasury", key(3, 2)[i]) for i in (1, 2, 3)}
+    signed = tuple(
+        SignedConfirmation(said[i], identity(i).sign("key-confirmation", encode(said[i]))) for i in (1, 2, 3)
+    )
+    assert check_confirmations(signed, roster((1, 2, 3))).public_key == key(3, 2)[1].share.public_key
+    other = replace(said[3], public_key=mul_base(5))
+    lie = SignedConfirmation(other, identity(3).sign("key-confirmation", encode(other)))
+    forged = SignedConfirmation(said[3], identity(2).sign("key-confirmation", encode(said[3])))
+    for bad in (signed[:2], (*signed, signed[0]), (*signed[:2], signed[1]), (*signed[:2], lie), (*signed[:2], forged)):
+        with pytest.raises((Malformed, ProofInvalid)):
+            check_confirmations(bad, roster((1, 2, 3)))

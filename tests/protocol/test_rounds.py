@@ -12,7 +12,7 @@ import pytest
 from oms_core.crypto.params import TOY
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, Unattributed
-from oms_core.protocol import auxinfo, keygen
+from oms_core.protocol import keygen
 from oms_core.protocol.rounds import Done, Echo, Incoming, Session, Steps, broadcast, resume, xor
 from oms_core.protocol.sign import sign
 from oms_core.zk import elog, prm
@@ -151,6 +151,24 @@ def test_an_equivocation_is_noticed_by_all_before_the_next_secret_leaves(step: s
 
 
 @pytest.mark.attack
+@pytest.mark.parametrize("step", [step for step in KINDS if step != "create.done"])
+def test_a_message_from_another_run_does_not_serve_in_this_one(step: str) -> None:
+    """Rule R14. Confirmations of a key are the same in each run; there the envelope tells runs apart."""
+    heard: dict[int | None, Any] = {}
+
+    def record(turn: Turn) -> Any:
+        if turn.step == step:
+            heard[turn.to] = turn.message
+        return turn.message
+
+    runner(step)({LIAR: record})
+    outcome = runner(step)({LIAR: lambda turn: heard[turn.to] if turn.step == step else turn.message})
+    assert not HONEST & set(outcome.results)
+    assert set(outcome.errors) >= HONEST
+    assert outcome.culprits(HONEST) <= {LIAR}
+
+
+@pytest.mark.attack
 @pytest.mark.parametrize("absent", [{2}, {2, 3}])
 def test_a_party_that_falls_silent_is_not_blamed(absent: set[int]) -> None:
     made = sessions(ALL)
@@ -199,9 +217,3 @@ def test_contributions_add_up_by_exclusive_or() -> None:
     assert xor([b"\x01\x02", b"\x03\x00", b"\x00\xff"]) == b"\x02\xfd"
     with pytest.raises(ValueError):
         xor([b"\x01", b"\x01\x02"])
-
-
-def test_a_commitment_of_keygen_is_none_of_the_moduli() -> None:
-    """The domains of the hashes differ, so one opening can never be taken for the other."""
-    assert keygen.Commit.__kind__ != auxinfo.Commit.__kind__  # type: ignore[attr-defined]
-    assert encode(keygen.Commit(bytes(64))) != encode(auxinfo.Commit(bytes(64)))
