@@ -1,0 +1,81 @@
+"""A real network of processes for tests, and what tests do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from oms.client import Client
+from oms.devnet.ceremony import ETHER, ORIGIN
+from oms.devnet.network import Network
+from oms_core.chains.intent import CreateWallet
+from proto import oms_pb2 as pb
+
+WALLET = "wal_treasury"
+ALL = (1, 2, 3, 4, 5)
+
+
+def wish(wallet_id: str = WALLET) -> CreateWallet:
+    now = int(time.time())
+    return CreateWallet(wallet_id, "Treasury", 3, ALL, "L112", "desk", "tests", now, now + 7200)
+
+
+async def approve(network: Network, client: Client, subject_id: str, *people: str) -> None:
+    """Each person approves once it is in her inbox."""
+    for person in people:
+        for _ in range(200):
+            waiting = [one for one in await client.inbox(person) if one.subject_id == subject_id]
+            if waiting:
+                break
+            await asyncio.sleep(0.05)
+        claim = waiting[0].claim
+        await client.decide(subject_id, network.authenticator(person).approve(claim, ORIGIN))
+
+
+async def make_wallet(network: Network, wallet_id: str = WALLET) -> str:
+    """A funded, active wallet; returns its address."""
+    async with network.client() as client:
+        await client.create_wallet(network.desk().propose(wish(wallet_id)))
+        await approve(network, client, wallet_id, "sam", "sonja")
+        async for event in client.watch_wallet(wallet_id):
+            last = event.wallet
+        assert last.state == "ACTIVE", (last.state, last.reason, last.detail)
+        await network.fund(last.address, 1000 * ETHER)
+        return last.address
+
+
+def start() -> Network:
+    """Five cosigners, a coordinator, a chain, and one funded wallet."""
+    network = Network(Path(tempfile.mkdtemp(prefix="cs-test-")))
+    try:
+        network.prepare()
+        network.start()
+        asyncio.run(network.attached(ALL, 90))
+        asyncio.run(make_wallet(network))
+    except BaseException:
+        network.remove()
+        raise
+    return network
+
+
+async def propose(
+    network: Network, client: Client, to: str = "entry:kraken-hot", wei: int = ETHER // 10
+) -> pb.Transaction:
+    """A transfer under the desk's key; at most 1 ETH needs no approval."""
+    intent, _ = await client.prepare_transfer(WALLET, to, wei, "desk", "tests")
+    return await client.submit(network.desk().propose(intent))
+
+
+async def until(
+    client: Client, transaction_id: str, *states: str, reason: str = "", seconds: float = 60
+) -> pb.Transaction:
+    """Poll until the order is in one of these states (and stands there for this reason)."""
+    deadline = time.monotonic() + seconds
+    while True:
+        tx = await client.transaction(transaction_id)
+        if tx.state in states and (not reason or tx.reason == reason):
+            return tx
+        assert time.monotonic() < deadline, (tx.state, tx.reason, tx.detail)
+        await asyncio.sleep(0.02)

@@ -1,0 +1,210 @@
+"""Orders on a whole network: they settle, whoever dies, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import combinations
+
+import pytest
+
+from oms.devnet.ceremony import ETHER, SANCTIONED
+from oms.devnet.network import Network
+from oms_core.chains.evm import decode_signed, sender, signing_digest, to_checksum
+from oms_core.crypto import ecdsa
+from oms_core.encoding import decode, encode
+from oms_core.errors import Reason
+from oms_core.evidence import SignedRefusal
+from oms_core.protocol.envelope import verify_identity
+from oms_core.protocol.shares import SignedConfirmation, check_confirmations
+from oms_core.workspace import identities, member
+from tests import cluster
+
+
+async def test_a_wallet_is_confirmed_by_every_cosigner_under_its_identity_key(network: Network) -> None:
+    async with network.client() as client:
+        wallet, workspace = await client.wallet(cluster.WALLET), await client.workspace()
+    signed = tuple(decode(SignedConfirmation, data) for data in wallet.confirmations)
+    assert len(signed) == 5
+    said = check_confirmations(signed, identities(workspace))
+    assert said.public_key.to_bytes() == wallet.public_key
+
+
+async def test_an_approved_transfer_is_signed_by_three_and_settles(network: Network) -> None:
+    async with network.client() as client:
+        wallet = await client.wallet(cluster.WALLET)
+        tx = await cluster.propose(network, client, wei=2 * ETHER)
+        await cluster.until(client, tx.transaction_id, "PENDING_APPROVAL")
+        await cluster.approve(network, client, tx.transaction_id, "ravi")
+        tx = await client.ended(tx.transaction_id)
+    assert tx.state == "CONFIRMED"
+    assert len(tx.signers) == 3
+    parsed, signature = decode_signed(tx.raw)
+    public = decode(SignedConfirmation, wallet.confirmations[0]).confirmation.public_key
+    ecdsa.verify_independent(public, signing_digest(parsed), signature)
+    assert ecdsa.recover(signature, signing_digest(parsed)) == public
+    assert to_checksum(sender(tx.raw)) == wallet.address
+    onchain = await network.rpc_call("eth_getTransactionByHash", tx.hash)
+    assert isinstance(onchain, dict)
+    assert onchain["from"] == wallet.address.lower()
+    assert int(onchain["value"], 16) == 2 * ETHER
+
+
+async def test_a_denied_transfer_is_not_signed_and_says_who_denied_it(network: Network) -> None:
+    from dataclasses import replace
+
+    from oms.devnet.ceremony import ORIGIN
+    from oms_core.approvals import Verdict
+
+    async with network.client() as client:
+        tx = await cluster.propose(network, client, wei=2 * ETHER)
+        await cluster.until(client, tx.transaction_id, "PENDING_APPROVAL")
+        (waiting,) = [one for one in await client.inbox("ravi") if one.subject_id == tx.transaction_id]
+        claim = replace(waiting.claim, verdict=Verdict.DENY)
+        await client.decide(tx.transaction_id, network.authenticator("ravi").approve(claim, ORIGIN), "too much")
+        tx = await client.ended(tx.transaction_id)
+    assert (tx.state, tx.reason) == ("DENIED", Reason.APPROVAL_DENIED)
+    assert "ravi" in tx.detail
+    assert "too much" in tx.detail
+    assert not tx.raw
+
+
+@pytest.mark.parametrize(
+    ("to", "wei", "reason"),
+    [
+        ("0x000000000000000000000000000000000000dEaD", ETHER, Reason.NO_PERMIT),
+        (to_checksum(SANCTIONED), ETHER, Reason.NO_PERMIT),
+        ("entry:kraken-hot", 51 * ETHER, Reason.LIMIT_EXCEEDED),
+    ],
+    ids=["not in the address book", "denied address", "over the limit"],
+)
+async def test_a_transfer_that_the_policy_forbids_is_rejected_with_its_rule(
+    network: Network, to: str, wei: int, reason: Reason
+) -> None:
+    async with network.client() as client:
+        tx = await cluster.propose(network, client, to, wei)
+        tx = await client.ended(tx.transaction_id)
+    assert tx.state == "REJECTED"
+    reasons = {reason, Reason.DENIED_BY_RULE} if to == to_checksum(SANCTIONED) else {reason}
+    assert tx.reason in reasons
+    assert not tx.raw
+
+
+async def test_any_three_of_five_processes_sign(network: Network) -> None:
+    """The ten quorums, each as the only one alive; neighbours in the list differ by one node where they can."""
+    alive = set(cluster.ALL)
+    quorums = sorted(combinations(cluster.ALL, 3))
+    async with network.client() as client:
+        while quorums:
+            quorum = max(quorums, key=lambda q: len(set(q) & alive))
+            quorums.remove(quorum)
+            for index in sorted(alive - set(quorum)):
+                network.kill_cosigner(index)
+            for index in sorted(set(quorum) - alive):
+                network.start_cosigner(index)
+            alive = set(quorum)
+            await network.attached(quorum)
+            tx = await client.ended((await cluster.propose(network, client)).transaction_id)
+            assert (tx.state, tuple(tx.signers)) == ("CONFIRMED", quorum)
+
+
+async def test_with_three_nodes_dead_the_order_waits_and_completes_when_one_returns(network: Network) -> None:
+    for index in (1, 2, 3):
+        network.kill_cosigner(index)
+    await network.attached((4, 5))
+    async with network.client() as client:
+        tx = await cluster.propose(network, client)
+        tx = await cluster.until(client, tx.transaction_id, "APPROVED", reason=Reason.QUORUM_UNAVAILABLE)
+        network.start_cosigner(2)
+        tx = await client.ended(tx.transaction_id)
+    assert (tx.state, tuple(tx.signers)) == ("CONFIRMED", (2, 4, 5))
+
+
+async def test_a_cosigner_that_dies_during_a_session_is_replaced(network: Network) -> None:
+    async with network.client() as client:
+        tx = await cluster.propose(network, client)
+        await cluster.until(client, tx.transaction_id, "SIGNING")
+        chosen = (await client.transaction(tx.transaction_id)).stages[-1].note
+        victim = int(chosen.split()[-1])
+        network.kill_cosigner(victim)
+        tx = await client.ended(tx.transaction_id)
+    assert tx.state == "CONFIRMED"
+
+
+async def test_a_hung_cosigner_is_noticed_and_left_out(network: Network) -> None:
+    network.processes.pause("enclave-1")
+    try:
+        await network.attached((2, 3, 4, 5), 30)
+        async with network.client() as client:
+            tx = await client.ended((await cluster.propose(network, client)).transaction_id)
+        assert tx.state == "CONFIRMED"
+        assert 1 not in tx.signers
+    finally:
+        network.processes.resume("enclave-1")
+    await network.attached(cluster.ALL)
+
+
+@pytest.mark.parametrize(
+    "state", ["SUBMITTED", "PENDING_APPROVAL", "APPROVED", "SIGNING", "SIGNED", "BROADCAST", "MINED"]
+)
+async def test_an_order_survives_the_death_of_the_coordinator_in_state(network: Network, state: str) -> None:
+    async with network.client() as client:
+        tx = await cluster.propose(network, client, wei=2 * ETHER)
+        order_id = tx.transaction_id
+        if state not in ("SUBMITTED", "PENDING_APPROVAL"):
+            await cluster.approve(network, client, order_id, "olga")
+        seen = {state, "CONFIRMED"} | ({"PENDING_APPROVAL"} if state == "SUBMITTED" else set())
+        await cluster.until(client, order_id, *seen)
+        network.processes.kill("coordinator")
+    network.start_coordinator()
+    await network.attached(cluster.ALL)
+    async with network.client() as client:
+        if state in ("SUBMITTED", "PENDING_APPROVAL"):
+            await cluster.approve(network, client, order_id, "olga")
+        tx = await client.ended(order_id)
+        assert tx.state == "CONFIRMED"
+        onchain = await network.rpc_call("eth_getTransactionByHash", tx.hash)
+        assert isinstance(onchain, dict)
+        sent = [t for t in await client.transactions(limit=500) if t.hash and t.transaction_id == order_id]
+        assert len(sent) == 1
+
+
+async def test_with_the_chain_down_the_order_waits_and_completes_when_it_returns(network: Network) -> None:
+    network.processes.stop("anvil")
+    async with network.client() as client:
+        tx = await cluster.propose(network, client)
+        await cluster.until(client, tx.transaction_id, "APPROVED", reason=Reason.CHAIN_UNAVAILABLE)
+        assert not (await client.status()).chain_reachable
+        network.start_chain()
+        tx = await client.ended(tx.transaction_id)
+    assert tx.state == "CONFIRMED"
+
+
+@pytest.mark.attack
+async def test_a_recipient_swapped_after_approval_is_refused_by_every_cosigner_that_is_asked(network: Network) -> None:
+    async with network.client() as client:
+        tx = await cluster.propose(network, client, wei=2 * ETHER)
+        await cluster.until(client, tx.transaction_id, "PENDING_APPROVAL")
+    network.processes.stop("coordinator")
+    network.start_coordinator("tests.attack.evil_coordinator")
+    try:
+        await network.attached(cluster.ALL)
+        async with network.client() as client:
+            await cluster.approve(network, client, tx.transaction_id, "ravi")
+            tx = await client.ended(tx.transaction_id)
+            workspace = await client.workspace()
+    finally:
+        network.processes.stop("coordinator")
+    assert (tx.state, tx.reason, tx.raw) == ("REJECTED", Reason.CHALLENGE_MISMATCH, b"")
+    assert len(tx.refusals) >= 3
+    for one in tx.refusals:
+        signed = decode(SignedRefusal, one.signed_refusal)
+        verify_identity(member(workspace, one.index).identity, "refusal", encode(signed.refusal), signed.signature)
+        assert signed.refusal.reason == Reason.CHALLENGE_MISMATCH
+
+
+async def test_orders_submitted_together_all_settle_with_their_own_nonces(network: Network) -> None:
+    async with network.client() as client:
+        submitted = await asyncio.gather(*(cluster.propose(network, client, wei=1000 + i) for i in range(6)))
+        ended = await asyncio.gather(*(client.ended(tx.transaction_id) for tx in submitted))
+    assert {tx.state for tx in ended} == {"CONFIRMED"}
+    assert len({decode_signed(tx.raw)[0].nonce for tx in ended}) == 6
