@@ -135,12 +135,14 @@ class Desk:
                 account = await self._wallets.account(intent.wallet_id)
                 least = await self._chain.next_nonce(account)
                 nonce = await self._store.reserve_nonce(intent.chain, account.hex(), order_id, least)
+                if nonce is None:
+                    await self._news.wait(intent.wallet_id, RETRY)
+                    continue
                 execution = await self._chain.execution(intent, account, nonce)
                 derive(intent, execution)
             except Unavailable as error:
                 await self._wait(order_id, error.reason, error.message)
             except (Refused, RpcError) as error:
-                await self._store.release_nonce(order_id)
                 await self._end(row, State.REJECTED, error.reason, error.message)
             else:
                 await self._store.note(order_id, execution=encode(execution), reason="", detail="")
@@ -272,6 +274,10 @@ class Desk:
 
     async def _move(self, order_id: str, was: State, to: State, note: str = "", **values: Any) -> None:
         await self._store.move(order_id, was, to, note, **values)
+        if to in TERMINAL and was in (State.APPROVED, State.SIGNING):
+            await self._store.release_nonce(order_id)
+        if to in TERMINAL or to is State.BROADCAST:
+            self._news.ring((await self._store.order(order_id))["wallet_id"])
         log.info("order", order=order_id, state=str(to), reason=str(values.get("reason", "")))
         self._news.ring(order_id)
 

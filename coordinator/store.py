@@ -21,6 +21,7 @@ from oms_core.lifecycle import TERMINAL, IllegalTransition, State, advance
 from oms_core.policy.facts import Facts, Provenance, Spend
 from oms_core.policy.judge import DAY
 
+_UNSENT = (State.APPROVED, State.SIGNING, State.SIGNED)
 _SPENT_NOTHING = (State.REJECTED, State.DENIED, State.EXPIRED)
 
 
@@ -109,12 +110,20 @@ class Store:
         async with self._engine.begin() as connection:
             await connection.execute(update(orders).where(orders.c.order_id == order_id).values(**values))
 
-    async def reserve_nonce(self, chain: str, account: str, order_id: str, least: int) -> int:
-        """The order's nonce: the one it has, or the next free one from ``least`` on."""
+    async def reserve_nonce(self, chain: str, account: str, order_id: str, least: int) -> int | None:
+        """The order's nonce: the one it has, or the next free one from ``least`` on.
+
+        None while another order of the account has a nonce and is not broadcast: nonces are given out one by one, so
+        that an order which comes to nothing leaves no gap behind which others would wait.
+        """
         async with self._engine.begin() as connection:
             held = await _one(connection, select(nonces).where(nonces.c.order_id == order_id))
             if held is not None:
                 return int(held["nonce"])
+            ahead = select(nonces.c.order_id).join(orders, orders.c.order_id == nonces.c.order_id)
+            ahead = ahead.where(nonces.c.chain == chain, nonces.c.account == account, orders.c.state.in_(_UNSENT))
+            if await _one(connection, ahead) is not None:
+                return None
             mine = (nonces.c.chain == chain) & (nonces.c.account == account) & (nonces.c.nonce >= least)
             taken = set((await connection.execute(select(nonces.c.nonce).where(mine))).scalars())
             nonce = next(n for n in range(least, least + len(taken) + 1) if n not in taken)
@@ -123,7 +132,7 @@ class Store:
             return nonce
 
     async def release_nonce(self, order_id: str) -> None:
-        """Give back the nonce of an order for which no cosigner has opened a session."""
+        """Give back the nonce of an order that ended without a signature."""
         async with self._engine.begin() as connection:
             await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
 

@@ -142,10 +142,13 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run until done or told to stop; SIGTERM and SIGINT end cleanly."""
 
     async def until_told() -> None:
-        task = asyncio.ensure_future(work)
-        loop = asyncio.get_running_loop()
+        task, told = asyncio.ensure_future(work), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
+        stop = asyncio.create_task(told.wait())
+        await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
+        stop.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
 

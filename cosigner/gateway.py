@@ -94,11 +94,18 @@ async def _attach(config: Config, target: str) -> None:
                     yield await read_frame(reader, pb.FromCosigner, config.max_message_bytes)
 
             stream = pb_grpc.CosignerLinkStub(connection).Attach()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_pump_out(outgoing(), stream))
-                group.create_task(_pump_in(stream, writer, target))
-    except* (EOFError, OSError, Malformed, TimeoutError, grpc.aio.AioRpcError) as errors:
-        raise errors.exceptions[0] from None
+            # Not a task group: one that fails while it is cancelled forgets that it was, and this never ends.
+            pumps = [
+                asyncio.create_task(_pump_out(outgoing(), stream)),
+                asyncio.create_task(_pump_in(stream, writer, target)),
+            ]
+            try:
+                done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+                done.pop().result()
+            finally:
+                for pump in pumps:
+                    pump.cancel()
+                await asyncio.gather(*pumps, return_exceptions=True)
     finally:
         writer.close()
 
