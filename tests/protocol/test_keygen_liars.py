@@ -11,7 +11,7 @@ import pytest
 
 from oms_core.crypto import shamir
 from oms_core.crypto.curve import IDENTITY, G, Q
-from oms_core.errors import Malformed
+from oms_core.errors import LocalError, Malformed
 from oms_core.protocol.keygen import Commit, Proof, Reveal, commitment, keygen
 from tests.parties import Lie, Turn, at, both, roster, run, sessions
 from tests.protocol.runs import ALL, HONEST, LIAR, convicted, run_keygen, unattributed
@@ -147,6 +147,26 @@ def test_a_polynomial_that_degenerates_makes_no_key(monkeypatch: pytest.MonkeyPa
 def test_a_share_that_vanishes_makes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     coefficients(monkeypatch, [5, 7, 9, Q - 21])  # f(1) = 14 - 14
     unattributed(run_keygen(parties=(1, 2)), "a share of it vanished")
+
+
+def test_a_share_of_my_own_that_is_off_is_my_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bit flipped in memory blames no peer."""
+    honest = shamir.Polynomial.__call__
+
+    def off(self: shamir.Polynomial, index: int) -> int:
+        return honest(self, index) ^ (index == 1 and self is spoiled[0])
+
+    spoiled: list[shamir.Polynomial] = []
+    made = shamir.Polynomial.__init__
+
+    def remember(self: shamir.Polynomial, terms: int) -> None:
+        made(self, terms)
+        spoiled.append(self)
+
+    monkeypatch.setattr(shamir.Polynomial, "__init__", remember)
+    monkeypatch.setattr(shamir.Polynomial, "__call__", off)
+    with pytest.raises(LocalError):
+        run_keygen()
 
 
 @pytest.mark.parametrize("threshold", [0, 1, 4, -1])

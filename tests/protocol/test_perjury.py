@@ -139,7 +139,14 @@ def test_evidence_that_was_made_up_convicts_nobody() -> None:
     [evidence] = equivocations([packet, made_up]).values()
     same, later = replace(evidence, second=evidence.first), replace(packet.header, round=2)
     other_round = replace(evidence, second=later, second_signature=identity(3).sign("round", encode(later)))
-    for false in (evidence, same, other_round):
+    reversed_ = replace(
+        evidence,
+        first=evidence.second,
+        first_signature=evidence.second_signature,
+        second=evidence.first,
+        second_signature=evidence.first_signature,
+    )
+    for false in (evidence, reversed_, same, other_round):
         with pytest.raises(ProofInvalid):
             check_equivocation(false, identity(3).public)
     header = replace(packet.header, broadcast=bytes(32))

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from oms_core.crypto.curve import G, Q, centered
-from oms_core.crypto.params import L112
+from oms_core.crypto.params import L112, TOY
 from oms_core.errors import Malformed
 from oms_core.protocol import presign as module
 from oms_core.protocol.presign import additive_shares, presign
+from oms_core.protocol.shares import Moduli
 from tests.parties import arithmetic, key, run, sessions
 from tests.protocol.runs import ALL, presigning, run_presign, unattributed
 
@@ -71,14 +72,15 @@ def test_public_shares_that_do_not_interpolate_to_the_key_are_refused() -> None:
 
 
 def test_a_share_or_moduli_of_another_party_or_level_are_refused() -> None:
-    made, share = sessions((1, 2)), key(3, 2)[1].share
+    made, share, aux = sessions((1, 2)), key(3, 2)[1].share, key(3, 2)[1].aux
     for bad in (
         presign(made[2], share, arithmetic(3, 2, 1)),
         presign(made[1], share, arithmetic(3, 2, 2)),
         presign(sessions((1, 2), L112)[1], share, arithmetic(3, 2, 1)),
         presign(sessions((1, 4))[1], share, arithmetic(3, 2, 1)),
+        presign(sessions((1, 3))[1], share, Moduli(1, TOY, replace(aux, public=aux.public[:2]))),
     ):
-        with pytest.raises(Malformed):
+        with pytest.raises(Malformed, match="moduli"):
             run({1: bad})
 
 

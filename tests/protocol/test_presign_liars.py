@@ -93,6 +93,15 @@ def test_a_false_answer_in_the_equation_that_is_verified_in_a_batch_names_its_se
     convicted(run_presign({LIAR: ranges(lie)}), "presign.1", "Π^enc-elg: enc(z1; z2) = D·C^e")
 
 
+def test_an_answer_of_a_million_bits_is_refused_by_its_size() -> None:
+    """Rule R31: before anything is parsed or raised to a power."""
+
+    def lie(turn: Turn) -> Ranges:
+        return replace(turn.message, K=replace(turn.message.K, z3=1 << 1_000_000))
+
+    convicted(run_presign({LIAR: ranges(lie)}), "presign.1", "are allowed")
+
+
 @pytest.mark.parametrize("field", ["K", "G"])
 def test_a_range_proof_that_was_made_for_another_names_its_sender(field: str) -> None:
     def lie(turn: Turn) -> Ranges:

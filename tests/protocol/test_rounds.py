@@ -11,7 +11,7 @@ import pytest
 
 from oms_core.crypto.params import TOY
 from oms_core.encoding import encode
-from oms_core.errors import Malformed, Unattributed
+from oms_core.errors import Malformed, ProtocolAbort, Unattributed
 from oms_core.protocol import keygen
 from oms_core.protocol.rounds import Done, Echo, Incoming, Session, Steps, broadcast, resume, xor
 from oms_core.protocol.sign import sign
@@ -70,6 +70,15 @@ def test_a_broadcast_that_does_not_decode_names_its_sender(step: str, junk: byte
 @pytest.mark.parametrize("step", [step for step, (_, secret) in KINDS.items() if secret])
 def test_a_secret_message_that_does_not_decode_names_its_sender(step: str) -> None:
     convicted(runner(step)({LIAR: at(step, lambda turn: b"\x00", secret=True)}), step, "")
+
+
+@pytest.mark.attack
+def test_an_empty_envelope_names_its_sender() -> None:
+    protocol = broadcast(sessions(ALL)[1], "chat", Echo(b""), 128)
+    resume(protocol)
+    with pytest.raises(ProtocolAbort, match="the message is missing") as aborted:
+        resume(protocol, {2: Incoming(encode(Echo(b"")), None), 3: Incoming(None, None)})
+    assert aborted.value.culprits == {3}
 
 
 @pytest.mark.attack

@@ -148,8 +148,9 @@ def test_stored_material_is_used_at_level_112_or_128_only() -> None:
         moduli(replace(toy, level="L112"))
     full = key(3, 2, L112)[1]
     assert moduli(full).level == L112
-    with pytest.raises(LocalError):
-        moduli(replace(full, level="L128"))
+    for spoiled in (replace(full, level="L128"), _share(index=2)(full)):
+        with pytest.raises(LocalError):
+            moduli(spoiled)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,15 @@ def test_a_digest_that_makes_s_vanish_gives_no_signature_and_blames_nobody() -> 
     unattributed(run_sign(digest=m.to_bytes(32, "big"), gamma=gamma), "r and s are not 0", by={1, 2, 3})
 
 
+def test_a_signature_that_does_not_verify_is_never_released() -> None:
+    """Valid shares of another key's signature: nobody here can be blamed."""
+    made = sessions(ALL)
+    presigned = {i: replace(p, public_key=mul_base(7)) for i, p in presignatures(made).items()}
+    outcome = run({i: sign(made[i], presigned[i], DIGEST) for i in ALL})
+    unattributed(outcome, "recovers to the public key", by={1, 2, 3})
+    assert not outcome.results
+
+
 def test_a_presignature_signs_once() -> None:
     made = sessions(ALL)
     presigned = presignatures(made)
