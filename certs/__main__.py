@@ -8,11 +8,16 @@ from pathlib import Path
 import click
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from certs import ca
+from certs import ca, leaf, revocation
+from certs.errors import CertsError, FileTrouble
 
-_DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
-_PASSPHRASE = click.option("--passphrase-file", type=click.Path(path_type=Path), help="Protects the authority's key.")
+_FILE = click.Path(path_type=Path)
+_DIRECTORY = click.argument("directory", type=_FILE)
+_PASSPHRASE = click.option("--passphrase-file", type=_FILE, help="Protects the authority's key.")
+_LEAF_DAYS = click.option("--days", type=click.IntRange(1, 825), default=leaf.LEAF_DAYS, show_default=True)
+_USES = {ExtendedKeyUsageOID.SERVER_AUTH: "serves", ExtendedKeyUsageOID.CLIENT_AUTH: "dials"}
 
 
 @click.group()
@@ -22,20 +27,21 @@ def cli() -> None:
 
 @cli.command()
 @_DIRECTORY
+@click.option("--days", type=click.IntRange(1, 7300), default=ca.CA_DAYS, show_default=True)
 @_PASSPHRASE
-def init(directory: Path, passphrase_file: Path | None) -> None:
-    """Make a new authority in DIRECTORY."""
-    click.echo(f"made {ca.init(directory, _passphrase(passphrase_file)).name}")
+def init(directory: Path, days: int, passphrase_file: Path | None) -> None:
+    """Make a new authority in DIRECTORY; one that is there is never overwritten."""
+    click.echo(f"made {ca.init(directory, _passphrase(passphrase_file), days).name}")
 
 
 @cli.command()
 @_DIRECTORY
-@click.option("--kind", type=click.Choice([kind.value for kind in ca.Kind]), required=True)
+@click.option("--kind", type=click.Choice([kind.value for kind in leaf.Kind]), required=True)
 @click.option("--name", required=True, help="Lower-case name; a cosigner's is its index.")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--dns", multiple=True)
-@click.option("--ip", "ips", multiple=True)
-@click.option("--days", type=click.IntRange(1, 825), default=397, show_default=True)
+@click.option("--out", type=_FILE, required=True)
+@click.option("--dns", multiple=True, help="A name that clients dial; coordinators only.")
+@click.option("--ip", "ips", multiple=True, help="An address that clients dial; coordinators only.")
+@_LEAF_DAYS
 @_PASSPHRASE
 def issue(
     directory: Path,
@@ -47,50 +53,65 @@ def issue(
     days: int,
     passphrase_file: Path | None,
 ) -> None:
-    """Issue a certificate and its key."""
-    made = ca.issue(directory, ca.Kind(kind), name, out, dns, ips, days, _passphrase(passphrase_file))
+    """Make a key and its certificate."""
+    made = leaf.issue(directory, leaf.Kind(kind), name, out, dns, ips, days, _passphrase(passphrase_file))
     click.echo(f"issued {made.name}")
 
 
 @cli.command()
 @_DIRECTORY
-@click.argument("certificate", type=click.Path(path_type=Path))
+@click.argument("certificate", type=_FILE)
+@_LEAF_DAYS
 @_PASSPHRASE
-def revoke(directory: Path, certificate: Path, passphrase_file: Path | None) -> None:
-    """Put a certificate on the authority's revocation list."""
-    click.echo(f"wrote {ca.revoke(directory, certificate, _passphrase(passphrase_file)).name}")
+def renew(directory: Path, certificate: Path, days: int, passphrase_file: Path | None) -> None:
+    """Prolong CERTIFICATE in its place; its key and names stay."""
+    click.echo(f"renewed {leaf.renew(directory, certificate, days, _passphrase(passphrase_file)).name}")
 
 
 @cli.command()
-@click.argument("certificate", type=click.Path(path_type=Path))
+@_DIRECTORY
+@click.argument("certificate", type=_FILE, required=False)
+@click.option("--days", type=click.IntRange(1, 3650), default=revocation.LIST_DAYS, show_default=True)
+@_PASSPHRASE
+def revoke(directory: Path, certificate: Path | None, days: int, passphrase_file: Path | None) -> None:
+    """Put CERTIFICATE and all others of its key on the list; without one, sign the list afresh for so many days."""
+    click.echo(f"wrote {revocation.revoke(directory, certificate, _passphrase(passphrase_file), days).name}")
+
+
+@cli.command()
+@click.argument("certificate", type=_FILE)
 def show(certificate: Path) -> None:
-    """Print who a certificate is for, and until when."""
+    """Print who a certificate is for, what it may do, and until when."""
     read = ca.read(certificate)
     click.echo(f"subject  {read.subject.rfc4514_string()}")
+    click.echo(f"serial   {read.serial_number:x}")
+    click.echo(f"from     {read.not_valid_before_utc:%Y-%m-%d}")
     click.echo(f"until    {read.not_valid_after_utc:%Y-%m-%d}")
     click.echo(f"sha256   {read.fingerprint(hashes.SHA256()).hex()}")
-    try:
-        names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        for name in names:
-            click.echo(f"name     {name.value}")
-    except x509.ExtensionNotFound:
-        pass
+    for extension in read.extensions:
+        if isinstance(extension.value, x509.ExtendedKeyUsage):
+            for use in extension.value:
+                click.echo(f"use      {_USES.get(use, use.dotted_string)}")
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            for name in extension.value:
+                click.echo(f"name     {name.value}")
 
 
 def _passphrase(path: Path | None) -> bytes | None:
+    """Without the line end that an editor adds; other white space belongs to it."""
     if path is None:
         return None
     try:
-        return path.read_bytes().strip()
+        return path.read_bytes().rstrip(b"\r\n")
     except OSError:
-        raise ca.CertsError(f"cannot read {path.name}") from None
+        raise FileTrouble(f"cannot read {path}") from None
 
 
 def main() -> None:
     """Entry point: an expected failure is one line and exit code 2."""
     try:
         cli(standalone_mode=True)
-    except ca.CertsError as error:
+    except CertsError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
 

@@ -1,164 +1,123 @@
-"""Root, leaves, revocation: P-256, one level, every name given by kind (RFC 5280; SPIFFE-style URI names).
-
-A coordinator serves; cosigners and OMS clients only dial. Only coordinators get the DNS name by which cosigners know
-a coordinator, so no other certificate of this authority can stand in for one.
-"""
+"""The authority itself: one P-256 root that signs leaves only (path length 0), and remembers them (RFC 5280)."""
 
 from __future__ import annotations
 
-import ipaddress
-import os
-import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-COORDINATOR_DNS = "coordinator.counterseal"
-TRUST_DOMAIN = "counterseal"
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}\Z")
-_CA_DAYS, _LEAF_DAYS = 3650, 397
+from certs import files
+from certs.errors import AlreadyThere, FileTrouble, NoAuthority, NotOfThisAuthority, WrongPassphrase
 
-
-class CertsError(Exception):
-    """What could not be done, in one line for people."""
+CA_DAYS = 3650
+CLOCK_SKEW = timedelta(minutes=5)  # a peer whose clock is a little behind accepts a fresh certificate
+_NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Counterseal private CA")])
 
 
-class Kind(StrEnum):
-    """Whose certificate."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Authority:
+    """An opened authority: its certificate, and the key that signs. It has no repr, because of the key."""
 
-    COORDINATOR = "coordinator"
-    COSIGNER = "cosigner"
-    OMS = "oms"
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    def check_issued(self, certificate: x509.Certificate, name: str) -> None:
+        """Raises `NotOfThisAuthority` unless this key signed the certificate."""
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+        except (InvalidSignature, ValueError, TypeError):
+            raise NotOfThisAuthority(f"{name} is not of this authority") from None
 
 
-def init(directory: Path, passphrase: bytes | None = None) -> Path:
-    """Make a root in ``directory``: ca.pem, ca.key (encrypted if a passphrase is given). Never overwrites one."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if (directory / "ca.key").exists():
-        raise CertsError(f"{directory.name} holds a certificate authority already")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Counterseal private CA")])
-    certificate = (
-        _builder(name, name, key.public_key(), _CA_DAYS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(sign=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    _write_key(directory / "ca.key", key, passphrase)
-    _write(directory / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+def init(directory: Path, passphrase: bytes | None = None, days: int = CA_DAYS) -> Path:
+    """Make an authority: ca.pem, and ca.key (0600; encrypted if a passphrase is given). Returns ca.pem's path.
+
+    Raises `AlreadyThere` if either file exists, `WrongPassphrase` if the passphrase is empty, `FileTrouble`.
+    """
+    files.make_folder(directory)
+    with files.locked(directory):
+        # Where the key is kept offline, the certificate alone shows that there is an authority.
+        if any((directory / name).exists() for name in ("ca.pem", "ca.key")):
+            raise AlreadyThere(f"{directory} holds a certificate authority already")
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(_NAME)
+            .issuer_name(_NAME)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - CLOCK_SKEW)
+            .not_valid_after(now + timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(key_usage(signs_certificates=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        files.create(directory / "ca.key", private_pem(key, passphrase), files.PRIVATE)
+        files.create(directory / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM), files.PUBLIC)
     return directory / "ca.pem"
 
 
-def issue(
-    directory: Path,
-    kind: Kind,
-    name: str,
-    out: Path,
-    dns: tuple[str, ...] = (),
-    ips: tuple[str, ...] = (),
-    days: int = _LEAF_DAYS,
-    passphrase: bytes | None = None,
-) -> Path:
-    """Issue a leaf: <name>.pem and <name>.key (0600) in ``out``. Returns the certificate's path."""
-    if not _NAME.match(name):
-        raise CertsError("a name is lower-case letters, digits, dots and dashes")
-    if kind is Kind.COSIGNER and not re.match(r"[1-9][0-9]{0,4}\Z", name):
-        raise CertsError("a cosigner's name is its index")
-    if (dns or ips) and kind is not Kind.COORDINATOR:
-        raise CertsError("only a coordinator serves, so only it has DNS names and addresses")
-    ca, ca_key = load(directory, passphrase)
-    key = ec.generate_private_key(ec.SECP256R1())
-    server = kind is Kind.COORDINATOR
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"spiffe://{TRUST_DOMAIN}/{kind}/{name}")]
-    if server:
-        names += [x509.DNSName(n) for n in dict.fromkeys((COORDINATOR_DNS, *dns))]
-        names += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips]
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{kind}-{name}")])
-    certificate = (
-        _builder(subject, ca.subject, key.public_key(), days)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(sign=False), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH]),
-            critical=False,
-        )
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write_key(out / f"{name}.key", key, None)
-    _write(out / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    return out / f"{name}.pem"
-
-
-def revoke(directory: Path, certificate: Path, passphrase: bytes | None = None) -> Path:
-    """Add a certificate to ca.crl. Returns the list's path. gRPC reads no such list: re-issue the roster, too."""
-    ca, key = load(directory, passphrase)
-    leaf, path, now = read(certificate), directory / "ca.crl", datetime.now(UTC)
-    if leaf.issuer != ca.subject:
-        raise CertsError(f"{certificate.name} is not of this authority")
-    builder = x509.CertificateRevocationListBuilder().issuer_name(ca.subject).last_update(now)
-    builder = builder.next_update(now + timedelta(days=30))
-    held = list(x509.load_pem_x509_crl(path.read_bytes())) if path.exists() else []
-    if any(entry.serial_number == leaf.serial_number for entry in held):
-        raise CertsError(f"{certificate.name} is revoked already")
-    for entry in held:
-        builder = builder.add_revoked_certificate(entry)
-    gone = x509.RevokedCertificateBuilder().serial_number(leaf.serial_number).revocation_date(now).build()
-    crl = builder.add_revoked_certificate(gone).sign(key, hashes.SHA256())
-    _write(path, crl.public_bytes(serialization.Encoding.PEM), 0o644)
-    return path
-
-
-def read(path: Path) -> x509.Certificate:
-    """A PEM certificate from a file."""
-    try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError):
-        raise CertsError(f"{path.name} is not a readable certificate") from None
-
-
-def load(directory: Path, passphrase: bytes | None = None) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """The root and its key."""
+def load(directory: Path, passphrase: bytes | None = None) -> Authority:
+    """Open an authority. Raises `NoAuthority`, `WrongPassphrase`, `FileTrouble`."""
     try:
         key = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), passphrase)
     except OSError:
-        raise CertsError(f"{directory.name} holds no certificate authority; run `certs init` first") from None
+        raise NoAuthority(f"{directory} holds no readable ca.key; run `certs init` first") from None
     except (ValueError, TypeError):
-        raise CertsError("the authority's key does not open with this passphrase") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise CertsError("the authority's key is not an elliptic-curve key")
-    return read(directory / "ca.pem"), key
+        raise WrongPassphrase("the authority's key does not open with this passphrase") from None
+    certificate = read(directory / "ca.pem")
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate.public_key() != key.public_key():
+        raise NoAuthority(f"ca.key and ca.pem in {directory} do not belong together")
+    return Authority(certificate, key)
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=days))
-    )
+def record(directory: Path, certificate: x509.Certificate) -> None:
+    """Remember a certificate in issued/, before anyone gets it. Raises `FileTrouble`."""
+    files.make_folder(directory / "issued")
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    files.create(directory / "issued" / f"{certificate.serial_number:040x}.pem", pem, files.PUBLIC)
 
 
-def _usage(sign: bool) -> x509.KeyUsage:
+def serials_of_key(directory: Path, certificate: x509.Certificate) -> set[int]:
+    """The serial numbers of all certificates issued for this certificate's key. Raises `FileTrouble`."""
+    issued = [read(path) for path in (directory / "issued").glob("*.pem")]
+    key = certificate.public_key()
+    return {one.serial_number for one in issued if one.public_key() == key} | {certificate.serial_number}
+
+
+def read(path: Path) -> x509.Certificate:
+    """A PEM certificate. Raises `FileTrouble`."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError):
+        raise FileTrouble(f"{path} is not a readable certificate") from None
+
+
+def private_pem(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None) -> bytes:
+    """PKCS#8; encrypted if a passphrase is given. Raises `WrongPassphrase` if that is empty, lest a key stay bare."""
+    if passphrase is None:
+        protection: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    elif passphrase:
+        protection = serialization.BestAvailableEncryption(passphrase)
+    else:
+        raise WrongPassphrase("the passphrase is empty")
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
+
+
+def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """An authority signs certificates and lists, a leaf signs handshakes; neither does the other's."""
     return x509.KeyUsage(
-        digital_signature=not sign,
-        key_cert_sign=sign,
-        crl_sign=sign,
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
@@ -166,22 +125,3 @@ def _usage(sign: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey, passphrase: bytes | None) -> None:
-    protection: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if passphrase:
-        protection = serialization.BestAvailableEncryption(passphrase)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
-    _write(path, pem, 0o600)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Atomically, with the final mode from the start."""
-    temporary = path.with_suffix(path.suffix + ".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
