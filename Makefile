@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+QUIET := --quiet --disable-pip-version-check
+SOFTHSM := /usr/lib/softhsm/libsofthsm2.so
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup demo test check lint proto bench attack lock clean
@@ -12,30 +14,33 @@ help: ## what there is
 setup: .venv/.installed node_modules/.installed .venv/.softhsm ## install what is missing
 
 .venv/.installed: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "setup: Python 3.11 or newer is needed; name it by PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "setup: locked Python packages into .venv (about 20 s the first time)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.8
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv || \
+	  { echo "setup: Python lacks its venv module; on Debian it is in the package python3-venv"; exit 1; }
+	@$(BIN)/pip install $(QUIET) --require-hashes -r <(sed -n '/^uv==/,/^ *# via/p' requirements.txt)
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.8 setuptools
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-node_modules/.installed: package-lock.json package.json
+node_modules/.installed: package-lock.json package.json .npmrc
 	@echo "setup: anvil and the Uniswap V2 contracts from npm"
+	@command -v npm >/dev/null || { echo "setup: npm is missing; on Debian it is in the package npm"; exit 1; }
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 .venv/.softhsm: .venv/.installed
-	@test -e /usr/lib/softhsm/libsofthsm2.so && command -v softhsm2-util >/dev/null || { \
+	@test -e $(SOFTHSM) && command -v softhsm2-util >/dev/null || { \
 	  echo "setup: softhsm2 by apt"; \
-	  AS=; [ $$(id -u) = 0 ] || AS=sudo; \
-	  { $$AS apt-get update -qq && $$AS apt-get install -y -qq --no-install-recommends softhsm2 >/dev/null; } || \
-	  { echo "setup: could not install softhsm2; install it with your package manager and try again"; exit 1; }; }
+	  AS=; [ $$(id -u) = 0 ] || AS="sudo -n"; \
+	  { $$AS apt-get update -qq && \
+	    $$AS env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends softhsm2 >/dev/null; } || \
+	  { echo "setup: could not install softhsm2: run 'apt-get install softhsm2' as root, then try again"; exit 1; }; }
 	@touch $@
 
-demo: setup ## five cosigners make a key, sign, settle, lose two nodes, and refuse
-	@$(BIN)/python -m oms.devnet.demo
+demo: setup ## five cosigners make a key, sign, settle, lose two nodes, and refuse; KEEP=1 leaves them up
+	@KEEP=$(KEEP) $(BIN)/python -m oms.devnet.demo
 
 test: setup ## the default tests (under ten minutes on two cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
