@@ -118,9 +118,8 @@ def additive_shares(share: KeyShare, quorum: tuple[Party, ...], tweak: int) -> t
 def presign(session: Session, share: KeyShare, own: Moduli, tweak: int = 0) -> Steps[Presignature]:
     """Make one presignature among the session's parties, bound to them and to ``tweak``.
 
-    Raises `ProtocolAbort` naming liars; `Unattributed` with NONCE_ALERT or CHI_ALERT when the sums do not fit, at
-    which point ``masks`` still has what a search for the liar needs (spec §4.7); `Malformed` for a key, moduli or
-    quorum that do not fit the session. After any of them the session is over (rule R17).
+    Raises `ProtocolAbort` naming liars, `Unattributed` with NONCE_ALERT or CHI_ALERT when the sums do not fit, and
+    `Malformed` for a key, moduli or quorum that do not fit the session. Then the session is over (rule R17).
     """
     me, peers, level = session.me, session.peers, session.level
     _check_own(session, share, own)
@@ -218,10 +217,8 @@ def presign(session: Session, share: KeyShare, own: Moduli, tweak: int = 0) -> S
     Gamma = total(M2[j].Gamma for j in session.parties)
     if Gamma.is_identity or Gamma.x % Q == 0:
         raise Unattributed("the nonce point vanished")
-    cross, cross_hat = 0, 0
-    for j, got in second.directs.items():
-        cross += int(N.decrypt(got.D)) - masks[j, "aff0"].y
-        cross_hat += int(N.decrypt(got.D_hat)) - masks[j, "aff1"].y
+    cross = sum(int(N.decrypt(got.D)) - masks[j, "aff0"].y for j, got in second.directs.items())
+    cross_hat = sum(int(N.decrypt(got.D_hat)) - masks[j, "aff1"].y for j, got in second.directs.items())
     delta, chi = (gamma * k + cross) % Q, (x * k + cross_hat) % Q
     Delta_i = k * Gamma
     of_k = elog.Statement(mine.A1, mine.A2, mine.Y, Delta_i, Gamma)
@@ -246,10 +243,10 @@ def presign(session: Session, share: KeyShare, own: Moduli, tweak: int = 0) -> S
     blame("presign.3", {j: M3[j] for j in peers}, check_third)
     yield from echo(session, "presign.3", M3)
     total_delta = sum(m.delta for m in M3.values()) % Q
-    if total_delta == 0:
-        raise Unattributed("δ vanished")
     if mul_base(total_delta) != total(m.Delta for m in M3.values()):
         raise Unattributed("NONCE_ALERT: δ·G is not the sum of all Δ")
+    if total_delta == 0:  # asked second: a liar who makes δ vanish must not pass for bad luck
+        raise Unattributed("δ vanished")
     if total_delta * X != total(m.S for m in M3.values()):
         raise Unattributed("CHI_ALERT: δ·X is not the sum of all S")
     inverse = pow(total_delta, -1, Q)

@@ -183,7 +183,7 @@ def test_a_proof_about_the_factors_that_was_made_for_another_names_its_sender() 
         context = memory["session"].context("fac", LIAR, other, memory["rho"])
         return Factors(fac.prove(TOY, context, memory["reveals"][other].pedersen, memory["paillier"]))
 
-    convicted(run_auxinfo({LIAR: at("auxinfo.3", lie, secret=True)}), "auxinfo.3", "P")
+    convicted(run_auxinfo({LIAR: at("auxinfo.3", lie, secret=True)}), "auxinfo.3", "")
 
 
 def test_a_liar_about_the_modulus_and_one_about_the_factors_are_both_named() -> None:

@@ -15,8 +15,8 @@ from oms_core.protocol import presign as module
 from oms_core.protocol.presign import First, Products, Ranges, Second, Third, products_hash
 from oms_core.protocol.rounds import Echo
 from oms_core.zk import aff_g, elog, enc_elg
-from tests.parties import Lie, Turn, at
-from tests.protocol.runs import HONEST, LIAR, convicted, run_presign, unattributed
+from tests.parties import Lie, Turn, at, run, sessions
+from tests.protocol.runs import ALL, HONEST, LIAR, convicted, presigning, run_presign, unattributed
 
 pytestmark = pytest.mark.attack
 
@@ -339,6 +339,17 @@ def test_a_wrong_delta_raises_the_nonce_alert_and_leaves_no_presignature() -> No
     outcome = run_presign({LIAR: third(lambda turn: replace(turn.message, delta=(turn.message.delta + 1) % Q))})
     unattributed(outcome, "NONCE_ALERT")
     assert not outcome.results.keys() & HONEST
+
+
+def test_a_rushing_liar_that_makes_delta_vanish_raises_the_nonce_alert() -> None:
+    made = sessions(ALL)
+    protocols = {i: presigning(made[i]) for i in ALL}
+
+    def cancel(turn: Turn) -> Third:
+        others = (protocols[i].gi_frame.f_locals["closing"].delta for i in HONEST)
+        return replace(turn.message, delta=-sum(others) % Q)
+
+    unattributed(run(protocols, {LIAR: third(cancel)}), "NONCE_ALERT")
 
 
 @pytest.mark.parametrize("change", [lambda S: S + G, lambda S: IDENTITY])
