@@ -256,9 +256,7 @@ async def attach(network: Network, cert: str, hello: cosigner_pb2.Hello) -> grpc
         stream = cosigner_pb2_grpc.CosignerLinkStub(channel).Attach()
         await stream.write(cosigner_pb2.FromCosigner(hello=hello))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            async with asyncio.timeout(10):
-                while await stream.read() is not grpc.aio.EOF:
-                    pass
+            await asyncio.wait_for(stream.read(), 10)
         return caught.value
 
 
