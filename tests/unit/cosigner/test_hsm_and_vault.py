@@ -1,0 +1,156 @@
+"""The token keeps its keys, and the vault gives back exactly what was sealed here, or an error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pkcs11
+import pytest
+from pkcs11 import Attribute
+from sqlalchemy import Engine, update
+
+from cosigner.config import Config
+from cosigner.hsm import Token
+from cosigner.store import sealed
+from cosigner.vault import Clear, KeyState, Vault
+from oms_core.encoding import decode, encode
+from oms_core.errors import Conflict, LocalError, Malformed, NotFound, Reason, Refused
+from oms_core.protocol.envelope import verify_identity
+from oms_core.workspace import Workspace
+from tests.parties import key
+from tests.people import workspace
+
+
+def test_the_tokens_keys_cannot_be_read(token: Token) -> None:
+    for held in (token._seal_key, token._identity_key):
+        assert held[Attribute.EXTRACTABLE] is False
+        assert held[Attribute.SENSITIVE] is True
+        with pytest.raises(pkcs11.exceptions.AttributeSensitive):
+            _ = held[Attribute.VALUE]
+
+
+def test_an_identity_signature_verifies_in_its_domain_only(token: Token) -> None:
+    signature = token.sign("round", b"message")
+    verify_identity(token.public, "round", b"message", signature)
+    for domain, message in (("refusal", b"message"), ("round", b"massage")):
+        with pytest.raises(Exception, match="SIGNATURE_INVALID"):
+            verify_identity(token.public, domain, message, signature)
+
+
+def test_sealed_bytes_open_only_under_the_same_clear_bytes(token: Token) -> None:
+    blob = token.seal(b"secret", b"clear")
+    assert token.unseal(blob, b"clear") == b"secret"
+    bent = [(blob, b"clean"), (blob, b""), (blob[:-1], b"clear"), (blob[:20], b"clear"), (b"", b"clear")]
+    bent += [(blob[:at] + bytes([blob[at] ^ 1]) + blob[at + 1 :], b"clear") for at in range(len(blob))]
+    for data, clear in bent:
+        with pytest.raises(LocalError):
+            token.unseal(data, clear)
+
+
+def test_sealing_twice_gives_different_bytes(token: Token) -> None:
+    assert token.seal(b"x", b"") != token.seal(b"x", b"")
+
+
+def test_the_boot_generation_rises_by_one(token: Token) -> None:
+    first = token.next_generation()
+    assert token.next_generation() == first + 1
+
+
+def test_a_wrong_pin_and_a_missing_token_are_told_apart(config: Config, token: Token, tmp_path) -> None:
+    with pytest.raises(LocalError) as caught:
+        Token(replace(config.hsm, token_label="nobody"), 1)
+    assert caught.value.reason == Reason.HSM_TOKEN_MISSING
+
+
+def test_the_workspace_is_pinned_once(vault: Vault) -> None:
+    with pytest.raises(NotFound):
+        vault.workspace()
+    vault.pin_workspace(workspace())
+    vault.pin_workspace(workspace())
+    assert vault.workspace() == workspace()
+    with pytest.raises(Conflict) as caught:
+        vault.pin_workspace(replace(workspace(), name="another"))
+    assert caught.value.reason == Reason.POLICY_VERSION_MISMATCH
+
+
+def test_a_workspace_that_does_not_hold_together_is_not_pinned(vault: Vault) -> None:
+    broken: Workspace = replace(workspace(), roster=())
+    with pytest.raises(Malformed):
+        vault.pin_workspace(broken)
+
+
+def test_a_key_moves_through_its_states_once(vault: Vault) -> None:
+    material = key(3, 2)[1]
+    vault.put_key("wal_1", material)
+    with pytest.raises(Conflict):
+        vault.put_key("wal_1", material)
+    key_id = material.share.key_id
+    with pytest.raises(Refused) as caught:
+        vault.key(key_id, KeyState.ACTIVE)
+    assert caught.value.reason == Reason.WRONG_STATE
+    vault.advance_key(key_id, KeyState.PENDING, KeyState.PRE_ACTIVE)
+    with pytest.raises(Conflict):
+        vault.advance_key(key_id, KeyState.PENDING, KeyState.PRE_ACTIVE)
+    vault.advance_key(key_id, KeyState.PRE_ACTIVE, KeyState.ACTIVE)
+    assert vault.key(key_id, KeyState.ACTIVE)[1] == material
+    assert vault.find_key("wal_1") == key_id
+    with pytest.raises(NotFound):
+        vault.find_key("wal_2")
+
+
+def test_a_share_whose_state_was_changed_on_disk_does_not_open(vault: Vault, store: Engine) -> None:
+    material = key(3, 2)[1]
+    vault.put_key("wal_1", material)
+    (clear,) = vault.all_keys()
+    forged = replace(clear, state="ACTIVE")
+    with store.begin() as connection:
+        connection.execute(update(sealed).values(state="ACTIVE", clear=encode(forged)))
+    with pytest.raises(LocalError) as caught:
+        vault.key(material.share.key_id, KeyState.ACTIVE)
+    assert caught.value.reason == Reason.SHARE_AAD_MISMATCH
+
+
+@pytest.mark.parametrize("change", [{"index": 2}, {"wallet_id": "wal_2"}, {"epoch": 1}, {"purpose": "other"}])
+def test_a_share_of_another_node_wallet_epoch_or_purpose_does_not_open(
+    vault: Vault, store: Engine, change: dict[str, object]
+) -> None:
+    material = key(3, 2)[1]
+    vault.put_key("wal_1", material)
+    (clear,) = vault.all_keys()
+    with store.begin() as connection:
+        connection.execute(update(sealed).values(clear=encode(replace(clear, **change))))
+    with pytest.raises(LocalError) as caught:
+        vault.key(material.share.key_id, KeyState.PENDING)
+    assert caught.value.reason == Reason.SHARE_AAD_MISMATCH
+
+
+def test_a_flipped_bit_in_a_sealed_share_is_noticed(vault: Vault, store: Engine) -> None:
+    material = key(3, 2)[1]
+    vault.put_key("wal_1", material)
+    with store.begin() as connection:
+        blob = connection.execute(sealed.select()).one().blob
+        connection.execute(update(sealed).values(blob=blob[:100] + bytes([blob[100] ^ 1]) + blob[101:]))
+    with pytest.raises(LocalError) as caught:
+        vault.key(material.share.key_id, KeyState.PENDING)
+    assert caught.value.reason == Reason.SHARE_AAD_MISMATCH
+
+
+def test_damaged_clear_fields_are_noticed(vault: Vault, store: Engine) -> None:
+    material = key(3, 2)[1]
+    vault.put_key("wal_1", material)
+    with store.begin() as connection:
+        connection.execute(update(sealed).values(clear=b"junk"))
+    with pytest.raises(LocalError) as caught:
+        vault.key(material.share.key_id, KeyState.PENDING)
+    assert caught.value.reason == Reason.STORE_CORRUPT
+
+
+def test_the_stores_file_shows_no_secret(vault: Vault, store: Engine) -> None:
+    material = key(3, 2)[1]
+    vault.put_key("wal_1", material)
+    path = store.url.database
+    assert path is not None
+    data = b"".join(Path(path + suffix).read_bytes() for suffix in ("", "-wal"))
+    assert material.share.secret.to_bytes(32, "big") not in data
+    assert decode(Clear, encode(vault.all_keys()[0])).wallet_id.encode() in data
