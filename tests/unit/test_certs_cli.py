@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from certs import ca
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -51,6 +53,12 @@ def test_a_network_is_made_renewed_and_revoked_from_the_command_line(tmp_path: P
     assert done(tmp_path, "renew", "ca", "tls/1.pem", *secret) == "renewed 1.pem\n"
     assert done(tmp_path, "revoke", "ca", "tls/1.pem", *secret) == "wrote ca.crl\n"
     assert "revoked" in refused(tmp_path, "renew", "ca", "tls/1.pem", *secret)
+
+
+def test_the_line_end_of_a_passphrase_file_is_no_part_of_the_passphrase(tmp_path: Path) -> None:
+    (tmp_path / "pass").write_bytes(b" two words \r\n")
+    done(tmp_path, "init", "ca", "--passphrase-file", "pass")
+    assert ca.load(tmp_path / "ca", b" two words ")
 
 
 @pytest.mark.parametrize(
