@@ -9,13 +9,17 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from fido2 import cbor
 from fido2.cose import ES256, CoseKey, EdDSA
-from fido2.utils import websafe_decode
+from fido2.utils import websafe_encode
 from fido2.webauthn import AuthenticatorData
 
 from oms_core.errors import Malformed, Reason, Refused
 
 MAX_CLIENT_DATA = 4096  # bytes
-_ALLOWED = (ES256, EdDSA)
+# Kind, algorithm, curve and coordinates; nothing else belongs into a key (RFC 9053, 7.1 and 7.2).
+_SHAPES: dict[type[CoseKey], tuple[dict[int, int], tuple[int, ...]]] = {
+    ES256: ({1: 2, 3: -7, -1: 1}, (-2, -3)),
+    EdDSA: ({1: 1, 3: -8, -1: 6}, (-2,)),
+}
 
 
 def verify_assertion(
@@ -34,7 +38,7 @@ def verify_assertion(
     client = _client_data(client_data_json)
     if client.get("type") != "webauthn.get":
         raise Refused("the assertion is not for authentication", Reason.CHALLENGE_MISMATCH)
-    if _bytes(client.get("challenge")) != challenge:
+    if client.get("challenge") != websafe_encode(challenge):
         raise Refused("the assertion is over another challenge", Reason.CHALLENGE_MISMATCH)
     if client.get("origin") not in origins or client.get("crossOrigin", False) is not False:
         raise Refused("the assertion was made for another origin", Reason.ORIGIN_MISMATCH)
@@ -55,15 +59,26 @@ def verify_assertion(
 
 
 def cose_key(public_key: bytes) -> CoseKey:
-    """Parse a COSE key; only ES256 and EdDSA are accepted. Raises `Malformed`."""
+    """Parse a COSE key: ES256 on P-256 or EdDSA on Ed25519, canonical, a point of its curve. Raises `Malformed`."""
     try:
         decoded: Any = cbor.decode(public_key)
         key = CoseKey.parse(decoded)
     except Exception as error:
         raise Malformed("not a COSE key") from error
-    if not isinstance(key, _ALLOWED) or cbor.encode(dict(key)) != public_key:
+    if type(key) not in _SHAPES or cbor.encode(dict(key)) != public_key:
         raise Malformed("a credential's key is canonical ES256 or EdDSA", Reason.UNSUPPORTED_TYPE)
-    return key
+    fixed, coordinates = _SHAPES[type(key)]
+    if set(key) != {*fixed, *coordinates} or any(key[label] != value for label, value in fixed.items()):
+        raise Malformed("a credential's key is on P-256 or Ed25519, and says nothing else", Reason.UNSUPPORTED_TYPE)
+    if any(not isinstance(key[label], bytes) or len(key[label]) != 32 for label in coordinates):
+        raise Malformed("a coordinate of a credential's key has 32 bytes")
+    try:
+        key.verify(b"", bytes(64))  # builds the point, which is all that is asked here
+    except InvalidSignature:
+        return key
+    except ValueError:
+        pass
+    raise Malformed("a credential's key is not a point of its curve")
 
 
 def _client_data(raw: bytes) -> dict[str, Any]:
@@ -83,10 +98,3 @@ def _client_data(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Malformed("client data is not an object")
     return value
-
-
-def _bytes(value: object) -> bytes | None:
-    try:
-        return websafe_decode(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
