@@ -93,6 +93,9 @@ def subject_digest(subject: Subject) -> bytes:
 
 _ID = re.compile(r"[a-z]{3}_[0-9A-Za-z_-]{1,40}\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
+_CHAIN = re.compile(r"eip155:[1-9][0-9]{0,18}\Z")  # CAIP-2
+_ASSET = re.compile(r"eip155:[1-9][0-9]{0,18}/[a-z0-9]{3,8}:[A-Za-z0-9.-]{1,78}\Z")  # CAIP-19
+NOBODY = bytes(20)  # the zero address, where coins are burnt
 MAX_LIFE = 400 * 86_400  # seconds
 
 
@@ -121,14 +124,25 @@ def _check_intent(intent: Intent) -> None:
         raise Malformed("an intent id is int_ and up to 40 letters, digits, - or _")
     if intent.path != ():
         raise Malformed("paths are not supported", Reason.UNSUPPORTED_TYPE)
+    if not _CHAIN.match(intent.chain):
+        raise Malformed("a chain is eip155:N", Reason.UNSUPPORTED_TYPE)
+    check_asset(intent.action.asset)
     if len(intent.action.to) != 20:
         raise Malformed("an address has 20 bytes", Reason.BAD_ADDRESS)
+    if intent.action.to == NOBODY:
+        raise Malformed("the zero address is nobody's", Reason.BAD_ADDRESS)
     if intent.action.amount < 0:
         raise Malformed("the amount is negative", Reason.NEGATIVE_AMOUNT)
     if not 0 < intent.action.amount < 1 << 256:
         raise Malformed("the amount is between 1 and 2^256 - 1 base units")
     if not 0 <= intent.bounds.max_fee_total < 1 << 128 or not 0 < intent.bounds.gas_limit_cap < 1 << 32:
         raise Malformed("bounds out of range")
+
+
+def check_asset(asset: str) -> None:
+    """The shape of a CAIP-19 name on an EVM chain. Raises `Malformed` (UNSUPPORTED_TYPE)."""
+    if not _ASSET.match(asset):
+        raise Malformed("an asset is a CAIP-19 name on eip155:N", Reason.UNSUPPORTED_TYPE)
 
 
 def _check_wallet(wish: CreateWallet) -> None:

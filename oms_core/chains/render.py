@@ -8,7 +8,10 @@ from oms_core.chains.amount import format_amount
 from oms_core.chains.evm import NATIVE_DECIMALS, native_asset, to_checksum
 from oms_core.chains.intent import CreateWallet, Intent, Subject
 from oms_core.encoding import digest, document
+from oms_core.errors import Malformed
 from oms_core.workspace import Workspace, entry_at, member, user
+
+_LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 
 @document("rendering/1")
@@ -19,17 +22,23 @@ class Rendering:
 
 
 def render(subject: Subject, workspace: Workspace) -> Rendering:
-    """What a subject means, with the workspace's names. Raises `NotFound` for an unknown initiator."""
-    lines = _transfer(subject, workspace) if isinstance(subject, Intent) else _wallet(subject, workspace)
+    """What a subject means, with the workspace's names; every field of the subject is in it.
+
+    Raises `NotFound` for an unknown initiator or cosigner, and `Malformed` for what cannot be shown faithfully: a
+    negative amount, a time beyond the calendar, control or direction-changing characters (which could hide or reorder
+    what a person reads). A caller may have a subject that nobody has checked yet.
+    """
+    sentences = _transfer(subject, workspace) if isinstance(subject, Intent) else _wallet(subject, workspace)
     who = user(workspace, subject.initiator)
-    return Rendering(
-        (
-            *lines,
-            f"Asked for by {who.name} ({who.user_id}, team {who.team}).",
-            f"Reason given: {subject.purpose or 'none'}.",
-            f"Valid from {_time(subject.valid_from)} until {_time(subject.valid_until)}.",
-        )
+    lines = (
+        *sentences,
+        f"Asked for by {who.name} ({who.user_id}, team {who.team}).",
+        f"Reason given: {subject.purpose or 'none'}.",
+        f"Valid from {_time(subject.valid_from)} until {_time(subject.valid_until)}.",
     )
+    if not all(line.isprintable() for line in lines):
+        raise Malformed("control characters cannot be shown")
+    return Rendering(lines)
 
 
 def rendering_digest(rendering: Rendering) -> bytes:
@@ -43,10 +52,12 @@ def _transfer(intent: Intent, workspace: Workspace) -> tuple[str, ...]:
     entry = entry_at(workspace, intent.chain, action.to)
     label = f"address-book entry {entry.label} ({entry.entry_id})" if entry else "an address that is NOT in the book"
     fee = format_amount(intent.bounds.max_fee_total, NATIVE_DECIMALS)
+    path = "".join(f"/{step}" for step in intent.path)
     return (
-        f"Send {amount} from wallet {intent.wallet_id} on {intent.chain}.",
+        f"Send {amount} from wallet {intent.wallet_id}{path} on {intent.chain}.",
         f"To {to_checksum(action.to)}: {label}.",
-        f"Exactly {action.amount} base units; network fee at most {fee} ETH.",
+        f"Exactly {action.amount} base units; network fee at most {fee} ETH, gas {intent.bounds.gas_limit_cap}.",
+        f"This is order {intent.intent_id}.",
     )
 
 
@@ -59,5 +70,7 @@ def _wallet(wish: CreateWallet, workspace: Workspace) -> tuple[str, ...]:
 
 
 def _time(seconds: int) -> str:
-    """RFC 3339 in UTC."""
+    """RFC 3339 in UTC, for the years that it can name. Raises `Malformed`."""
+    if not 0 <= seconds <= _LAST_SECOND:
+        raise Malformed("a time is between 1970 and 9999")
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

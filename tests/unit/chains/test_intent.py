@@ -1,0 +1,145 @@
+"""The shape of intents and wishes: the edges of every bound, and each refusal with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from oms_core.chains.intent import (
+    CLOCK_SKEW,
+    MAX_LIFE,
+    PURPOSE_LIMIT,
+    Bounds,
+    CreateWallet,
+    Intent,
+    Subject,
+    Transfer,
+    check_subject,
+    subject_digest,
+)
+from oms_core.encoding import decode, encode
+from oms_core.errors import Malformed, Reason
+from tests.people import COIN, KNOWN, NOW, intent, wish
+
+
+def why(subject: Subject, now: int = NOW) -> Reason:
+    with pytest.raises(Malformed) as caught:
+        check_subject(subject, now)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        intent(1),
+        intent((1 << 256) - 1),
+        intent(purpose=""),
+        intent(purpose="x" * PURPOSE_LIMIT),
+        intent(purpose="Überweisung für Zürich – 50 %"),
+        intent(intent_id="int_" + "a" * 40, wallet_id="wal_" + "Z" * 40),
+        intent(bounds=Bounds(0, 1)),
+        intent(valid_from=NOW + CLOCK_SKEW),
+        intent(valid_until=NOW + 1),
+        intent(valid_from=NOW, valid_until=NOW + MAX_LIFE),
+        intent(chain="eip155:1", action=Transfer("eip155:1/erc20:0x" + "a0" * 20, KNOWN, 1)),
+        wish(),
+        wish(threshold=2, parties=(1, 3)),
+        wish(threshold=2, parties=(1, 3, 65535), level="L128"),
+        wish(threshold=5),
+    ],
+)
+def test_what_is_within_its_bounds_passes(subject: Subject) -> None:
+    check_subject(subject, NOW)
+    assert decode(type(subject), encode(subject)) == subject
+
+
+def action(to: bytes = KNOWN, amount: int = 1, asset: str = COIN) -> dict[str, object]:
+    return {"action": Transfer(asset, to, amount)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"intent_id": "int_"}, Reason.MALFORMED),
+        ({"intent_id": "txn_1"}, Reason.MALFORMED),
+        ({"intent_id": "int_" + "a" * 41}, Reason.MALFORMED),
+        ({"intent_id": "int_1\n"}, Reason.MALFORMED),
+        ({"wallet_id": "int_1"}, Reason.MALFORMED),
+        ({"wallet_id": "wal_ä"}, Reason.MALFORMED),
+        ({"wallet_id": "*"}, Reason.MALFORMED),
+        ({"initiator": ""}, Reason.MALFORMED),
+        ({"initiator": "a" * 65}, Reason.MALFORMED),
+        ({"initiator": "desk\n"}, Reason.MALFORMED),
+        ({"purpose": "x" * (PURPOSE_LIMIT + 1)}, Reason.MALFORMED),
+        ({"purpose": "two\nlines"}, Reason.MALFORMED),
+        ({"purpose": "\x1b[2Jcleared"}, Reason.MALFORMED),
+        ({"purpose": "right-to-left \u202e override"}, Reason.MALFORMED),
+        ({"purpose": "isolated \u2066 text"}, Reason.MALFORMED),
+        ({"purpose": "zero\u200bwidth"}, Reason.MALFORMED),
+        ({"purpose": "line\u2028separator"}, Reason.MALFORMED),
+        ({"purpose": "\ue000 private"}, Reason.MALFORMED),
+        ({"valid_from": -1}, Reason.MALFORMED),
+        ({"valid_until": NOW - 10}, Reason.MALFORMED),
+        ({"valid_until": NOW - 10 + MAX_LIFE + 1}, Reason.MALFORMED),
+        ({"valid_from": NOW + CLOCK_SKEW + 1}, Reason.EXPIRED),
+        ({"valid_until": NOW}, Reason.EXPIRED),
+        ({"path": (0,)}, Reason.UNSUPPORTED_TYPE),
+        ({"chain": "eip155:0"}, Reason.UNSUPPORTED_TYPE),
+        ({"chain": "solana:1"}, Reason.UNSUPPORTED_TYPE),
+        ({"chain": "eip155:" + "9" * 20}, Reason.UNSUPPORTED_TYPE),
+        (action(asset="ETH"), Reason.UNSUPPORTED_TYPE),
+        (action(asset=COIN + "\u202e"), Reason.UNSUPPORTED_TYPE),
+        (action(asset=COIN + "a" * 80), Reason.UNSUPPORTED_TYPE),
+        (action(to=b""), Reason.BAD_ADDRESS),
+        (action(to=bytes(21)), Reason.BAD_ADDRESS),
+        (action(to=bytes(20)), Reason.BAD_ADDRESS),
+        (action(amount=0), Reason.MALFORMED),
+        (action(amount=-1), Reason.NEGATIVE_AMOUNT),
+        (action(amount=1 << 256), Reason.MALFORMED),
+        ({"bounds": Bounds(-1, 21_000)}, Reason.MALFORMED),
+        ({"bounds": Bounds(1 << 128, 21_000)}, Reason.MALFORMED),
+        ({"bounds": Bounds(1, 0)}, Reason.MALFORMED),
+        ({"bounds": Bounds(1, 1 << 32)}, Reason.MALFORMED),
+    ],
+)
+def test_an_intent_out_of_its_bounds_is_refused_with_its_reason(changes: dict[str, object], reason: Reason) -> None:
+    assert why(intent(**changes)) is reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"wallet_id": "one"}, Reason.MALFORMED),
+        ({"label": ""}, Reason.MALFORMED),
+        ({"label": "a\u202eb"}, Reason.MALFORMED),
+        ({"threshold": 1, "parties": (1,)}, Reason.MALFORMED),
+        ({"threshold": 1, "parties": (1, 2)}, Reason.MALFORMED),
+        ({"threshold": 2, "parties": (1, 2, 3, 4)}, Reason.MALFORMED),
+        ({"threshold": 6}, Reason.MALFORMED),
+        ({"threshold": 0, "parties": ()}, Reason.MALFORMED),
+        ({"parties": (1, 2, 3, 4, 4)}, Reason.MALFORMED),
+        ({"parties": (5, 4, 3, 2, 1)}, Reason.MALFORMED),
+        ({"parties": (0, 1, 2, 3, 4)}, Reason.MALFORMED),
+        ({"parties": (1, 2, 3, 4, 65536)}, Reason.MALFORMED),
+        ({"level": "TOY"}, Reason.CONFIG_INVALID),
+        ({"level": ""}, Reason.CONFIG_INVALID),
+        ({"valid_until": NOW}, Reason.EXPIRED),
+    ],
+)
+def test_a_wish_out_of_its_bounds_is_refused_with_its_reason(changes: dict[str, object], reason: Reason) -> None:
+    assert why(wish(**changes)) is reason
+
+
+VARIANTS: dict[str, object] = {
+    "intent_id": "int_2", "wallet_id": "wal_2", "path": (1,), "chain": "eip155:1", "bounds": Bounds(1, 1),
+    "action": Transfer(COIN, KNOWN, 51), "initiator": "tara", "purpose": "", "valid_from": NOW - 11,
+    "valid_until": NOW + 1001, "label": "Two", "threshold": 4, "parties": (1, 2, 3, 4), "level": "L128",
+}  # fmt: skip
+PLAIN: tuple[Subject, Subject] = (intent(), wish(purpose="new"))
+
+
+@pytest.mark.parametrize(("plain", "field"), [(one, f.name) for one in PLAIN for f in fields(one)])
+def test_every_field_of_a_subject_is_in_its_digest(plain: Intent | CreateWallet, field: str) -> None:
+    changed = (intent if isinstance(plain, Intent) else wish)(**{field: VARIANTS[field]})
+    assert subject_digest(changed) != subject_digest(plain)

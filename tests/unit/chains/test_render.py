@@ -1,0 +1,132 @@
+"""What a person reads: names from the workspace, whole numbers, and nothing that could hide or reorder a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from oms_core.approvals import Verdict
+from oms_core.authorize import expected_claim
+from oms_core.chains.evm import to_checksum
+from oms_core.chains.intent import Bounds, CreateWallet, Intent, Subject, Transfer
+from oms_core.chains.render import render, rendering_digest
+from oms_core.errors import Malformed, NotFound, Reason
+from tests.people import CHAIN, COIN, KNOWN, NOW, STRANGE, intent, wish, workspace
+
+ETHER = 10**18
+
+
+def lines(subject: Subject) -> tuple[str, ...]:
+    return render(subject, workspace()).lines
+
+
+def test_a_transfer_reads_as_plain_sentences() -> None:
+    assert lines(intent(3 * ETHER // 2, bounds=Bounds(10**16, 90_000))) == (
+        "Send 1.5 ETH from wallet wal_1 on eip155:31337.",
+        f"To {to_checksum(KNOWN)}: address-book entry Known (known).",
+        "Exactly 1500000000000000000 base units; network fee at most 0.01 ETH, gas 90000.",
+        "This is order int_1.",
+        "Asked for by Order desk (desk, team trading).",
+        "Reason given: rebalance.",
+        "Valid from 2027-01-15T07:59:50Z until 2027-01-15T08:16:40Z.",
+    )
+
+
+def test_a_wish_for_a_wallet_reads_as_plain_sentences_and_names_the_cosigners() -> None:
+    assert lines(wish(parties=(1, 3, 4))) == (
+        "Create wallet wal_1 named One, security level L112.",
+        "Any 3 of 3 cosigners sign: 1 node-1, 3 node-3, 4 node-4.",
+        "Asked for by Order desk (desk, team trading).",
+        "Reason given: none.",
+        "Valid from 2027-01-15T07:59:50Z until 2027-01-15T08:16:40Z.",
+    )
+
+
+def test_a_destination_outside_the_address_book_is_said_to_be_outside() -> None:
+    assert "NOT in the book" in lines(intent(to=STRANGE))[1]
+
+
+def test_an_entry_of_the_address_book_counts_for_its_own_chain_only() -> None:
+    assert "NOT in the book" in lines(intent(chain="eip155:1"))[1]
+
+
+def test_an_asset_that_is_not_the_chains_coin_is_not_shown_as_ether() -> None:
+    assert lines(intent(chain="eip155:1"))[0] == f"Send 50 of {COIN} from wallet wal_1 on eip155:1."
+
+
+OTHER: dict[str, object] = {
+    "intent_id": "int_2", "wallet_id": "wal_2", "path": (1,), "chain": "eip155:1", "initiator": "tara",
+    "action": Transfer(COIN, KNOWN, 51), "bounds": Bounds(10**16 + 1, 100_000), "purpose": "other",
+    "valid_from": NOW - 11, "valid_until": NOW + 1001, "label": "Two", "threshold": 4, "parties": (1, 2, 3, 4),
+    "level": "L128",
+}  # fmt: skip
+PLAIN: tuple[Subject, Subject] = (intent(), wish(purpose="new"))
+
+
+@pytest.mark.parametrize(("plain", "field"), [(one, f.name) for one in PLAIN for f in fields(one)])
+def test_no_field_of_a_subject_is_kept_from_its_reader(plain: Intent | CreateWallet, field: str) -> None:
+    changed = replace(plain, **{field: OTHER[field]})  # type: ignore[arg-type]
+    assert lines(changed) != lines(plain)
+    assert rendering_digest(render(changed, workspace())) != rendering_digest(render(plain, workspace()))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(intent(), bounds=Bounds(10**16, 100_001)),
+        replace(intent(), action=Transfer(COIN, STRANGE, 50)),
+        replace(intent(), action=Transfer("eip155:1/slip44:60", KNOWN, 50)),
+    ],
+)
+def test_no_part_of_an_action_or_a_bound_is_kept_from_its_reader(changed: Intent) -> None:
+    assert lines(changed) != lines(intent())
+
+
+def test_a_rendering_depends_on_the_names_of_the_workspace() -> None:
+    book = tuple(replace(entry, label=f"{entry.label} 2") for entry in workspace().address_book)
+    renamed = replace(workspace(), address_book=book)
+    assert rendering_digest(render(intent(), renamed)) != rendering_digest(render(intent(), workspace()))
+
+
+@pytest.mark.parametrize(
+    "bad", ["\n", "\r", "\x1b[2K", "\u202e", "\u2066", "\u200f", "\u200b", "\u2028", "\x00", "\x7f"]
+)
+def test_a_purpose_that_could_hide_or_reorder_text_is_not_shown(bad: str) -> None:
+    with pytest.raises(Malformed):
+        lines(intent(purpose=f"rent{bad}To 0x00"))
+
+
+@pytest.mark.parametrize("field", ["intent_id", "wallet_id"])
+def test_an_unchecked_subject_cannot_smuggle_control_characters_to_a_reader(field: str) -> None:
+    with pytest.raises(Malformed):
+        lines(intent(**{field: "wal_1\nTo the address book"}))
+
+
+@pytest.mark.parametrize("seconds", [-1, 253_402_300_800, 1 << 64])
+def test_a_time_that_no_calendar_has_is_refused(seconds: int) -> None:
+    with pytest.raises(Malformed):
+        lines(intent(valid_until=seconds))
+
+
+def test_the_last_second_of_the_calendar_is_shown() -> None:
+    assert lines(intent(valid_until=253_402_300_799))[-1].endswith("until 9999-12-31T23:59:59Z.")
+
+
+def test_a_negative_amount_is_refused_rather_than_shown() -> None:
+    with pytest.raises(Malformed) as caught:
+        lines(intent(-1))
+    assert caught.value.reason is Reason.NEGATIVE_AMOUNT
+
+
+def test_an_initiator_or_a_cosigner_that_nobody_knows_is_not_found() -> None:
+    for stranger in (intent(initiator="nobody"), wish(parties=(1, 2, 9))):
+        with pytest.raises(NotFound) as caught:
+            lines(stranger)
+        assert caught.value.reason is Reason.UNKNOWN_USER
+
+
+def test_a_claim_carries_the_digest_of_what_was_rendered() -> None:
+    claim = expected_claim(intent(), workspace(), "ravi", Verdict.APPROVE, NOW + 1)
+    assert claim.rendering == rendering_digest(render(intent(), workspace()))
+    assert CHAIN in lines(intent())[0]
