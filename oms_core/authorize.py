@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from oms_core.approvals import Approval, ApprovalClaim, Verdict, challenge
 from oms_core.assertions import verify_assertion
 from oms_core.chains.evm import UnsignedTransaction, derive, signing_digest
-from oms_core.chains.intent import Intent, Proposal, Subject, check_subject, subject_digest
+from oms_core.chains.intent import CreateWallet, Intent, Proposal, Subject, check_subject, subject_digest
 from oms_core.chains.render import render, rendering_digest
-from oms_core.errors import Reason, Refused
+from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import CreateRequest, SignRequest
 from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Decision, Outcome, judge
 from oms_core.proposals import verify_proposal
-from oms_core.workspace import Credential, User, Workspace, user, workspace_digest
+from oms_core.workspace import Credential, User, Workspace, identities, user, workspace_digest
 
 MAX_APPROVALS = 32
 
@@ -99,9 +99,16 @@ def verify_approvals(
 
 def review(proposal: Proposal, workspace: Workspace, facts: Facts) -> tuple[User, Decision]:
     """A proposal by itself, before anyone approves: shape, signature, and what the rules say so far."""
-    check_subject(proposal.subject, facts.now)
+    _check(proposal.subject, workspace, facts.now)
     initiator = verify_proposal(proposal, workspace)
     return initiator, judge(workspace, proposal.subject, facts)
+
+
+def _check(subject: Subject, workspace: Workspace, now: int) -> None:
+    """The subject's own shape, and that the cosigners it names exist. Raises `Malformed`."""
+    check_subject(subject, now)
+    if isinstance(subject, CreateWallet) and not set(subject.parties) <= set(identities(workspace)):
+        raise Malformed("a party is not in the roster", Reason.UNKNOWN_USER)
 
 
 def authorize(request: CreateRequest | SignRequest, workspace: Workspace, facts: Facts) -> Authorized:
@@ -114,7 +121,7 @@ def authorize(request: CreateRequest | SignRequest, workspace: Workspace, facts:
         raise Refused("the request stands on another version of the workspace", Reason.POLICY_VERSION_MISMATCH)
     if isinstance(request, SignRequest) != isinstance(subject, Intent):
         raise Refused("the request does not fit its subject", Reason.INTENT_TX_MISMATCH)
-    check_subject(subject, facts.now)
+    _check(subject, workspace, facts.now)
     transaction, digest = None, b""
     if isinstance(request, SignRequest) and isinstance(subject, Intent):
         transaction = derive(subject, request.execution)
@@ -123,9 +130,7 @@ def authorize(request: CreateRequest | SignRequest, workspace: Workspace, facts:
     approvers = verify_approvals(request.approvals, workspace, subject, facts.now)
     decision = judge(workspace, subject, facts, tuple(approver.user.user_id for approver in approvers))
     if decision.outcome is Outcome.DENY:
-        first = decision.objections[0]
-        text = "; ".join(f"{o.rule_id}: {o.text}" if o.rule_id else o.text for o in decision.objections)
-        raise Refused(text, first.reason, rule=first.rule_id)
+        raise Refused(decision.detail, decision.reason, rule=decision.objections[0].rule_id)
     if decision.outcome is Outcome.NEEDS_APPROVAL:
         need = next(need for need in decision.needs if need.missing)
         text = f"{need.rule_id}: {len(need.given)} of {need.required} approvals by {need.role}"

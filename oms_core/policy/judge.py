@@ -61,9 +61,19 @@ class Objection:
     text: str
 
 
+# Which no is named first: people's own denials, then limits, then that nothing permits at all.
+_GRAVITY = (
+    Reason.FACT_UNKNOWN,
+    Reason.DENIED_BY_RULE,
+    Reason.LIMIT_EXCEEDED,
+    Reason.VELOCITY_EXCEEDED,
+    Reason.NO_PERMIT,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer, the first objection in rule-id order if it is a no, what is still needed, and the whole trace."""
+    """The answer, every objection with the gravest first, what is still needed, and the whole trace."""
 
     outcome: Outcome
     objections: tuple[Objection, ...]
@@ -71,10 +81,33 @@ class Decision:
     trace: tuple[TraceLine, ...]
 
     @property
+    def reason(self) -> Reason | None:
+        """Of the gravest objection; APPROVAL_MISSING if there is none but people are needed; None for a yes."""
+        if self.objections:
+            return self.objections[0].reason
+        return Reason.APPROVAL_MISSING if self.outcome is Outcome.NEEDS_APPROVAL else None
+
+    @property
+    def detail(self) -> str:
+        """All objections in words, each with the rule that it is from."""
+        return "; ".join(f"{o.rule_id}: {o.text}" if o.rule_id else o.text for o in self.objections)
+
+    @property
     def digest(self) -> bytes:
         """32 bytes, equal on all nodes that judged the same."""
         objections = [[o.rule_id, o.reason, o.text] for o in self.objections]
         return digest("decision", self.outcome, objections, self.needs, self.trace)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What one rule contributes."""
+
+    applies: bool
+    text: str
+    permits: bool = False
+    objections: tuple[Objection, ...] = ()
+    need: Need | None = None
 
 
 def judge(workspace: Workspace, subject: Subject, facts: Facts, approvers: tuple[str, ...] = ()) -> Decision:
@@ -85,26 +118,44 @@ def judge(workspace: Workspace, subject: Subject, facts: Facts, approvers: tuple
     trace: list[TraceLine] = []
     permitted = False
     for rule in sorted(workspace.rules, key=lambda rule: rule.rule_id):
-        applies, text = _applies(rule, workspace, subject, initiator)
-        if applies and isinstance(rule, Permit):
-            permitted = True
-        elif applies and isinstance(rule, Deny):
-            objections.append(Objection(rule.rule_id, Reason.DENIED_BY_RULE, text))
-        elif applies and isinstance(rule, Limit) and isinstance(subject, Intent):
-            found, text = _over_limit(rule, subject, facts)
-            objections.extend(found)
-        elif applies and isinstance(rule, Require):
-            need = _need(rule, workspace, initiator, approvers)
-            needs.append(need)
-            text = f"{text}: {len(need.given)} of {need.required} approvals by {rule.role}"
-        trace.append(TraceLine(rule.rule_id, type(rule).__name__.upper(), applies, text))
+        try:
+            found = _weigh(rule, workspace, subject, initiator, facts, approvers)
+        except Exception as error:  # noqa: BLE001 - a rule that cannot be evaluated objects, for whatever cause
+            text = f"cannot be evaluated: {type(error).__name__}"
+            found = _Finding(True, text, objections=(Objection(rule.rule_id, Reason.FACT_UNKNOWN, text),))
+        permitted = permitted or found.permits
+        objections.extend(found.objections)
+        if found.need:
+            needs.append(found.need)
+        trace.append(TraceLine(rule.rule_id, type(rule).__name__.upper(), found.applies, found.text))
     if not permitted:
         objections.append(Objection("", Reason.NO_PERMIT, "no rule permits this"))
+    objections.sort(key=lambda objection: _GRAVITY.index(objection.reason))
     if objections:
         outcome = Outcome.DENY
     else:
         outcome = Outcome.NEEDS_APPROVAL if any(need.missing for need in needs) else Outcome.PERMIT
     return Decision(outcome, tuple(objections), tuple(needs), tuple(trace))
+
+
+def _weigh(
+    rule: Rule, workspace: Workspace, subject: Subject, initiator: User, facts: Facts, approvers: tuple[str, ...]
+) -> _Finding:
+    applies, text = _applies(rule, workspace, subject, initiator)
+    if not applies:
+        return _Finding(False, text)
+    match rule:
+        case Permit():
+            return _Finding(True, text, permits=True)
+        case Deny():
+            return _Finding(True, text, objections=(Objection(rule.rule_id, Reason.DENIED_BY_RULE, text),))
+        case Limit() if isinstance(subject, Intent):
+            return _over_limit(rule, subject, facts)
+        case Require():
+            need = _need(rule, workspace, initiator, approvers)
+            text = f"{text}: {len(need.given)} of {need.required} approvals by {rule.role}"
+            return _Finding(True, text, need=need)
+    raise TypeError(type(rule).__name__)
 
 
 def _applies(rule: Rule, workspace: Workspace, subject: Subject, initiator: User) -> tuple[bool, str]:
@@ -149,17 +200,20 @@ def _denies(rule: Deny, subject: Subject, initiator: User) -> tuple[bool, str]:
     return False, "neither initiator nor destination is denied"
 
 
-def _over_limit(rule: Limit, intent: Intent, facts: Facts) -> tuple[list[Objection], str]:
+def _over_limit(rule: Limit, intent: Intent, facts: Facts) -> _Finding:
+    """A spend may only add to what counts: one that is negative, whoever claims it, makes the sum unknown."""
     amount, this = intent.action.amount, subject_digest(intent)
-    spent = sum(
+    counted = [
         spend.amount
         for spend in facts.spent
         if spend.asset == rule.asset
         and _among(spend.wallet_id, rule.wallets)
         and spend.at > facts.now - DAY
         and spend.subject != this
-    )
-    text = f"{amount} of {rule.per_transaction} per transaction, {spent + amount} of {rule.per_day} per day"
+    ]
+    if any(one < 0 for one in counted):
+        raise ValueError("a spend is negative")
+    spent = sum(counted)
     objections = []
     if amount > rule.per_transaction:
         over = f"{amount} is above {rule.per_transaction} per transaction"
@@ -167,7 +221,8 @@ def _over_limit(rule: Limit, intent: Intent, facts: Facts) -> tuple[list[Objecti
     if spent + amount > rule.per_day:
         over = f"{spent} spent within a day and {amount} now are above {rule.per_day}"
         objections.append(Objection(rule.rule_id, Reason.VELOCITY_EXCEEDED, over))
-    return objections, text
+    text = f"{amount} of {rule.per_transaction} per transaction, {spent + amount} of {rule.per_day} per day"
+    return _Finding(True, text, objections=tuple(objections))
 
 
 def _need(rule: Require, workspace: Workspace, initiator: User, approvers: tuple[str, ...]) -> Need:

@@ -10,7 +10,7 @@ from fido2.utils import websafe_encode
 from fido2.webauthn import PublicKeyCredentialRpEntity
 
 from oms_core.approvals import Verdict, challenge
-from oms_core.authorize import authorize, expected_claim, verify_approval
+from oms_core.authorize import authorize, expected_claim, review, verify_approval
 from oms_core.chains.evm import signing_digest
 from oms_core.chains.intent import Bounds, Execution, subject_digest
 from oms_core.errors import CountersealError, Malformed, NotFound, Reason, Refused
@@ -272,3 +272,42 @@ def test_the_assertions_are_those_that_the_fido2_library_accepts() -> None:
         }
     )
     server.authenticate_complete(state, [data], response)
+
+
+def test_a_wish_that_names_a_cosigner_outside_the_roster_is_refused_before_anyone_approves() -> None:
+    wanted = wish(parties=(1, 2, 3, 4, 9))
+    assert refusal(create_request(wanted)) == Reason.UNKNOWN_USER
+    with pytest.raises(Malformed) as caught:
+        review(people.propose(wanted), workspace(), FACTS)
+    assert caught.value.reason == Reason.UNKNOWN_USER
+
+
+def test_an_intent_in_a_request_for_a_wallet_is_refused() -> None:
+    request = create_request(wish())
+    assert refusal(replace(request, proposal=people.propose(intent()))) == Reason.INTENT_TX_MISMATCH
+
+
+def test_a_denial_by_rule_is_told_before_a_limit_that_is_exceeded_too() -> None:
+    assert refusal(sign_request(intent(1001, to=people.DENIED))) == Reason.DENIED_BY_RULE
+
+
+def test_a_review_says_what_is_still_needed_and_by_whom() -> None:
+    initiator, decision = review(people.propose(intent(500)), workspace(), FACTS)
+    assert initiator.user_id == "desk"
+    assert decision.reason == Reason.APPROVAL_MISSING
+    assert decision.needs[0].eligible == ("ravi", "ravi2", "olga")
+
+
+def test_a_review_refuses_what_the_initiator_has_not_signed() -> None:
+    bent = replace(people.propose(intent(50)), subject=intent(51))
+    with pytest.raises(Refused) as caught:
+        review(bent, workspace(), FACTS)
+    assert caught.value.reason == Reason.SIGNATURE_INVALID
+
+
+def test_the_same_evidence_gives_the_same_decision_everywhere() -> None:
+    large = intent(500)
+    ravi, olga = approve(large, "ravi"), approve(large, "olga")
+    one = authorize(sign_request(large, ravi, olga), workspace(), FACTS)
+    other = authorize(sign_request(large, olga, ravi), workspace(), FACTS)
+    assert (one.digest, one.decision.digest) == (other.digest, other.decision.digest)
