@@ -63,6 +63,7 @@ def workspace() -> Workspace:
             person("olga", "risk"),
             person("sam", "security"),
             person("sonja", "security"),
+            User(BAD_MEMBER, "person-eve", "Eve", "trading", ("trader",), (), ()),
         ),
         roster=tuple(
             Member(i, f"node-{i}", f"op-{i}", f"team-{i}", f"site-{i}", identity(i).public) for i in range(1, 6)
