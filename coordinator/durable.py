@@ -11,9 +11,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 
 APPLICATION_VERSION = "1"  # orders survive upgrades: raised only together with a plan for those under way
+
+_LONGEST_PAUSE = 60.0  # seconds
+
+log = structlog.get_logger()
 
 Step = tuple[str, Callable[[str], Awaitable[None]]]
 
@@ -29,15 +34,25 @@ async def _way(kind: str, subject_id: str) -> None:
 
 async def _run(step: Callable[[str], Awaitable[None]], subject_id: str) -> None:
     """Recovered workflows run on a loop of DBOS's own; the work belongs to the loop of our streams."""
-    work: Coroutine[Any, Any, None] = _await(step(subject_id))
+    work: Coroutine[Any, Any, None] = _insist(step, subject_id)
     if _loop is None or asyncio.get_running_loop() is _loop:
         await work
     else:
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, _loop))
 
 
-async def _await(work: Awaitable[None]) -> None:
-    await work
+async def _insist(step: Callable[[str], Awaitable[None]], subject_id: str) -> None:
+    """A step that raises would end its workflow, and the order with it: note what went wrong, and try again."""
+    pause = 1.0
+    while True:
+        try:
+            await step(subject_id)
+        except Exception as error:
+            log.exception("step failed", subject=subject_id, kind=type(error).__name__)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        else:
+            return
 
 
 def launch(name: str, url: str, executor_id: str, ways: dict[str, tuple[Step, ...]]) -> None:

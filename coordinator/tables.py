@@ -21,6 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 metadata = MetaData()
 
+_LOCK = 0x636F756E74657273  # any number that nobody else in this database locks
+
 requests = Table(
     "requests",
     metadata,
@@ -114,13 +116,14 @@ refusals = Table(
 
 
 async def open_database(url: str) -> AsyncEngine:
-    """Connect and make missing tables. A SQLite transaction takes the write lock at once and ends on disk."""
+    """Connect and make missing tables. A transaction takes the write lock at once and ends on disk."""
     if url.startswith("sqlite:///"):
         engine = create_async_engine(url.replace("sqlite:///", "sqlite+aiosqlite:///", 1))
         event.listen(engine.sync_engine, "connect", _on_connect)
-        event.listen(engine.sync_engine, "begin", _on_begin)
+        event.listen(engine.sync_engine, "begin", _on_begin_sqlite)
     else:
         engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
+        event.listen(engine.sync_engine, "begin", _on_begin_postgresql)
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     return engine
@@ -134,5 +137,10 @@ def _on_connect(connection: Any, _: object) -> None:
     cursor.close()
 
 
-def _on_begin(connection: Any) -> None:
+def _on_begin_sqlite(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _on_begin_postgresql(connection: Any) -> None:
+    """What BEGIN IMMEDIATE is there: transactions that read and then write follow each other, on all replicas."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")

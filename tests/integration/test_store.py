@@ -1,0 +1,172 @@
+"""The coordinator's store, on SQLite and on PostgreSQL: what happens once happens once, also when all come together."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from coordinator.store import Call, Store
+from coordinator.tables import metadata, open_database
+from oms_core.approvals import Approval
+from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
+from oms_core.lifecycle import IllegalTransition, State
+from tests.people import approve, intent
+from tests.postgres import Postgres
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'orders.sqlite'}"
+    else:
+        url = request.getfixturevalue("postgres").url
+    engine = await open_database(url)
+    yield Store(engine)
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.drop_all)
+    await engine.dispose()
+
+
+def call(request_id: str = "", body: bytes = b"body") -> Call:
+    return Call(request_id or secrets.token_hex(8), "SubmitIntent", body)
+
+
+def order(order_id: str, amount: int = 5) -> dict[str, object]:
+    return {
+        "order_id": order_id,
+        "wallet_id": "wal_1",
+        "proposal": b"proposal",
+        "subject": order_id.encode(),
+        "asset": "eip155:1/slip44:60",
+        "amount": str(amount),
+    }
+
+
+async def test_a_request_id_stands_for_one_body(store: Store) -> None:
+    first = call("one")
+    assert await store.known(first) == ""
+    await store.add_order(order("txn_1"), first)
+    assert await store.known(first) == "txn_1"
+    with pytest.raises(Conflict) as caught:
+        await store.known(call("one", b"another"))
+    assert caught.value.reason == Reason.IDEMPOTENCY_CONFLICT
+    with pytest.raises(Malformed):
+        await store.known(Call("", "SubmitIntent", b""))
+
+
+async def test_of_many_submissions_of_one_intent_exactly_one_is_kept(store: Store) -> None:
+    async def submit(number: int) -> bool:
+        try:
+            await store.add_order({**order(f"txn_{number}"), "subject": b"same"}, call())
+        except Conflict:
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*(submit(i) for i in range(10)))) == 1
+    assert len(await store.list_orders("", 100, "")) == 1
+
+
+async def test_a_step_of_the_lifecycle_is_taken_by_one_of_many(store: Store) -> None:
+    await store.add_order(order("txn_1"), call())
+
+    async def step() -> bool:
+        try:
+            await store.move("txn_1", State.SUBMITTED, State.APPROVED)
+        except IllegalTransition:
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*(step() for _ in range(10)))) == 1
+    assert [stage["state"] for stage in await store.stages("txn_1")] == ["SUBMITTED", "APPROVED"]
+
+
+async def test_a_step_that_the_lifecycle_does_not_have_is_refused(store: Store) -> None:
+    await store.add_order(order("txn_1"), call())
+    with pytest.raises(IllegalTransition):
+        await store.move("txn_1", State.SUBMITTED, State.CONFIRMED)
+
+
+async def test_nonces_are_given_out_one_by_one_also_to_many_at_once(store: Store) -> None:
+    for number in range(6):
+        await store.add_order(order(f"txn_{number}"), call())
+        await store.move(f"txn_{number}", State.SUBMITTED, State.APPROVED)
+
+    async def reserve(number: int) -> int | None:
+        return await store.reserve_nonce("eip155:1", "aa", f"txn_{number}", 3)
+
+    got = await asyncio.gather(*(reserve(i) for i in range(6)))
+    assert sorted(n for n in got if n is not None) == [3]
+    holder = got.index(3)
+    assert await reserve(holder) == 3
+    for was, to in ((State.APPROVED, State.SIGNING), (State.SIGNING, State.SIGNED), (State.SIGNED, State.BROADCAST)):
+        await store.move(f"txn_{holder}", was, to)
+    other = (holder + 1) % 6
+    assert await reserve(other) == 4
+
+
+async def test_a_nonce_that_was_given_back_is_given_out_again(store: Store) -> None:
+    for name in ("txn_1", "txn_2"):
+        await store.add_order(order(name), call())
+        await store.move(name, State.SUBMITTED, State.APPROVED)
+    assert await store.reserve_nonce("eip155:1", "aa", "txn_1", 0) == 0
+    assert await store.reserve_nonce("eip155:1", "aa", "txn_2", 0) is None
+    await store.move("txn_1", State.APPROVED, State.REJECTED)
+    await store.release_nonce("txn_1")
+    assert await store.reserve_nonce("eip155:1", "aa", "txn_2", 0) == 0
+
+
+async def test_what_came_to_nothing_is_not_spent(store: Store) -> None:
+    for name in ("txn_1", "txn_2"):
+        await store.add_order(order(name, 7), call())
+    await store.move("txn_1", State.SUBMITTED, State.REJECTED)
+    now = int((await store.order("txn_2"))["created_at"])
+    assert [spend.amount for spend in (await store.facts(now)).spent] == [7]
+    assert (await store.facts(now + 86_402)).spent == ()
+
+
+async def test_one_person_decides_once_and_a_counter_only_rises(store: Store) -> None:
+    subject = intent(500)
+    first, second = approve(subject, "ravi"), approve(subject, "ravi")
+
+    async def decide(subject_id: str, approval: Approval, person: str, counter: int) -> None:
+        await store.decide(subject_id, approval, person, counter, "", call())
+
+    await decide("txn_1", first, "person-ravi", 5)
+    with pytest.raises(Conflict) as conflict:
+        await decide("txn_1", second, "person-ravi", 6)
+    assert conflict.value.reason == Reason.DUPLICATE_PERSON
+    for counter in (5, 4, 0):
+        with pytest.raises(Refused) as refused:
+            await decide("txn_2", second, "person-ravi", counter)
+        assert refused.value.reason == Reason.COUNTER_REGRESSION
+    await decide("txn_2", second, "person-ravi", 6)
+    assert [row["user_id"] for row in await store.decisions("txn_1")] == ["ravi"]
+
+
+async def test_what_is_not_there_is_not_found(store: Store) -> None:
+    with pytest.raises(NotFound) as caught:
+        await store.order("txn_9")
+    assert caught.value.reason == Reason.UNKNOWN_TRANSACTION
+    with pytest.raises(NotFound) as caught:
+        await store.wallet("wal_9")
+    assert caught.value.reason == Reason.UNKNOWN_WALLET
+
+
+async def test_a_wallets_id_is_taken_once_and_its_state_is_a_compare_and_swap(store: Store) -> None:
+    await store.add_wallet("wal_1", "GENERATING", b"p", b"k", call())
+    with pytest.raises(Conflict):
+        await store.add_wallet("wal_1", "GENERATING", b"p", b"k", call())
+    await store.move_wallet("wal_1", "GENERATING", "FAILED", reason="X", detail="y")
+    with pytest.raises(Conflict):
+        await store.move_wallet("wal_1", "GENERATING", "PRE_ACTIVE")
