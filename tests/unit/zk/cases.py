@@ -10,7 +10,7 @@ from oms_core.crypto.curve import centered, mul_base, random_scalar
 from oms_core.crypto.params import Level
 from oms_core.crypto.sampling import symmetric, unit
 from oms_core.crypto.transcript import ProofContext
-from oms_core.zk import aff_g, elog, enc_elg, fac, mod, prm, sch
+from oms_core.zk import aff_g, aff_g_star, dec, elog, enc_elg, fac, mod, prm, sch
 from tests.primes import paillier, pedersen
 
 CONTEXT = ProofContext(ssid=b"s" * 32, slot="slot", prover=1, verifier=2, extra=b"x")
@@ -86,6 +86,30 @@ def fac_case(level: Level) -> Case:
     return Case(statement, fac.prove(level, CONTEXT, rp.public, secret), lambda c, s, p: fac.verify(level, c, s, p))
 
 
+def aff_g_star_case(level: Level) -> Case:
+    x, witness = aff_g_parts(level)
+    statement = aff_g_star.Statement(x.N0, x.N1, x.C, x.D, x.Y, x.X)
+    proof = aff_g_star.prove(level, CONTEXT, statement, witness)
+    return Case(statement, proof, lambda c, s, p: aff_g_star.verify(level, c, s, p))
+
+
+def dec_parts(level: Level) -> tuple[dec.Statement, dec.Witness]:
+    """As after a nonce alert between three: x·k under encryption, with masks of the largest size that can be proven."""
+    own, B = paillier(level, 1), mul_base(random_scalar())
+    x, k = centered(random_scalar()), centered(random_scalar())
+    K = int(own.encrypt(k, unit(int(own.N))))
+    D = int(own.encrypt(2 * symmetric(1 << level.ell_prime + level.epsilon), unit(int(own.N))))
+    product = int(own.add(own.power(K, x), D))
+    y = int(own.decrypt(product))
+    return dec.Statement(own, K, D, mul_base(x), y * B, B, 3), dec.Witness(x, y, int(own.nonce(product)))
+
+
+def dec_case(level: Level) -> Case:
+    statement, witness = dec_parts(level)
+    proof = dec.prove(level, CONTEXT, statement, witness, paillier(level, 1))
+    return Case(statement, proof, lambda c, s, p: dec.verify(level, c, s, p))
+
+
 CASES: dict[str, Callable[[Level], Case]] = {
     "sch": sch_case,
     "elog": elog_case,
@@ -94,4 +118,6 @@ CASES: dict[str, Callable[[Level], Case]] = {
     "prm": prm_case,
     "mod": mod_case,
     "fac": fac_case,
+    "aff-g*": aff_g_star_case,
+    "dec": dec_case,
 }

@@ -108,7 +108,7 @@ def test_a_proof_from_another_place_is_refused(name: str, context: Any) -> None:
         made.check(context, made.statement, made.proof)
 
 
-@pytest.mark.parametrize("name", ["prm", "mod"])
+@pytest.mark.parametrize("name", ["prm", "mod", "aff-g*", "dec"])
 @pytest.mark.parametrize("length", [0, 1, -1, +1])
 def test_a_proof_with_another_number_of_repetitions_is_refused(name: str, length: int) -> None:
     made = case(name)
@@ -117,7 +117,8 @@ def test_a_proof_with_another_number_of_repetitions_is_refused(name: str, length
     def cut(values: tuple[Any, ...]) -> tuple[Any, ...]:
         return (*values, values[-1])[: m + length]
 
-    changed = {f.name: cut(getattr(made.proof, f.name)) for f in fields(made.proof) if f.name != "w"}
+    proof = made.proof
+    changed = {f.name: cut(value) for f in fields(proof) if isinstance(value := getattr(proof, f.name), tuple)}
     with pytest.raises(ProofInvalid, match="exactly m"):
         made.check(CONTEXT, made.statement, replace(made.proof, **changed))
 
