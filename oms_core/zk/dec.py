@@ -93,6 +93,7 @@ def verify(level: Level, context: ProofContext, x: Statement, proof: Proof) -> N
     com, N0, m, bits = proof.commitment, x.N0, level.repetitions, mask_bits(level, x.signers)
     vectors = (com.A, com.B, com.C, proof.z, proof.w, proof.nu)
     claim(all(len(vector) == m for vector in vectors), "exactly m first messages and m answers")
+    claim(1 << bits + 2 < N0.N, "2^(b_w+1) < N0/2")
     not_identity((x.B,), "B is not the identity")
     claim(all(in_range(z, level.ell + level.epsilon) for z in proof.z), "z ∈ ±2^(ℓ+ε)")
     claim(all(in_range(w, bits) for w in proof.w), "w ∈ ±2^b_w")
