@@ -126,7 +126,7 @@ def test_an_s_or_a_t_that_is_no_unit_is_refused(no_unit: int) -> None:
             check_pedersen(PedersenPublic(N, s, t), TOY)
 
 
-@pytest.mark.parametrize(("s", "t"), [(1, T), (S, 1), (S, S), (T, T), (N - 1, T), (S, N - 1)])
+@pytest.mark.parametrize(("s", "t"), [(1, T), (S, 1), (S, S), (T, T), (N - 1, T), (S, N - 1)], ids=range(6))
 def test_an_s_or_a_t_that_hides_nothing_is_refused(s: int, t: int) -> None:
     with pytest.raises(ProofInvalid, match="not trivial and not equal"):
         check_pedersen(PedersenPublic(N, s, t), TOY)
