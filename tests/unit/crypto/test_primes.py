@@ -83,7 +83,9 @@ def test_the_sieve_finds_the_very_first_safe_prime_of_its_block(monkeypatch: pyt
 
 def test_a_block_that_runs_over_the_size_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("secrets.randbits", lambda bits: (1 << bits) - 1)
-    assert primes._search(256) is None
+    beyond = ((1 << 128) - 1 + 4 * k for k in range(primes._BLOCK))
+    assert any(is_safe_prime(p) for p in beyond)
+    assert primes._search(128) is None
 
 
 def test_an_empty_block_is_followed_by_a_fresh_one(monkeypatch: pytest.MonkeyPatch) -> None:

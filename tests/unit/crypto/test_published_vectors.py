@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from oms_core.crypto import ecdsa, p256, primes
 from oms_core.crypto.curve import Point, Q
 from oms_core.errors import LocalError, Malformed, ProofInvalid, Reason
-from oms_core.protocol.envelope import _SUITE
+from oms_core.protocol.packets import SUITE
 from oms_core.zk import mod
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -140,6 +140,14 @@ def test_p256_signatures_in_our_raw_form_verify_as_published() -> None:
         verdict = passes(p256.verify, key, hashlib.sha256(message).digest(), signature)
         assert verdict == (result == "valid"), f"tcId {number}"
     assert len(vectors) == 262
+
+
+def test_a_raw_p256_signature_has_64_bytes_even_where_others_would_have_the_same_numbers() -> None:
+    key, _, message, signature, _ = next(vector for vector in wycheproof("ecdsa_p256_raw") if vector[-1] == "valid")
+    digest, zero = hashlib.sha256(message).digest(), b"\0"
+    assert passes(p256.verify, key, digest, signature)
+    for longer in (signature[:32] + zero + signature[32:], zero + signature, signature + zero, signature * 2):
+        assert not passes(p256.verify, key, digest, longer)
 
 
 def test_p256_signatures_from_der_verify_as_published() -> None:
@@ -288,16 +296,16 @@ def test_our_hpke_suite_opens_the_published_message() -> None:
     first = MESSAGES[0]
     sealed, aad = HPKE["enc"] + bytes.fromhex(first["ct"]), bytes.fromhex(first["aad"])
     # One message per key is sequence number 0; the public call has no associated data, so the one beneath it is asked.
-    opened = openssl.hpke._decrypt_with_aad(_SUITE, sealed, receiver_key(), HPKE["info"], aad)
+    opened = openssl.hpke._decrypt_with_aad(SUITE, sealed, receiver_key(), HPKE["info"], aad)
     assert opened == bytes.fromhex(first["pt"])
     with pytest.raises(InvalidTag):
-        openssl.hpke._decrypt_with_aad(_SUITE, sealed, receiver_key(), HPKE["info"] + b"\0", aad)
+        openssl.hpke._decrypt_with_aad(SUITE, sealed, receiver_key(), HPKE["info"] + b"\0", aad)
 
 
 @pytest.mark.parametrize("size", [0, 1, 32, 5000])
 def test_our_hpke_suite_and_the_second_opinion_open_what_the_other_seals(size: int) -> None:
     plain, info, receiver = bytes(size), b"session, round, sender, receiver", HPKE["pkRm"]
-    sealed = _SUITE.encrypt(plain, X25519PublicKey.from_public_bytes(receiver), info=info)
+    sealed = SUITE.encrypt(plain, X25519PublicKey.from_public_bytes(receiver), info=info)
     enc = sealed[:32]
     made = schedule(receiver_key().exchange(X25519PublicKey.from_public_bytes(enc)), enc, receiver, info)
     assert AESGCM(made["key"]).decrypt(made["base_nonce"], sealed[32:], b"") == plain
@@ -306,7 +314,7 @@ def test_our_hpke_suite_and_the_second_opinion_open_what_the_other_seals(size: i
     enc = sender.public_key().public_bytes_raw()
     made = schedule(sender.exchange(X25519PublicKey.from_public_bytes(receiver)), enc, receiver, info)
     answer = enc + AESGCM(made["key"]).encrypt(made["base_nonce"], plain, b"")
-    assert _SUITE.decrypt(answer, receiver_key(), info=info) == plain
+    assert SUITE.decrypt(answer, receiver_key(), info=info) == plain
     for wrong in (answer[:-1], bytes(32) + answer[32:], answer[:31], b""):
         with pytest.raises((InvalidTag, ValueError)):
-            _SUITE.decrypt(wrong, receiver_key(), info=info)
+            SUITE.decrypt(wrong, receiver_key(), info=info)
