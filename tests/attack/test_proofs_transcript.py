@@ -149,7 +149,8 @@ def test_every_leaf_changes_the_challenge_inside_the_verifier_too(name: str) -> 
                 made.check(context, statement, made.proof)
             refused += len(drawn) == before
     assert len(drawn) == len(set(drawn)) >= 6  # the proof's own place, and the five parts of the context
-    assert refused <= moduli(made.statement)  # under a changed modulus some residues are no units any more
+    # Under a changed modulus some residues are no units any more, and fewer signers have a smaller range.
+    assert refused <= moduli(made.statement) + hasattr(made.statement, "signers")
 
 
 def moduli(statement: Any) -> int:
