@@ -1,53 +1,100 @@
-"""A real SoftHSM2 token for each test module, and what stands on it."""
+"""A real SoftHSM2 token for each test, copied from one that is made once, and what stands on it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from cosigner.config import Config, load
+from cosigner.boots import Boots
+from cosigner.config import Config
+from cosigner.convictions import Convictions
+from cosigner.guard import Guard
 from cosigner.hsm import Token
+from cosigner.keys import Keys
 from cosigner.ledger import Ledger
-from cosigner.store import open_store
+from cosigner.pool import Pool
 from cosigner.vault import Vault
-from oms.devnet import ceremony
+from tests.unit.cosigner.node import Node, activate, make_node
 
 
 @pytest.fixture(scope="session")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """A node's configuration with a fresh token, made by the operator's command."""
-    root = tmp_path_factory.mktemp("node")
-    path: Path = ceremony.cosigner_files(root, 1, "localhost:1", "L112")
-    ceremony.init_token(path)
-    return load(path)
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """A node with a fresh token, made by what the operator's command calls; never started itself."""
+    return make_node(tmp_path_factory.mktemp("blank"))
 
 
-@pytest.fixture(scope="session")
-def token(config: Config) -> Iterator[Token]:
+@pytest.fixture
+def stopped(blank: Node, tmp_path: Path) -> Node:
+    """A fresh node that has never started."""
+    return blank.copy(tmp_path / "node")
+
+
+@pytest.fixture
+def node(stopped: Node) -> Iterator[Node]:
+    """A fresh node, started once."""
+    yield stopped.boot()
+    stopped.stop()
+
+
+@pytest.fixture
+def config(node: Node) -> Config:
+    """The node's configuration."""
+    return node.config
+
+
+@pytest.fixture
+def token(node: Node) -> Token:
     """The open token."""
-    os.environ["SOFTHSM2_CONF"] = str(config.hsm.softhsm_conf)
-    opened = Token(config.hsm, 1)
-    yield opened
-    opened.close()
+    return node.token
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Engine:
+def store(node: Node) -> Engine:
     """An empty store."""
-    return open_store(tmp_path / "store.sqlite")
+    return node.store
 
 
 @pytest.fixture
-def vault(store: Engine, token: Token) -> Vault:
+def vault(node: Node) -> Vault:
     """A vault on the store."""
-    return Vault(store, token)
+    return node.vault
 
 
 @pytest.fixture
-def ledger(store: Engine) -> Ledger:
+def ledger(node: Node) -> Ledger:
     """A ledger on the store."""
-    return Ledger(store)
+    return node.ledger
+
+
+@pytest.fixture
+def boots(node: Node) -> Boots:
+    """The node's boots: one."""
+    return node.boots
+
+
+@pytest.fixture
+def pool(node: Node) -> Pool:
+    """An empty pool."""
+    return node.pool
+
+
+@pytest.fixture
+def convictions(node: Node) -> Convictions:
+    """No convictions."""
+    return node.convictions
+
+
+@pytest.fixture
+def keys(node: Node) -> Keys:
+    """What changes the node's keys."""
+    return node.keys
+
+
+@pytest.fixture
+def guard(node: Node) -> Guard:
+    """A node with the tests' workspace and an active wallet wal_1, 3 of 5."""
+    activate(node)
+    return node.guard

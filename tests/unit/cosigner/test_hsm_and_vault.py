@@ -10,13 +10,15 @@ import pytest
 from pkcs11 import Attribute
 from sqlalchemy import Engine, update
 
+from cosigner import hsm
 from cosigner.config import Config
 from cosigner.hsm import Token
 from cosigner.store import sealed
-from cosigner.vault import Clear, KeyState, Vault
+from cosigner.vault import Clear, Vault
 from oms_core.encoding import decode, encode
 from oms_core.errors import Conflict, LocalError, Malformed, NotFound, Reason, Refused
-from oms_core.protocol.envelope import verify_identity
+from oms_core.keys import KeyState
+from oms_core.protocol.identity import verify_identity
 from oms_core.workspace import Workspace
 from tests.parties import key
 from tests.people import workspace
@@ -52,9 +54,39 @@ def test_sealing_twice_gives_different_bytes(token: Token) -> None:
     assert token.seal(b"x", b"") != token.seal(b"x", b"")
 
 
-def test_the_boot_generation_rises_by_one(token: Token) -> None:
-    first = token.next_generation()
-    assert token.next_generation() == first + 1
+def test_the_boot_generation_only_rises(token: Token) -> None:
+    first = token.generation()
+    token.advance_generation(first + 2)
+    for lower in (first + 2, first + 1, 0):
+        with pytest.raises(LocalError) as caught:
+            token.advance_generation(lower)
+        assert caught.value.reason == Reason.ROLLBACK_DETECTED
+    assert token.generation() == first + 2
+
+
+def test_a_crash_between_the_two_writes_of_a_generation_leaves_the_higher_one(token: Token) -> None:
+    first = token.generation()
+    token._call(lambda: hsm._write_generation(token._session, first + 1))
+    assert token.generation() == first + 1
+    token.advance_generation(first + 2)
+    assert token._call(lambda: hsm._generations(token._session)) == [first + 2]
+
+
+def test_what_is_sealed_under_a_key_of_its_own_is_gone_with_that_key(token: Token) -> None:
+    blob, other = token.seal(b"secret", b"clear", "one"), token.seal(b"secret", b"clear", "two")
+    assert token.unseal(blob, b"clear", "one") == b"secret"
+    for under in ("two", "three", ""):
+        with pytest.raises(LocalError):
+            token.unseal(blob, b"clear", under)
+    token.destroy("one")
+    token.destroy("one")
+    token.destroy("")
+    with pytest.raises(LocalError, match="destroyed"):
+        token.unseal(blob, b"clear", "one")
+    again = token.seal(b"secret", b"clear", "one")
+    with pytest.raises(LocalError):
+        token.unseal(blob, b"clear", "one")
+    assert token.unseal(again, b"clear", "one") == token.unseal(other, b"clear", "two") == b"secret"
 
 
 def test_a_wrong_pin_and_a_missing_token_are_told_apart(config: Config, token: Token, tmp_path) -> None:
@@ -86,15 +118,17 @@ def test_a_key_moves_through_its_states_once(vault: Vault) -> None:
     with pytest.raises(Conflict):
         vault.put_key("wal_1", material)
     key_id = material.share.key_id
+    with pytest.raises(NotFound):
+        vault.key(key_id, KeyState.ACTIVE)
+    vault.advance_key(key_id, 0, KeyState.PENDING, KeyState.PRE_ACTIVE)
+    with pytest.raises(Conflict):
+        vault.advance_key(key_id, 0, KeyState.PENDING, KeyState.PRE_ACTIVE)
     with pytest.raises(Refused) as caught:
         vault.key(key_id, KeyState.ACTIVE)
     assert caught.value.reason == Reason.WRONG_STATE
-    vault.advance_key(key_id, KeyState.PENDING, KeyState.PRE_ACTIVE)
-    with pytest.raises(Conflict):
-        vault.advance_key(key_id, KeyState.PENDING, KeyState.PRE_ACTIVE)
-    vault.advance_key(key_id, KeyState.PRE_ACTIVE, KeyState.ACTIVE)
+    vault.advance_key(key_id, 0, KeyState.PRE_ACTIVE, KeyState.ACTIVE)
     assert vault.key(key_id, KeyState.ACTIVE)[1] == material
-    assert vault.find_key("wal_1") == key_id
+    assert vault.find_key("wal_1").key_id == key_id
     with pytest.raises(NotFound):
         vault.find_key("wal_2")
 
@@ -102,7 +136,7 @@ def test_a_key_moves_through_its_states_once(vault: Vault) -> None:
 def test_a_share_whose_state_was_changed_on_disk_does_not_open(vault: Vault, store: Engine) -> None:
     material = key(3, 2)[1]
     vault.put_key("wal_1", material)
-    (clear,) = vault.all_keys()
+    (clear,) = vault.all_keys(pending=True)
     forged = replace(clear, state="ACTIVE")
     with store.begin() as connection:
         connection.execute(update(sealed).values(state="ACTIVE", clear=encode(forged)))
@@ -111,17 +145,19 @@ def test_a_share_whose_state_was_changed_on_disk_does_not_open(vault: Vault, sto
     assert caught.value.reason == Reason.SHARE_AAD_MISMATCH
 
 
-@pytest.mark.parametrize("change", [{"index": 2}, {"wallet_id": "wal_2"}, {"epoch": 1}, {"purpose": "other"}])
+@pytest.mark.parametrize(
+    "change", [{"index": 2}, {"wallet_id": "wal_2"}, {"epoch": 1}, {"drill": True}, {"purpose": "other"}]
+)
 def test_a_share_of_another_node_wallet_epoch_or_purpose_does_not_open(
     vault: Vault, store: Engine, change: dict[str, object]
 ) -> None:
     material = key(3, 2)[1]
     vault.put_key("wal_1", material)
-    (clear,) = vault.all_keys()
+    (clear,) = vault.all_keys(pending=True)
     with store.begin() as connection:
         connection.execute(update(sealed).values(clear=encode(replace(clear, **change))))
     with pytest.raises(LocalError) as caught:
-        vault.key(material.share.key_id, KeyState.PENDING)
+        vault.epoch(material.share.key_id, 0)
     assert caught.value.reason == Reason.SHARE_AAD_MISMATCH
 
 
@@ -132,7 +168,7 @@ def test_a_flipped_bit_in_a_sealed_share_is_noticed(vault: Vault, store: Engine)
         blob = connection.execute(sealed.select()).one().blob
         connection.execute(update(sealed).values(blob=blob[:100] + bytes([blob[100] ^ 1]) + blob[101:]))
     with pytest.raises(LocalError) as caught:
-        vault.key(material.share.key_id, KeyState.PENDING)
+        vault.epoch(material.share.key_id, 0)
     assert caught.value.reason == Reason.SHARE_AAD_MISMATCH
 
 
@@ -142,7 +178,7 @@ def test_damaged_clear_fields_are_noticed(vault: Vault, store: Engine) -> None:
     with store.begin() as connection:
         connection.execute(update(sealed).values(clear=b"junk"))
     with pytest.raises(LocalError) as caught:
-        vault.key(material.share.key_id, KeyState.PENDING)
+        vault.epoch(material.share.key_id, 0)
     assert caught.value.reason == Reason.STORE_CORRUPT
 
 
@@ -153,4 +189,4 @@ def test_the_stores_file_shows_no_secret(vault: Vault, store: Engine) -> None:
     assert path is not None
     data = b"".join(Path(path + suffix).read_bytes() for suffix in ("", "-wal"))
     assert material.share.secret.to_bytes(32, "big") not in data
-    assert decode(Clear, encode(vault.all_keys()[0])).wallet_id.encode() in data
+    assert decode(Clear, encode(vault.all_keys(pending=True)[0])).wallet_id.encode() in data

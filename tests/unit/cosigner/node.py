@@ -1,0 +1,116 @@
+"""A node's folder with a real SoftHSM2 token: to be started, stopped, and copied as a backup or a thief would."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pkcs11
+
+from cosigner.boots import Boots
+from cosigner.config import Config, load
+from cosigner.convictions import Convictions
+from cosigner.guard import Guard
+from cosigner.hsm import Token, initialise
+from cosigner.keys import Keys
+from cosigner.ledger import Ledger
+from cosigner.pool import Pool
+from cosigner.store import open_store
+from cosigner.vault import Vault
+from oms.devnet import ceremony
+from oms_core.crypto.params import L112
+from oms_core.keys import KeyState
+from oms_core.protocol.shares import KeyMaterial
+from tests.parties import key
+from tests.people import workspace
+
+KEY_ID = b"k" * 32
+
+
+class Node:
+    """One folder. Only one node of a process is started at a time: a PKCS#11 module serves one token directory."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        (home / "softhsm2.conf").write_text(f"directories.tokendir = {home / 'tokens'}\nlog.level = ERROR\n")
+        self.config: Config = load(home / "cosigner.toml")
+
+    def start(self) -> Node:
+        """Open everything, without counting a boot."""
+        self.token = open_token(self.config)
+        self.store = open_store(self.config.store)
+        self.vault, self.ledger = Vault(self.store, self.token), Ledger(self.store)
+        self.boots, self.pool = Boots(self.store, self.token), Pool()
+        self.convictions = Convictions(self.store, self.token)
+        self.keys = Keys(self.token, self.vault, self.ledger, self.boots, self.pool)
+        parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions)
+        self.guard = Guard(*parts, L112)
+        return self
+
+    def boot(self) -> Node:
+        """Start, and count it, as the enclave does."""
+        self.start()
+        self.boots.begin()
+        return self
+
+    def stop(self) -> None:
+        """What is in memory is gone."""
+        self.store.dispose()
+        self.token.close()
+
+    def restart(self) -> Node:
+        """Stop, and boot again."""
+        self.stop()
+        return self.boot()
+
+    def copy(self, to: Path) -> Node:
+        """All of it, elsewhere. The node has to be stopped."""
+        shutil.copytree(self.home, to)
+        return Node(to)
+
+    def take(self, other: Node, *, store: bool = False, tokens: bool = False) -> None:
+        """Put another copy's files in the place of these. Both nodes have to be stopped."""
+        if store:
+            for path in self.home.glob("store.sqlite*"):
+                path.unlink()
+            for path in other.home.glob("store.sqlite*"):
+                shutil.copy(path, self.home)
+        if tokens:
+            shutil.rmtree(self.home / "tokens")
+            shutil.copytree(other.home / "tokens", self.home / "tokens")
+
+
+def make_node(root: Path, index: int = 1) -> Node:
+    """A fresh folder with a fresh token."""
+    path = ceremony.cosigner_files(root, index, "localhost:1", "L112")
+    node = Node(path.parent)
+    load_module(node.config)
+    initialise(node.config.hsm, index)
+    return node
+
+
+def open_token(config: Config) -> Token:
+    """The token of this configuration, whatever the module served before."""
+    load_module(config)
+    return Token(config.hsm, config.index)
+
+
+def load_module(config: Config) -> None:
+    """Point the PKCS#11 module at this configuration's tokens. What was open of others is closed by that."""
+    os.environ["SOFTHSM2_CONF"] = str(config.hsm.softhsm_conf)
+    pkcs11.lib(str(config.hsm.module)).reinitialize()
+
+
+def material(party: int = 1, n: int = 5, t: int = 3) -> KeyMaterial:
+    """A share of the tests' key. It says L112 so that a node takes it; its moduli are small, so that tests are fast."""
+    return replace(key(n, t)[party], level="L112")
+
+
+def activate(node: Node) -> None:
+    """The tests' workspace, and the tests' key as the active one of wal_1."""
+    node.vault.pin_workspace(workspace())
+    node.vault.put_key("wal_1", material())
+    node.vault.advance_key(KEY_ID, 0, KeyState.PENDING, KeyState.PRE_ACTIVE)
+    node.vault.advance_key(KEY_ID, 0, KeyState.PRE_ACTIVE, KeyState.ACTIVE)
