@@ -10,7 +10,9 @@ import click
 
 from coordinator import logs
 from coordinator.config import load
+from coordinator.keybook import KeyBook
 from coordinator.server import read_workspace, serve
+from coordinator.tables import open_database
 from oms_core.errors import CountersealError
 from oms_core.workspace import workspace_digest
 
@@ -40,6 +42,23 @@ def check(path: Path) -> None:
     workspace = read_workspace(config)
     click.echo(f"workspace {workspace.name} version {workspace.version} {workspace_digest(workspace).hex()}")
     click.echo(f"chain {config.chain.id}, {len(workspace.roster)} cosigners, {len(workspace.rules)} rules")
+
+
+@cli.command()
+@click.argument("index", type=int)
+@click.pass_obj
+def pardon(path: Path, index: int) -> None:
+    """Choose a cosigner again that was proven to have lied. Each cosigner's operator has to do the same at home."""
+
+    async def work() -> bool:
+        engine = await open_database(load(path).database)
+        try:
+            return await KeyBook(engine).pardon(index)
+        finally:
+            await engine.dispose()
+
+    was = asyncio.run(work())
+    click.echo(f"cosigner {index} {'is pardoned' if was else 'was not in quarantine'}")
 
 
 def main() -> None:

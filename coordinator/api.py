@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator
 from sqlalchemy import RowMapping
 
 from coordinator import durable, views, wallets
+from coordinator.api_keys import MAX_PROPOSAL, KeyCalls
 from coordinator.approving import PENDING, Approving
 from coordinator.chain.evm import EvmChain
 from coordinator.cosigners import Cosigners
 from coordinator.desk import Desk
+from coordinator.key_changes import KeyChanges
+from coordinator.keybook import KeyBook
 from coordinator.news import News
 from coordinator.store import Call, Store
 from coordinator.tls import Context, peer
@@ -26,28 +29,29 @@ from oms_core.errors import CountersealError, Malformed, NotFound, Reason
 from oms_core.lifecycle import State
 from oms_core.workspace import Workspace, user, workspace_digest
 from proto import oms_pb2 as pb
-from proto import oms_pb2_grpc as pb_grpc
 
-MAX_PROPOSAL = 64 * 1024
 DEFAULT_FEE = 10**16  # wei: 0.01 of the coin
 DEFAULT_GAS_CAP = 200_000
 
 
-class OmsService(pb_grpc.OmsServicer):
+class OmsService(KeyCalls):
     """Everything an OMS front end, a person's tool or an algo asks of the network."""
 
     def __init__(
         self,
         store: Store,
+        book: KeyBook,
         workspace: Workspace,
         desk: Desk,
         keys: wallets.Wallets,
+        changes: KeyChanges,
         approving: Approving,
         cosigners: Cosigners,
         chain: EvmChain,
         news: News,
     ) -> None:
         self._store, self._workspace, self._desk, self._keys = store, workspace, desk, keys
+        self._book, self._changes = book, changes
         self._approving, self._cosigners, self._chain, self._news = approving, cosigners, chain, news
 
     # Wallets
@@ -107,7 +111,7 @@ class OmsService(pb_grpc.OmsServicer):
         intent = Intent(
             intent_id=request.intent_id or f"int_{secrets.token_hex(13)}",
             wallet_id=request.wallet_id,
-            path=(),
+            path=tuple(request.path),
             chain=chain,
             action=Transfer(
                 asset=request.asset or native_asset(chain),
@@ -189,6 +193,7 @@ class OmsService(pb_grpc.OmsServicer):
             (row["order_id"], row) for row in await self._store.orders_in(State.PENDING_APPROVAL)
         ]
         waiting += [(row["wallet_id"], row) for row in await self._store.wallets() if row["state"] == PENDING]
+        waiting += [(row["change_id"], row) for row in await self._book.changes() if row["state"] == PENDING]
         facts = await self._store.facts(int(time.time()))
         found = [
             pb.ApprovalRequest(
@@ -210,15 +215,19 @@ class OmsService(pb_grpc.OmsServicer):
         """Take one person's decision, verified first."""
         peer(context, "oms")
         approval = decode(Approval, request.approval, MAX_PROPOSAL)
-        is_order = request.subject_id.startswith("txn_")
-        row = await (self._store.order if is_order else self._store.wallet)(request.subject_id)
+        row = await self._decidable(request.subject_id)
         facts = await self._store.facts(int(time.time()))
         call = Call(request.request_id, "Decide", request.subject_id.encode() + request.approval)
         if not await self._store.known(call):
             await self._approving.decide(request.subject_id, row, approval, request.comment, facts, call)
         self._news.ring(request.subject_id)
-        row = await (self._store.order if is_order else self._store.wallet)(request.subject_id)
+        row = await self._decidable(request.subject_id)
         return pb.Decided(subject_id=request.subject_id, state=row["state"])
+
+    async def _decidable(self, subject_id: str) -> RowMapping:
+        if subject_id.startswith("txn_"):
+            return await self._store.order(subject_id)
+        return await (self._book.change if subject_id.startswith("chg_") else self._store.wallet)(subject_id)
 
     # The network
 

@@ -29,7 +29,10 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything a coordinator needs. ``database`` is sqlite:///FILE or postgresql://…"""
+    """Everything a coordinator needs. ``database`` is sqlite:///FILE or postgresql://…
+
+    ``presignatures`` is how many unused ones are kept for each wallet (and each busy path); 0 makes none beforehand.
+    """
 
     listen_oms: str
     listen_cosigners: str
@@ -39,6 +42,7 @@ class Config:
     chain: Chain
     executor_id: str = "coordinator-1"
     approval_seconds: int = 86_400
+    presignatures: int = 4
     max_message_bytes: int = 16 * 1024 * 1024
 
 

@@ -85,6 +85,12 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         self._workspace, self._digest = workspace, workspace_digest(workspace)
         self._links: dict[int, Link] = {}
         self._strikes: dict[int, tuple[int, float]] = {}
+        self.quarantined: set[int] = set()
+        """Proven liars, chosen for nothing."""
+        self.stock: dict[int, list[pb.Stock]] = {}
+        """What each node's pool held when it was last asked."""
+        self.rolled_back: dict[int, str] = {}
+        """Why a node refuses everything, as it said when it was last asked."""
         self.changed = asyncio.Event()
         """Set, and replaced, whenever a cosigner attaches."""
 
@@ -168,5 +174,6 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
             count, when = self._strikes.get(index, (0, 0.0))
             return (count if now - when < _STRIKE_SECONDS else 0, self._links[index].latency)
 
-        usable = sorted((i for i in self.attached() if i in parties and i not in without), key=badness)
+        barred = without | self.quarantined
+        usable = sorted((i for i in self.attached() if i in parties and i not in barred), key=badness)
         return tuple(sorted(usable[:size])) if len(usable) >= size else None

@@ -20,6 +20,8 @@ from coordinator.chain.evm import EvmChain
 from coordinator.chain.rpc import RpcError
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
+from coordinator.outcomes import Outcomes
+from coordinator.presigning import Presigning
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
 from coordinator.store import Call, Store
 from coordinator.wallets import Wallets
@@ -28,6 +30,7 @@ from oms_core.authorize import review
 from oms_core.chains.evm import assemble, derive, sender, signing_digest, transaction_hash
 from oms_core.chains.intent import Execution, Intent, Proposal, subject_digest
 from oms_core.crypto import ecdsa
+from oms_core.crypto.bip32 import derive as public_key_at
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, Malformed, Reason, Refused, Unavailable
 from oms_core.evidence import SignedRefusal, SignRequest
@@ -51,10 +54,13 @@ class Desk:
         cosigners: Cosigners,
         wallets: Wallets,
         approving: Approving,
+        outcomes: Outcomes,
+        presigning: Presigning,
         chain: EvmChain,
         depth: int,
         news: News,
     ) -> None:
+        self._outcomes, self._presigning = outcomes, presigning
         self._store, self._workspace, self._cosigners, self._wallets = store, workspace, cosigners, wallets
         self._approving, self._chain, self._depth, self._news = approving, chain, depth, news
 
@@ -132,7 +138,7 @@ class Desk:
             if await self._expired(row):
                 return
             try:
-                account = await self._wallets.account(intent.wallet_id)
+                account = await self._wallets.account(intent.wallet_id, intent.path)
                 least = await self._chain.next_nonce(account)
                 nonce = await self._store.reserve_nonce(intent.chain, account.hex(), order_id, least)
                 if nonce is None:
@@ -161,21 +167,23 @@ class Desk:
             if len(wallet.parties) - len(refused) < wallet.threshold:
                 await self._end(row, State.REJECTED, *await self._why(order_id))
                 return
-            quorum = self._cosigners.quorum(wallet.parties, wallet.threshold, refused)
+            taken = await self._presigning.take(row["wallet_id"], wallet, _intent(row).path, refused)
+            quorum = taken.quorum if taken else self._cosigners.quorum(wallet.parties, wallet.threshold, refused)
             if quorum is None:
                 text = f"{len(self._cosigners.attached())} of {len(wallet.parties)} cosigners are attached"
                 await self._wait(order_id, Reason.QUORUM_UNAVAILABLE, text)
                 continue
-            await self._move(order_id, State.APPROVED, State.SIGNING, f"cosigners {', '.join(map(str, quorum))}")
+            how = "with a presignature" if taken else "interactively"
+            names = ", ".join(map(str, quorum))
+            await self._move(order_id, State.APPROVED, State.SIGNING, f"cosigners {names}, {how}")
             try:
-                await self._sign_with(row, quorum)
+                await self._sign_with(row, quorum, taken.presignature_id if taken else b"")
             except SessionFailed as failed:
                 for refusal in failed.refusals.values():
                     await self._store.add_refusal(order_id, refusal)
                 refused |= set(failed.refusals)
-                for index in failed.silent | {blame.culprit for blame in failed.blames}:
-                    self._cosigners.strike(index)
-                failures += not failed.refusals
+                guilty = await self._outcomes.failed(order_id, failed)
+                failures += not (failed.refusals or failed.stale or guilty)
                 await self._after_failure(order_id, failed, failures)
             except CountersealError as error:
                 log.warning("signing failed", order=order_id, reason=error.reason, detail=error.message)
@@ -186,20 +194,31 @@ class Desk:
             text = f"{failures} sessions failed, the last: {failed.detail}"[:500]
             await self._move(order_id, State.SIGNING, State.QUARANTINED, reason=Reason.SESSION_FAILED, detail=text)
             return
-        reason = Reason.CULPRIT_IDENTIFIED if failed.blames else Reason.SESSION_FAILED
+        reason = Reason.CULPRIT_IDENTIFIED if failed.proven else Reason.SESSION_FAILED
         await self._move(order_id, State.SIGNING, State.APPROVED, reason=reason, detail=failed.detail[:500])
         await asyncio.sleep(RETRY * min(failures, 5))
 
-    async def _sign_with(self, row: RowMapping, quorum: tuple[int, ...]) -> None:
-        wallet = await self._wallets.active(row["wallet_id"])
+    async def _sign_with(self, row: RowMapping, quorum: tuple[int, ...], presignature: bytes) -> None:
+        wallet, path = await self._wallets.active(row["wallet_id"]), _intent(row).path
         request = await self.request(row)
-        spec = new_spec("sign", wallet.level, wallet.key, wallet.threshold, quorum, request)
+        tx = derive(_intent(row), _execution(row))
+        spec = new_spec(
+            "sign-online" if presignature else "sign",
+            wallet.level,
+            wallet.key,
+            wallet.threshold,
+            quorum,
+            request,
+            path=path,
+            digest=self.digest(request),
+            presignature=presignature,
+        )
         results = await run_session(self._cosigners, self._workspace, spec, request)
         signature = decode(ecdsa.Signature, agree(results), 512)
-        tx = derive(_intent(row), _execution(row))
-        ecdsa.verify(wallet.public_key, signing_digest(tx), signature)
+        key = public_key_at(wallet.public_key, wallet.chain_code, path).public_key
+        ecdsa.verify(key, signing_digest(tx), signature)
         raw = assemble(tx, signature)
-        if sender(raw) != await self._wallets.account(row["wallet_id"]):
+        if sender(raw) != await self._wallets.account(row["wallet_id"], path):
             raise Malformed("the signed transaction is not the wallet's", Reason.SIGNATURE_INVALID)
         tx_hash = "0x" + transaction_hash(raw).hex()
         await self._move(
@@ -217,6 +236,12 @@ class Desk:
         facts = await self._store.facts(int(time.time()))
         _, approvals = await self._approving.standing(row["order_id"], _intent(row), facts)
         return SignRequest(_proposal(row), _execution(row), workspace_digest(self._workspace), _in_order(approvals))
+
+    def digest(self, request: SignRequest) -> bytes:
+        """What the session signs: derived from the evidence, as every cosigner does it again."""
+        intent = request.proposal.subject
+        assert isinstance(intent, Intent)
+        return signing_digest(derive(intent, request.execution))
 
     async def broadcast(self, order_id: str) -> None:
         """SIGNED → BROADCAST: the same bytes, as often as it takes."""

@@ -18,7 +18,11 @@ from coordinator.chain.rpc import Rpc
 from coordinator.config import Config
 from coordinator.cosigners import Cosigners
 from coordinator.desk import Desk
+from coordinator.key_changes import KeyChanges
+from coordinator.keybook import KeyBook
 from coordinator.news import News
+from coordinator.outcomes import Outcomes
+from coordinator.presigning import Presigning
 from coordinator.statuses import ErrorInterceptor
 from coordinator.store import Store
 from coordinator.tables import open_database
@@ -50,15 +54,21 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     store, news, rpc = Store(engine), News(), Rpc(config.chain.rpc)
     chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(workspace)
     approving = Approving(store, workspace, config.approval_seconds)
-    keys = Wallets(store, workspace, cosigners, approving, news)
-    desk = desk_of(store, workspace, cosigners, keys, approving, chain, config.chain.confirmations, news)
+    book = KeyBook(engine)
+    outcomes = Outcomes(book, cosigners)
+    await outcomes.load()
+    keys = Wallets(store, workspace, cosigners, approving, outcomes, news)
+    presigning = Presigning(book, store, workspace, cosigners, keys, outcomes, config.presignatures)
+    changes = KeyChanges(book, store, workspace, cosigners, keys, approving, outcomes, news)
+    parts = (store, workspace, cosigners, keys, approving, outcomes, presigning)
+    desk = desk_of(*parts, chain, config.chain.confirmations, news)
 
     inner = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(config))
     cosigner_pb2_grpc.add_CosignerLinkServicer_to_server(cosigners, inner)
     outer = grpc.aio.server(
         interceptors=[ErrorInterceptor()], options=server_options(config), maximum_concurrent_rpcs=500
     )
-    service = OmsService(store, workspace, desk, keys, approving, cosigners, chain, news)
+    service = OmsService(store, book, workspace, desk, keys, changes, approving, cosigners, chain, news)
     oms_pb2_grpc.add_OmsServicer_to_server(service, outer)
     for server, address in ((inner, config.listen_cosigners), (outer, config.listen_oms)):
         try:
@@ -66,8 +76,9 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
         except RuntimeError:
             raise LocalError(f"cannot listen on {address}", Reason.CONFIG_INVALID) from None
         await server.start()
-    ways = {"order": desk.steps(), "wallet": keys.steps()}
+    ways = {"order": desk.steps(), "wallet": keys.steps(), "change": changes.steps()}
     durable.launch("counterseal", durable_url(config.database), config.executor_id, ways)
+    background = [asyncio.create_task(presigning.run()), asyncio.create_task(changes.run())]
     log.info("coordinator ready", oms=config.listen_oms, cosigners=config.listen_cosigners)
 
     stop = asyncio.Event()
@@ -75,6 +86,8 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
     log.info("stopping")
+    for task in background:
+        task.cancel()
     with contextlib.suppress(Exception):
         await asyncio.gather(outer.stop(1), inner.stop(1))
     await asyncio.to_thread(durable.close)

@@ -6,25 +6,32 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from coordinator.cosigners import Cosigners
-from oms_core.encoding import decode, encode
+from oms_core.encoding import decode, decode_one_of, encode
 from oms_core.errors import Blame, CountersealError, Malformed, ProofInvalid, Reason, Unattributed, Unavailable
-from oms_core.evidence import CreateRequest, ProbeRequest, SignedRefusal, SignRequest, request_digest
-from oms_core.protocol.envelope import SessionSpec, verify_identity
-from oms_core.workspace import Workspace, member
+from oms_core.evidence import Request, SignedRefusal, request_digest
+from oms_core.protocol.accuse import CASE_LIMIT, Equivocation, SignedCase, equivocations
+from oms_core.protocol.identity import verify_identity
+from oms_core.protocol.judge import Verdict, judge
+from oms_core.protocol.packets import Packet, SessionSpec
+from oms_core.workspace import Workspace, identities, member
 from proto import cosigner_pb2 as pb
 
 log = structlog.get_logger()
 
 MAX_ROUNDS = 32
+MAX_PACKET = 16 << 20
+_ACCUSATIONS: tuple[type[Any], ...] = (SignedCase, Equivocation)
 BEGIN_SECONDS = 30.0
 BEGIN_KEY_SECONDS = 600.0  # a node may still be looking for safe primes
 ROUND_SECONDS = 60.0
+ALERT_SECONDS = 600.0  # the proofs that name who made a presignature fail are large
 
 Progress = Callable[[str, int, float], None]
 """(step, round, seconds since the session began)."""
@@ -38,6 +45,15 @@ class SessionFailed(Exception):
     blames: tuple[Blame, ...]
     silent: set[int]
     detail: str
+    proven: list[tuple[Verdict, bytes]] = field(default_factory=list)
+    """Verdicts that anybody comes to from the evidence beside them."""
+    stale: bool = False
+    """A node no longer holds the presignature: nobody's fault."""
+
+    @property
+    def suspects(self) -> set[int]:
+        """Whom it may have been: silent, or named without proof."""
+        return self.silent | {blame.culprit for blame in self.blames}
 
     def __str__(self) -> str:
         return self.detail
@@ -49,9 +65,10 @@ def new_spec(
     key: tuple[bytes, int, bytes],
     threshold: int,
     parties: tuple[int, ...],
-    request: CreateRequest | SignRequest | ProbeRequest,
+    request: Request,
+    **more: Any,
 ) -> SessionSpec:
-    """A spec with a fresh session id; ``key`` is (key id, epoch, epoch hash)."""
+    """A spec with a fresh session id; ``key`` is (key id, epoch, epoch hash), ``more`` further fields of the spec."""
     key_id, epoch, epoch_hash = key
     return SessionSpec(
         session_id=secrets.token_bytes(32),
@@ -63,6 +80,7 @@ def new_spec(
         threshold=threshold,
         parties=parties,
         subject=request_digest(request),
+        **more,
     )
 
 
@@ -70,13 +88,13 @@ async def run_session(
     cosigners: Cosigners,
     workspace: Workspace,
     spec: SessionSpec,
-    request: CreateRequest | SignRequest | ProbeRequest,
+    request: Request,
     progress: Progress | None = None,
 ) -> dict[int, bytes]:
     """Relay to the end; returns each party's result. Raises `SessionFailed`."""
     started = time.monotonic()
     begin = pb.Begin(spec=encode(spec), request=encode(request))
-    seconds = BEGIN_KEY_SECONDS if spec.protocol == "create-key" else BEGIN_SECONDS
+    seconds = BEGIN_KEY_SECONDS if spec.protocol in ("create-key", "aux") else BEGIN_SECONDS
     try:
         answers = await _ask_all(
             cosigners, workspace, spec, {i: pb.ToCosigner(begin=begin) for i in spec.parties}, "begun", seconds
@@ -84,17 +102,52 @@ async def run_session(
         hellos = {i: answer.begun.hello for i, answer in answers.items()}
         start = pb.Start(session_id=spec.session_id, hellos=hellos)
         requests = {i: pb.ToCosigner(start=start) for i in spec.parties}
+        seconds = ROUND_SECONDS
         for number in range(1, MAX_ROUNDS):
-            answers = await _ask_all(cosigners, workspace, spec, requests, "round_out", ROUND_SECONDS)
+            answers = await _ask_all(cosigners, workspace, spec, requests, "round_out", seconds)
             if all(answer.WhichOneof("body") == "finished" for answer in answers.values()):
                 return {i: answer.finished.result for i, answer in answers.items()}
             if progress is not None:
                 progress(next(iter(answers.values())).round_out.step, number, time.monotonic() - started)
+            _check_relayed(workspace, spec, answers)
+            step = next(iter(answers.values())).round_out.step
+            seconds = ALERT_SECONDS if step.endswith("-alert") or step == "presign.3.echo" else ROUND_SECONDS
             requests = {i: pb.ToCosigner(deliver=_regroup(spec, answers, i)) for i in spec.parties}
         raise SessionFailed({}, (), set(), "the session did not end")
     except SessionFailed:
         await _abort_all(cosigners, spec)
         raise
+
+
+def _check_relayed(workspace: Workspace, spec: SessionSpec, answers: dict[int, pb.FromCosigner]) -> None:
+    """Who signed two different contents for one round is convicted before anybody else hears it.
+
+    Raises `SessionFailed`.
+    """
+    for i, answer in answers.items():
+        packets = []
+        for data in answer.round_out.packets.values():
+            with contextlib.suppress(Malformed):
+                packets.append(decode(Packet, data, MAX_PACKET))
+        for evidence in equivocations(packets).values():
+            with contextlib.suppress(ProofInvalid, Malformed):
+                verdict = judge(evidence, identities(workspace))
+                text = f"cosigner {i} told different parties different things"
+                raise SessionFailed({}, (), set(), text, [(verdict, encode(evidence))])
+
+
+def _verdicts(workspace: Workspace, spec: SessionSpec, documents: Iterable[bytes]) -> list[tuple[Verdict, bytes]]:
+    """What the evidence that a node hands in comes to; unsigned or unreadable evidence to nothing."""
+    found = []
+    for document in documents:
+        try:
+            accusation: Any = decode_one_of(_ACCUSATIONS, document, CASE_LIMIT)
+            if isinstance(accusation, SignedCase) and accusation.case.spec != spec:
+                raise Malformed("the accusation is about another session")
+            found.append((judge(accusation, identities(workspace)), document))
+        except (ProofInvalid, Malformed) as error:
+            log.warning("evidence that does not hold", detail=error.message)
+    return found
 
 
 def _regroup(spec: SessionSpec, answers: dict[int, pb.FromCosigner], receiver: int) -> pb.Deliver:
@@ -120,8 +173,9 @@ async def _ask_all(
             return error
 
     asked = dict(zip(requests, await asyncio.gather(*(ask(i) for i in requests)), strict=True))
-    answers, refusals, silent, details = {}, {}, set(), []
+    answers, refusals, silent, details, stale = {}, {}, set(), [], False
     blames: list[Blame] = []
+    proven: list[tuple[Verdict, bytes]] = []
     for i, answer in asked.items():
         if isinstance(answer, CountersealError):
             silent.add(i)
@@ -135,14 +189,18 @@ async def _ask_all(
             details.append(f"cosigner {i} refused: {refusals[i].refusal.reason}")
         elif body == "aborted":
             blames.extend(Blame(b.culprit, b.step, b.reason) for b in answer.aborted.blames)
+            proven.extend(await asyncio.to_thread(_verdicts, workspace, spec, answer.aborted.accusations))
             details.append(f"cosigner {i} aborted: {answer.aborted.detail}")
+        elif body == "failed" and answer.failed.reason == Reason.PRESIGNATURE_UNKNOWN:
+            stale = True
+            details.append(f"cosigner {i} does not hold the presignature")
         else:
             silent.add(i)
             details.append(f"cosigner {i} failed: {answer.failed.reason} {answer.failed.detail}")
     if len(answers) != len(requests):
         detail = "; ".join(details)
         log.warning("session failed", session=spec.session_id.hex()[:16], detail=detail[:500])
-        raise SessionFailed(refusals, tuple(blames), silent, detail)
+        raise SessionFailed(refusals, tuple(blames), silent, detail, proven, stale)
     return answers
 
 

@@ -50,7 +50,7 @@ class Store:
         if not 1 <= len(call.request_id) <= 128:
             raise Malformed("a request id has 1 to 128 characters")
         async with self._engine.begin() as connection:
-            row = await _one(connection, select(requests).where(requests.c.request_id == call.request_id))
+            row = await one(connection, select(requests).where(requests.c.request_id == call.request_id))
         if row is None:
             return ""
         if (row["method"], row["body"]) != (call.method, call.digest):
@@ -65,15 +65,15 @@ class Store:
         try:
             async with self._engine.begin() as connection:
                 await connection.execute(insert(orders).values(values))
-                await _stage(connection, order["order_id"], State.SUBMITTED, "")
-                await _remember(connection, call, order["order_id"])
+                await stage(connection, order["order_id"], State.SUBMITTED, "")
+                await remember(connection, call, order["order_id"])
         except IntegrityError:
             raise Conflict("this intent was submitted before") from None
 
     async def order(self, order_id: str) -> RowMapping:
         """Raises `NotFound` (UNKNOWN_TRANSACTION)."""
         async with self._engine.begin() as connection:
-            row = await _one(connection, select(orders).where(orders.c.order_id == order_id))
+            row = await one(connection, select(orders).where(orders.c.order_id == order_id))
         if row is None:
             raise NotFound(f"no transaction {order_id[:64]!r}", Reason.UNKNOWN_TRANSACTION)
         return row
@@ -103,7 +103,7 @@ class Store:
             done = await connection.execute(statement.values(state=to, **values))
             if done.rowcount != 1:
                 raise IllegalTransition(order_id, was, to)
-            await _stage(connection, order_id, to, note or values["reason"])
+            await stage(connection, order_id, to, note or values["reason"])
 
     async def note(self, order_id: str, **values: Any) -> None:
         """Change what is said about an order, not its state."""
@@ -117,12 +117,12 @@ class Store:
         that an order which comes to nothing leaves no gap behind which others would wait.
         """
         async with self._engine.begin() as connection:
-            held = await _one(connection, select(nonces).where(nonces.c.order_id == order_id))
+            held = await one(connection, select(nonces).where(nonces.c.order_id == order_id))
             if held is not None:
                 return int(held["nonce"])
             ahead = select(nonces.c.order_id).join(orders, orders.c.order_id == nonces.c.order_id)
             ahead = ahead.where(nonces.c.chain == chain, nonces.c.account == account, orders.c.state.in_(_UNSENT))
-            if await _one(connection, ahead) is not None:
+            if await one(connection, ahead) is not None:
                 return None
             mine = (nonces.c.chain == chain) & (nonces.c.account == account) & (nonces.c.nonce >= least)
             taken = set((await connection.execute(select(nonces.c.nonce).where(mine))).scalars())
@@ -172,10 +172,10 @@ class Store:
         claim, credential = approval.claim, approval.credential_id.hex()
         async with self._engine.begin() as connection:
             mine = (decisions.c.subject_id == subject_id) & (decisions.c.person_id == person)
-            held = await _one(connection, select(decisions).where(mine))
+            held = await one(connection, select(decisions).where(mine))
             if held is not None:
                 raise Conflict("this person has decided already", Reason.DUPLICATE_PERSON)
-            row = await _one(connection, select(counters).where(counters.c.credential == credential))
+            row = await one(connection, select(counters).where(counters.c.credential == credential))
             last = int(row["counter"]) if row is not None else 0
             if (counter or last) and counter <= last:
                 raise Refused("the authenticator's counter did not rise: it may be cloned", Reason.COUNTER_REGRESSION)
@@ -191,7 +191,7 @@ class Store:
                 "at": time.time(),
             }
             await connection.execute(insert(decisions).values(values))
-            await _remember(connection, call, subject_id)
+            await remember(connection, call, subject_id)
 
     async def decisions(self, subject_id: str) -> list[RowMapping]:
         """What people decided, oldest first."""
@@ -201,21 +201,24 @@ class Store:
 
     # Wallets
 
-    async def add_wallet(self, wallet_id: str, state: str, proposal: bytes, key_id: bytes, call: Call) -> None:
+    async def add_wallet(
+        self, wallet_id: str, state: str, proposal: bytes, key_id: bytes, threshold: int, call: Call
+    ) -> None:
         """A new wallet. Raises `Conflict` if the id is taken."""
-        values = {"wallet_id": wallet_id, "state": state, "proposal": proposal, "key_id": key_id}
+        values: dict[str, Any] = {"wallet_id": wallet_id, "state": state, "proposal": proposal, "key_id": key_id}
+        values["threshold"] = threshold
         try:
             async with self._engine.begin() as connection:
                 await connection.execute(insert(wallets).values(**values, created_at=time.time()))
-                await _stage(connection, wallet_id, state, "")
-                await _remember(connection, call, wallet_id)
+                await stage(connection, wallet_id, state, "")
+                await remember(connection, call, wallet_id)
         except IntegrityError:
             raise Conflict(f"wallet {wallet_id} exists already") from None
 
     async def wallet(self, wallet_id: str) -> RowMapping:
         """Raises `NotFound` (UNKNOWN_WALLET)."""
         async with self._engine.begin() as connection:
-            row = await _one(connection, select(wallets).where(wallets.c.wallet_id == wallet_id))
+            row = await one(connection, select(wallets).where(wallets.c.wallet_id == wallet_id))
         if row is None:
             raise NotFound(f"no wallet {wallet_id[:64]!r}", Reason.UNKNOWN_WALLET)
         return row
@@ -225,6 +228,11 @@ class Store:
         async with self._engine.begin() as connection:
             return list((await connection.execute(select(wallets).order_by(wallets.c.created_at))).mappings())
 
+    async def note_wallet(self, wallet_id: str, **values: Any) -> None:
+        """Change what is kept about a wallet, not its state."""
+        async with self._engine.begin() as connection:
+            await connection.execute(update(wallets).where(wallets.c.wallet_id == wallet_id).values(**values))
+
     async def move_wallet(self, wallet_id: str, was: str, to: str, **values: Any) -> None:
         """One step of a wallet. Raises `Conflict` (WRONG_STATE) if it is not in ``was`` any more."""
         async with self._engine.begin() as connection:
@@ -232,7 +240,7 @@ class Store:
             done = await connection.execute(statement.values(state=to, **values))
             if done.rowcount != 1:
                 raise Conflict(f"wallet {wallet_id} is not {was}", Reason.WRONG_STATE)
-            await _stage(connection, wallet_id, to, str(values.get("reason", "")))
+            await stage(connection, wallet_id, to, str(values.get("reason", "")))
 
     async def count_open(self) -> int:
         """Orders that have not ended."""
@@ -247,16 +255,19 @@ def _spend(row: RowMapping) -> Spend:
     return Spend(row["wallet_id"], row["asset"], int(row["amount"]), at, row["subject"], Provenance.OWN)
 
 
-async def _one(connection: AsyncConnection, query: Any) -> RowMapping | None:
+async def one(connection: AsyncConnection, query: Any) -> RowMapping | None:
+    """The first row, if there is one."""
     return (await connection.execute(query)).mappings().first()
 
 
-async def _remember(connection: AsyncConnection, call: Call, object_id: str) -> None:
+async def remember(connection: AsyncConnection, call: Call, object_id: str) -> None:
+    """The object that a call has made."""
     values = {"request_id": call.request_id, "method": call.method, "body": call.digest, "object_id": object_id}
     await connection.execute(insert(requests).values(values))
 
 
-async def _stage(connection: AsyncConnection, subject_id: str, state: str, note: str) -> None:
+async def stage(connection: AsyncConnection, subject_id: str, state: str, note: str) -> None:
+    """A line in the way of an order, a wallet or a change."""
     values = {"subject_id": subject_id, "state": state, "at": time.time(), "note": note}
     await connection.execute(insert(stages).values(values))
 

@@ -41,8 +41,72 @@ wallets = Table(
     Column("detail", Text, nullable=False, default=""),
     Column("proposal", LargeBinary, nullable=False),
     Column("key_id", LargeBinary, nullable=False),
+    Column("threshold", Integer, nullable=False),
     Column("confirmations", LargeBinary, nullable=False, default=b""),
+    Column("drill", LargeBinary, nullable=False, default=b""),
     Column("created_at", Float, nullable=False),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("change_id", String(64), primary_key=True),
+    Column("wallet_id", String(64), nullable=False, index=True),
+    Column("state", String(32), nullable=False),
+    Column("reason", String(64), nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("proposal", LargeBinary, nullable=False),
+    Column("subject", LargeBinary, nullable=False, unique=True),
+    Column("request", LargeBinary, nullable=False, default=b""),
+    Column("certificate", LargeBinary, nullable=False, default=b""),
+    Column("created_at", Float, nullable=False),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("change_id", String(64), primary_key=True),
+    Column("cosigner", Integer, primary_key=True, autoincrement=False),
+    Column("receipt", LargeBinary, nullable=False),
+)
+
+owed = Table(
+    "owed",
+    metadata,
+    Column("change_id", String(64), primary_key=True),
+    Column("cosigner", Integer, primary_key=True, autoincrement=False),
+    Column("message", LargeBinary, nullable=False),
+)
+
+presignatures = Table(
+    "presignatures",
+    metadata,
+    Column("presignature_id", LargeBinary, primary_key=True),
+    Column("wallet_id", String(64), nullable=False, index=True),
+    Column("epoch", Integer, nullable=False),
+    Column("path", String(256), nullable=False),
+    Column("quorum", String(256), nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("evidence_id", String(64), primary_key=True),
+    Column("about", String(64), nullable=False, index=True),
+    Column("culprit", Integer, nullable=False),
+    Column("step", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", LargeBinary, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("cosigner", Integer, primary_key=True, autoincrement=False),
+    Column("evidence_id", String(64), nullable=False),
+    Column("at", Float, nullable=False),
 )
 
 orders = Table(

@@ -30,15 +30,18 @@ def wallet(row: RowMapping) -> pb.Wallet:
         label=wish.label,
         state=row["state"],
         key_id=row["key_id"],
-        threshold=wish.threshold,
+        threshold=row["threshold"],
         parties=wish.parties,
         level=wish.level,
+        drill=wish.drill,
         reason=row["reason"],
         detail=row["detail"],
     )
     if signed := confirmed(row):
         said = signed[0].confirmation
         shown.public_key, shown.epoch = said.public_key.to_bytes(), said.epoch
+        shown.chain_code = said.chain_code
+        shown.parties[:] = [one.confirmation.index for one in signed]
         shown.address = to_checksum(address_of(said.public_key))
         shown.confirmations.extend(encode(one) for one in signed)
     return shown
@@ -99,9 +102,13 @@ def cosigners(workspace: Workspace, attached: Cosigners) -> list[pb.CosignerStat
     shown = []
     for one in workspace.roster:
         status = pb.CosignerStatus(index=one.index, name=one.name, operator=one.operator, state="ABSENT")
+        status.quarantined = one.index in attached.quarantined
+        status.rolled_back = attached.rolled_back.get(one.index, "")
         if link := links.get(one.index):
             status.state = "ATTACHED"
             status.last_heard_seconds = now - link.heard
             status.latency_ms = link.latency * 1000
+            for held in attached.stock.get(one.index, ()):
+                status.stock.append(pb.Stock.FromString(held.SerializeToString()))
         shown.append(status)
     return shown

@@ -14,6 +14,7 @@ from coordinator import durable
 from coordinator.approving import PENDING, Approving
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
+from coordinator.outcomes import Outcomes
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
 from coordinator.store import Call, Store
 from oms_core.approvals import Verdict
@@ -21,10 +22,11 @@ from oms_core.authorize import review
 from oms_core.chains.evm import address_of
 from oms_core.chains.intent import CreateWallet, Proposal, subject_digest
 from oms_core.crypto import ecdsa
+from oms_core.crypto.bip32 import derive
 from oms_core.crypto.curve import Point
 from oms_core.encoding import decode, document, encode
 from oms_core.errors import CountersealError, Malformed, Reason, Refused, Unavailable
-from oms_core.evidence import CreateRequest, ProbeRequest, probe_digest
+from oms_core.evidence import CreateRequest, ProbeRequest, drill_digest, probe_digest
 from oms_core.policy.judge import Outcome
 from oms_core.protocol.shares import KeyConfirmation, SignedConfirmation, check_confirmations
 from oms_core.workspace import Workspace, identities, workspace_digest
@@ -53,6 +55,7 @@ class ActiveWallet:
     level: str
     key: tuple[bytes, int, bytes]
     public_key: Point
+    chain_code: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,16 @@ class Wallets:
     """All wallets."""
 
     def __init__(
-        self, store: Store, workspace: Workspace, cosigners: Cosigners, approving: Approving, news: News
+        self,
+        store: Store,
+        workspace: Workspace,
+        cosigners: Cosigners,
+        approving: Approving,
+        outcomes: Outcomes,
+        news: News,
     ) -> None:
         self._store, self._workspace, self._cosigners = store, workspace, cosigners
-        self._approving, self._news = approving, news
+        self._approving, self._outcomes, self._news = approving, outcomes, news
         self.progress: dict[str, list[Progress]] = {}
 
     def steps(self) -> tuple[durable.Step, ...]:
@@ -90,7 +99,9 @@ class Wallets:
         if not set(wish.parties) <= set(identities(self._workspace)):
             raise Malformed("a party is not in the roster", Reason.UNKNOWN_USER)
         state = PENDING if decision.outcome is Outcome.NEEDS_APPROVAL else GENERATING
-        await self._store.add_wallet(wish.wallet_id, state, encode(proposal), subject_digest(wish), call)
+        await self._store.add_wallet(
+            wish.wallet_id, state, encode(proposal), subject_digest(wish), wish.threshold, call
+        )
         return wish.wallet_id
 
     async def approvals(self, wallet_id: str) -> None:
@@ -133,6 +144,7 @@ class Wallets:
             if (said.wallet_id, said.key_id) != (wallet_id, subject_digest(wish)):
                 raise Malformed("the confirmations are of another wallet", Reason.DIGEST_MISMATCH)
         except SessionFailed as failed:
+            await self._outcomes.failed(wallet_id, failed)
             reason = next((Reason(r.refusal.reason) for r in failed.refusals.values()), Reason.SESSION_FAILED)
             await self._move(wallet_id, GENERATING, FAILED, reason=reason, detail=failed.detail[:500])
         except CountersealError as error:
@@ -144,6 +156,9 @@ class Wallets:
     async def activate(self, wallet_id: str) -> None:
         """PRE_ACTIVE → ACTIVE: a quorum makes the test signature, every party verifies it and everyone's word."""
         row = await self._store.wallet(wallet_id)
+        while _wish(row).drill and row["state"] == PRE_ACTIVE and not row["drill"]:
+            await self._news.wait(wallet_id)
+            row = await self._store.wallet(wallet_id)
         for attempt in range(MAX_PROBES):
             if (row := await self._store.wallet(wallet_id))["state"] != PRE_ACTIVE:
                 return
@@ -165,22 +180,39 @@ class Wallets:
         quorum = self._cosigners.quorum(wallet.parties, wallet.threshold, set())
         if quorum is None:
             raise Unavailable("too few cosigners are attached", Reason.QUORUM_UNAVAILABLE)
-        spec = new_spec("probe", wallet.level, wallet.key, wallet.threshold, quorum, request)
+        digest = probe_digest(wallet.key[0], wallet.public_key.to_bytes())
+        spec = new_spec("probe", wallet.level, wallet.key, wallet.threshold, quorum, request, digest=digest)
         try:
             probe = agree(await run_session(self._cosigners, self._workspace, spec, request))
         except SessionFailed as failed:
-            for index in failed.silent | {blame.culprit for blame in failed.blames}:
-                self._cosigners.strike(index)
+            await self._outcomes.failed(row["wallet_id"], failed)
             raise
-        digest = probe_digest(wallet.key[0], wallet.public_key.to_bytes())
         ecdsa.verify(wallet.public_key, digest, decode(ecdsa.Signature, probe, 512))
         self.progress.setdefault(row["wallet_id"], []).append(Progress("probe", 0, 0.0))
         confirmations = [encode(signed) for signed in decode(Confirmations, row["confirmations"]).signed]
-        message = pb.ConfirmWallet(key_id=wallet.key[0], confirmations=confirmations, probe=probe)
+        message = pb.ConfirmWallet(key_id=wallet.key[0], confirmations=confirmations, probe=probe, drill=row["drill"])
         for index in wish.parties:
             answer = await self._cosigners.link(index).ask(pb.ToCosigner(confirm_wallet=message), 30)
             if answer.WhichOneof("body") != "acknowledged":
                 raise Unavailable(f"cosigner {index} did not confirm: {answer.failed.detail}", Reason.SESSION_FAILED)
+
+    async def drilled(self, wallet_id: str, signature: bytes) -> None:
+        """Backups of a quorum have signed. Raises `ProofInvalid` if they have not, `Refused` (WRONG_STATE)."""
+        row = await self._store.wallet(wallet_id)
+        if row["state"] != PRE_ACTIVE:
+            raise Refused(f"wallet {wallet_id} is {row['state']}", Reason.WRONG_STATE)
+        wallet = _active(row)
+        digest = drill_digest(wallet.key[0], wallet.key[1], wallet.public_key.to_bytes())
+        ecdsa.verify(wallet.public_key, digest, decode(ecdsa.Signature, signature, 512))
+        await self._store.note_wallet(wallet_id, drill=signature)
+        self._news.ring(wallet_id)
+
+    async def standing(self, wallet_id: str) -> ActiveWallet:
+        """What is known of a wallet with a key, in whatever state. Raises `Refused` (WRONG_STATE) if it has none."""
+        row = await self._store.wallet(wallet_id)
+        if not confirmed(row):
+            raise Refused(f"wallet {wallet_id} is {row['state']}", Reason.WRONG_STATE)
+        return _active(row)
 
     async def active(self, wallet_id: str) -> ActiveWallet:
         """Raises `NotFound`, and `Refused` (WRONG_STATE) for a wallet that is not active."""
@@ -189,9 +221,10 @@ class Wallets:
             raise Refused(f"wallet {wallet_id} is {row['state']}", Reason.WRONG_STATE)
         return _active(row)
 
-    async def account(self, wallet_id: str) -> bytes:
-        """The wallet's 20-byte EVM account."""
-        return address_of(_active(await self._store.wallet(wallet_id)).public_key)
+    async def account(self, wallet_id: str, path: tuple[int, ...] = ()) -> bytes:
+        """The wallet's 20-byte EVM account at a path."""
+        wallet = _active(await self._store.wallet(wallet_id))
+        return address_of(derive(wallet.public_key, wallet.chain_code, path).public_key)
 
     async def _attached(self, wish: CreateWallet) -> None:
         """Wait a little for all parties. Raises `Unavailable` (QUORUM_UNAVAILABLE)."""
@@ -224,7 +257,8 @@ def _wish(row: RowMapping) -> CreateWallet:
 
 
 def _active(row: RowMapping) -> ActiveWallet:
-    wish = _wish(row)
-    said: KeyConfirmation = confirmed(row)[0].confirmation
+    signed = confirmed(row)
+    said: KeyConfirmation = signed[0].confirmation
     key = (said.key_id, said.epoch, said.transcript)
-    return ActiveWallet(wish.parties, wish.threshold, wish.level, key, said.public_key)
+    parties = tuple(one.confirmation.index for one in signed)
+    return ActiveWallet(parties, row["threshold"], _wish(row).level, key, said.public_key, said.chain_code)

@@ -19,31 +19,40 @@ import gmpy2
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from cosigner.boots import Boots
 from cosigner.config import Config
+from cosigner.convictions import Convictions
 from cosigner.engine import Engine, Finished, RoundOut
 from cosigner.frames import read_frame, write_frame
 from cosigner.guard import Guard
 from cosigner.hsm import Token
+from cosigner.keys import Keys
 from cosigner.ledger import Ledger
+from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
 from cosigner.store import open_store
-from cosigner.vault import KeyState, Vault
-from oms_core.crypto import ecdsa
+from cosigner.vault import Vault
 from oms_core.crypto.params import level
 from oms_core.encoding import decode, decode_one_of, encode
 from oms_core.errors import (
     CountersealError,
     Malformed,
     NotFound,
-    ProofInvalid,
     ProtocolAbort,
     Reason,
     Refused,
 )
-from oms_core.evidence import CreateRequest, ProbeRequest, Request, SignRequest, probe_digest, request_digest
-from oms_core.protocol.envelope import SessionSpec
-from oms_core.protocol.shares import SignedConfirmation, check_confirmations
-from oms_core.workspace import identities, workspace_digest
+from oms_core.evidence import (
+    ChangeRequest,
+    CreateRequest,
+    PresignRequest,
+    ProbeRequest,
+    Request,
+    SignRequest,
+    request_digest,
+)
+from oms_core.protocol.packets import SessionSpec
+from oms_core.workspace import workspace_digest
 from proto import cosigner_pb2 as pb
 
 log = structlog.get_logger()
@@ -51,7 +60,7 @@ log = structlog.get_logger()
 PROTOCOL_VERSION = 1
 STORE_FAILED = 74  # exit code: the ledger or vault could not be written, so nothing may leave (EX_IOERR)
 _REQUEST_LIMIT = 256 * 1024
-_REQUESTS: tuple[type[Any], ...] = (CreateRequest, SignRequest, ProbeRequest)
+_REQUESTS: tuple[type[Any], ...] = (CreateRequest, SignRequest, ProbeRequest, ChangeRequest, PresignRequest)
 
 
 class Enclave:
@@ -63,8 +72,14 @@ class Enclave:
         self.token = Token(config.hsm, config.index)
         engine = open_store(config.store)
         self.vault, self.ledger = Vault(engine, self.token), Ledger(engine)
-        self.generation = self.token.next_generation()
-        self.guard = Guard(self.token, self.vault, self.ledger, level(config.level))
+        self.boots, self.pool = Boots(engine, self.token), Pool()
+        self.boots.begin()
+        self.vault.finish_erasing()
+        self.convictions = Convictions(engine, self.token)
+        self.keys = Keys(self.token, self.vault, self.ledger, self.boots, self.pool)
+        self.guard = Guard(
+            self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions, level(config.level)
+        )
         self._started = time.monotonic()
 
     async def serve(self) -> None:
@@ -72,9 +87,18 @@ class Enclave:
         gmpy2.get_context().allow_release_gil = True
         self._reserve = PrimeReserve(level(self.config.level))
         self._reserve.prepare()
-        limits = (self.config.max_sessions, self.config.session_seconds)
-        self.engine = Engine(self.token, self.vault, self.ledger, self._reserve, *limits)
-        path = self.config.socket
+        self.engine = Engine(
+            self.token,
+            self.vault,
+            self.ledger,
+            self.boots,
+            self.pool,
+            self.convictions,
+            self._reserve,
+            self.config.max_sessions,
+            self.config.session_seconds,
+        )
+        config, path = self.config, self.config.socket
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.unlink(missing_ok=True)
         mask = os.umask(0o177)
@@ -82,7 +106,7 @@ class Enclave:
             server = await asyncio.start_unix_server(self._connected, str(path))
         finally:
             os.umask(mask)
-        log.info("enclave ready", index=self.config.index, generation=self.generation)
+        log.info("enclave ready", index=config.index, generation=self.boots.generation)
         try:
             async with server:
                 await server.serve_forever()
@@ -126,7 +150,10 @@ class Enclave:
         except ProtocolAbort as error:
             blames = [pb.Blame(culprit=b.culprit, step=b.step, reason=b.reason) for b in error.blames]
             log.warning("session aborted", reason=error.reason, detail=error.message)
-            return pb.FromCosigner(aborted=pb.Aborted(reason=error.reason, detail=error.message, blames=blames))
+            aborted = pb.Aborted(
+                reason=error.reason, detail=error.message, blames=blames, accusations=list(error.evidence)
+            )
+            return pb.FromCosigner(aborted=aborted)
         except CountersealError as error:
             log.warning("request failed", reason=error.reason, detail=error.message)
             return pb.FromCosigner(failed=pb.Failed(reason=error.reason, detail=error.message))
@@ -153,7 +180,23 @@ class Enclave:
                 self.engine.abort(request.abort.session_id)
                 return pb.FromCosigner(acknowledged=pb.Acknowledged())
             case "confirm_wallet":
-                await asyncio.to_thread(self._confirm, request.confirm_wallet)
+                confirm = request.confirm_wallet
+                signed = tuple(confirm.confirmations)
+                await asyncio.to_thread(self.keys.confirm, confirm.key_id, signed, confirm.probe, confirm.drill)
+                return pb.FromCosigner(acknowledged=pb.Acknowledged())
+            case "change_key":
+                receipt = await asyncio.to_thread(self.keys.change, request.change_key.request)
+                return pb.FromCosigner(key_changed=pb.KeyChanged(receipts=[encode(receipt)]))
+            case "commit_epoch":
+                commit = request.commit_epoch
+                signed = tuple(commit.confirmations)
+                gone = await asyncio.to_thread(self.keys.commit, commit.key_id, signed, commit.request)
+                return pb.FromCosigner(key_changed=pb.KeyChanged(receipts=[encode(gone)] if gone else []))
+            case "get_epoch":
+                epoch = await asyncio.to_thread(self.keys.public, request.get_epoch.key_id)
+                return pb.FromCosigner(epoch_public=pb.EpochPublic(epoch=encode(epoch)))
+            case "drop_presignatures":
+                self.pool.drop(tuple(request.drop_presignatures.ids))
                 return pb.FromCosigner(acknowledged=pb.Acknowledged())
             case "get_status":
                 return pb.FromCosigner(status=self._status())
@@ -172,26 +215,6 @@ class Enclave:
             return pb.FromCosigner(refused=pb.Refused(signed_refusal=encode(refusal)))
         return pb.FromCosigner(begun=pb.Begun(hello=await self.engine.begin(spec, granted)))
 
-    def _confirm(self, message: pb.ConfirmWallet) -> None:
-        """All parties confirm the key, and it has signed: it becomes ACTIVE. Idempotent."""
-        if any(c.key_id == message.key_id and c.state == KeyState.ACTIVE for c in self.vault.all_keys()):
-            return
-        clear, material = self.vault.key(message.key_id, KeyState.PRE_ACTIVE)
-        share = material.share
-        signed = tuple(decode(SignedConfirmation, data, 4096) for data in message.confirmations)
-        roster = {j: key for j, key in identities(self.vault.workspace()).items() if j in share.parties}
-        try:
-            said = check_confirmations(signed, roster)
-            same = (said.wallet_id, said.key_id, said.public_key, said.transcript)
-            if same != (clear.wallet_id, share.key_id, share.public_key, material.epoch_hash):
-                raise ProofInvalid("the confirmations are of this node's key")
-            digest = probe_digest(share.key_id, share.public_key.to_bytes())
-            ecdsa.verify(share.public_key, digest, decode(ecdsa.Signature, message.probe, 512))
-        except ProofInvalid as error:
-            raise Refused(f"the wallet is not confirmed: {error.message}", Reason.DIGEST_MISMATCH) from error
-        self.vault.advance_key(share.key_id, KeyState.PRE_ACTIVE, KeyState.ACTIVE)
-        log.info("wallet active", wallet=clear.wallet_id)
-
     def _hello(self) -> pb.Hello:
         workspace = workspace_digest(self.vault.workspace())
         return pb.Hello(
@@ -206,7 +229,7 @@ class Enclave:
         return pb.Status(
             index=self.config.index,
             workspace=workspace_digest(self.vault.workspace()),
-            boot_generation=self.generation,
+            boot_generation=self.boots.generation,
             open_sessions=self.engine.open_sessions,
             uptime_seconds=int(time.monotonic() - self._started),
             hsm="OK",
@@ -214,6 +237,19 @@ class Enclave:
                 pb.WalletStatus(wallet_id=c.wallet_id, key_id=c.key_id, epoch=c.epoch, state=c.state)
                 for c in self.vault.all_keys()
             ],
+            stock=[
+                pb.Stock(
+                    wallet_id=one.wallet_id,
+                    path=one.path,
+                    quorum=one.quorum,
+                    count=one.count,
+                    oldest_seconds=one.oldest,
+                )
+                for one in self.pool.stock()
+            ],
+            presignatures=self.pool.ids(),
+            rolled_back=self.boots.rolled_back,
+            convicted=self.convictions.convicted(),
         )
 
 

@@ -1,7 +1,7 @@
 """Runs protocol sessions off the event loop, and composes what the core offers into what a cosigner does.
 
-The order of effects is the point here: key material is sealed before it is acknowledged, and the ledger has an entry
-on disk before a signature share leaves.
+The order of effects is the point here: key material is sealed before it is acknowledged, a presignature is out of the
+pool before anything is computed with it, and the ledger has an entry on disk before a signature share leaves.
 """
 
 from __future__ import annotations
@@ -14,20 +14,35 @@ from typing import Any
 
 import structlog
 
-from cosigner.guard import Creation, Signing
+from cosigner.boots import Boots
+from cosigner.convictions import Convictions
+from cosigner.guard import Creation, Dealing, Granted, Presigning, Signing
 from cosigner.hsm import Token
 from cosigner.ledger import Ledger
+from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
-from cosigner.vault import KeyState, Vault
+from cosigner.vault import SealedAux, Vault
 from oms_core.crypto.params import level
 from oms_core.encoding import encode
-from oms_core.errors import Conflict, Malformed, NotFound, Reason, Unavailable
-from oms_core.protocol.auxinfo import Primes
+from oms_core.errors import Conflict, Malformed, NotFound, ProtocolAbort, Reason, Refused, Unavailable
+from oms_core.keys import KeyState
+from oms_core.protocol.auxinfo import Primes, auxinfo
 from oms_core.protocol.create_key import acknowledge, confirmation, make_key
-from oms_core.protocol.envelope import Channel, SessionSpec
+from oms_core.protocol.envelope import Channel
+from oms_core.protocol.packets import SessionSpec
 from oms_core.protocol.presign import presign
+from oms_core.protocol.reshare import reshare
 from oms_core.protocol.rounds import Done, Outgoing, Session, Steps, resume
-from oms_core.protocol.shares import Moduli, SignedConfirmation, moduli
+from oms_core.protocol.shares import (
+    Epoch,
+    KeyMaterial,
+    Moduli,
+    Presignature,
+    PublicPresignature,
+    SignedConfirmation,
+    aux_digest,
+    moduli,
+)
 from oms_core.protocol.sign import sign
 from oms_core.workspace import identities
 
@@ -39,7 +54,7 @@ class Run:
     """One session at this node."""
 
     spec: SessionSpec
-    granted: Creation | Signing
+    granted: Granted
     channel: Channel = field(repr=False)
     primes: Primes | None = field(repr=False)
     deadline: float
@@ -47,6 +62,7 @@ class Run:
     protocol: Steps[bytes] | None = field(default=None, repr=False)
     waiting: Outgoing | None = field(default=None, repr=False)
     round: int = 0
+    presignature: PublicPresignature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +85,19 @@ class Engine:
     """The sessions of this node. Called on the event loop only."""
 
     def __init__(
-        self, token: Token, vault: Vault, ledger: Ledger, reserve: PrimeReserve, limit: int, seconds: float
+        self,
+        token: Token,
+        vault: Vault,
+        ledger: Ledger,
+        boots: Boots,
+        pool: Pool,
+        convictions: Convictions,
+        reserve: PrimeReserve,
+        limit: int,
+        seconds: float,
     ) -> None:
         self._token, self._vault, self._ledger, self._reserve = token, vault, ledger, reserve
+        self._boots, self._pool, self._convictions = boots, pool, convictions
         self._limit, self._seconds = limit, seconds
         self._runs: dict[bytes, Run] = {}
         self._moduli: dict[tuple[bytes, int], Moduli] = {}
@@ -87,13 +113,15 @@ class Engine:
         if self.open_sessions >= self._limit:
             raise Unavailable(f"{self._limit} sessions are open", Reason.OVERLOADED)
 
-    async def begin(self, spec: SessionSpec, granted: Creation | Signing) -> bytes:
+    async def begin(self, spec: SessionSpec, granted: Granted) -> bytes:
         """Open a session; returns the signed hello."""
         self.check_room()
         size = level(spec.level)
-        primes = await self._reserve.take(size) if isinstance(granted, Creation) else None
+        new = isinstance(granted, Creation) or (isinstance(granted, Dealing) and granted.epoch is None)
+        primes = await self._reserve.take(size) if new else None
         roster = identities(granted.workspace)
-        channel = await asyncio.to_thread(Channel, spec, size, self._token, roster)
+        known = self._boots.known(spec.parties)
+        channel = await asyncio.to_thread(Channel, spec, size, self._token, roster, self._boots.head(), known)
         self._runs[spec.session_id] = Run(spec, granted, channel, primes, time.monotonic() + self._seconds)
         log.info("session opened", session=spec.session_id.hex()[:16], protocol=spec.protocol, parties=spec.parties)
         return channel.hello()
@@ -107,6 +135,8 @@ class Engine:
 
             def first() -> RoundOut | Finished:
                 session = run.channel.start(hellos)
+                roster = identities(run.granted.workspace)
+                self._boots.examine(tuple(signed.hello for signed in run.channel.hellos), roster)
                 run.protocol = self._protocol(run, session)
                 return self._step(run, None)
 
@@ -129,6 +159,10 @@ class Engine:
         """A session that fails at any point is over: nothing of it is ever used again (rule R17)."""
         try:
             made: RoundOut | Finished = await asyncio.to_thread(action)
+        except ProtocolAbort as error:
+            self.abort(run.spec.session_id)
+            await asyncio.to_thread(self._convictions.convict, run.channel, error, _epoch(run), run.presignature)
+            raise
         except BaseException:
             self.abort(run.spec.session_id)
             raise
@@ -151,33 +185,81 @@ class Engine:
         return RoundOut(run.round, step.step, run.channel.pack(step))
 
     def _protocol(self, run: Run, session: Session) -> Steps[bytes]:
-        if isinstance(run.granted, Creation):
-            assert run.primes is not None
-            return self._creating(run.granted, run.spec, session, run.primes)
-        return self._signing(run.granted, session)
+        match run.granted:
+            case Creation():
+                return self._creating(run.granted, run, session)
+            case Presigning():
+                return self._presigning(run.granted, run, session)
+            case Dealing() if run.granted.epoch is None:
+                return self._making_moduli(run.granted, run, session)
+            case Dealing():
+                return self._dealing(run.granted, run, session)
+        return self._signing(run.granted, run, session)
 
-    def _creating(self, granted: Creation, spec: SessionSpec, session: Session, primes: Primes) -> Steps[bytes]:
-        wish, roster = granted.wish, identities(granted.workspace)
-        material = yield from make_key(session, spec.key_id, wish.threshold, roster, primes)
-        self._vault.put_key(wish.wallet_id, material)
+    def _creating(self, granted: Creation, run: Run, session: Session) -> Steps[bytes]:
+        wish, roster, key_id = granted.wish, identities(granted.workspace), run.spec.key_id
+        assert run.primes is not None
+        material = yield from make_key(session, key_id, wish.threshold, roster, run.primes)
+        self._vault.put_key(wish.wallet_id, material, drill=wish.drill)
         mine = confirmation(wish.wallet_id, material)
         yield from acknowledge(session, mine)
-        self._vault.advance_key(spec.key_id, KeyState.PENDING, KeyState.PRE_ACTIVE)
-        signature = self._token.sign("key-confirmation", encode(mine))
-        return encode(SignedConfirmation(mine, signature))
+        self._vault.advance_key(key_id, 0, KeyState.PENDING, KeyState.PRE_ACTIVE)
+        return self._confirmed(wish.wallet_id, material)
 
-    def _signing(self, granted: Signing, session: Session) -> Steps[bytes]:
-        material = granted.material
-        presignature = yield from presign(session, material.share, self._arithmetic(granted))
+    def _presigning(self, granted: Presigning, run: Run, session: Session) -> Steps[bytes]:
+        presignature = yield from presign(session, granted.material.share, self._arithmetic(granted), run.spec.path)
+        self._check_current(granted.material, KeyState.ACTIVE)
+        self._pool.put(granted.wallet_id, presignature)
+        return presignature.public.id
+
+    def _signing(self, granted: Signing, run: Run, session: Session) -> Steps[bytes]:
+        material, spec = granted.material, run.spec
+        presignature: Presignature
+        if spec.presignature:
+            presignature = self._pool.take(spec.presignature, spec.key_id, spec.epoch, spec.path)
+            run.presignature = presignature.public
+        else:
+            presignature = yield from presign(session, material.share, self._arithmetic(granted), spec.path)
         if granted.authorized is not None:
+            self._check_current(material, KeyState.ACTIVE)
             self._ledger.record(granted.account, granted.authorized, int(time.time()))
         signature = yield from sign(session, presignature, granted.digest)
         return encode(signature)
 
-    def _arithmetic(self, granted: Signing) -> Moduli:
+    def _making_moduli(self, granted: Dealing, run: Run, session: Session) -> Steps[bytes]:
+        assert run.primes is not None
+        made = yield from auxinfo(session, run.primes)
+        self._vault.put_aux(granted.wish.wallet_id, run.spec.key_id, run.spec.epoch, SealedAux(run.spec.level, made))
+        return aux_digest(made)
+
+    def _dealing(self, granted: Dealing, run: Run, session: Session) -> Steps[bytes]:
+        assert granted.epoch is not None
+        assert run.spec.resharing is not None
+        share = granted.material.share if granted.material else None
+        roster = identities(granted.workspace)
+        made = yield from reshare(session, granted.epoch, run.spec.resharing, share, roster)
+        if made is None or granted.aux is None:
+            return b""
+        material = KeyMaterial(granted.aux.level, made, granted.aux.aux)
+        self._vault.put_key(granted.wish.wallet_id, material)
+        return self._confirmed(granted.wish.wallet_id, material)
+
+    def _confirmed(self, wallet_id: str, material: KeyMaterial) -> bytes:
+        """My word that I hold this epoch: said only when it is sealed."""
+        mine = confirmation(wallet_id, material)
+        return encode(SignedConfirmation(mine, self._token.sign("key-confirmation", encode(mine))))
+
+    def _check_current(self, material: KeyMaterial, state: KeyState) -> None:
+        """The key is still as it was when the session began (rule R32). Raises `Refused`."""
+        clear, _ = self._vault.key(material.share.key_id, state)
+        if clear.epoch != material.share.epoch:
+            raise Refused("the key has another epoch by now", Reason.EPOCH_STALE)
+
+    def _arithmetic(self, granted: Signing | Presigning) -> Moduli:
         share = granted.material.share
         key = (share.key_id, share.epoch)
         if key not in self._moduli:
+            self._moduli = {k: v for k, v in self._moduli.items() if k[0] != share.key_id}
             self._moduli[key] = moduli(granted.material)
         return self._moduli[key]
 
@@ -194,3 +276,13 @@ class Engine:
         now = time.monotonic()
         for session_id in [i for i, run in self._runs.items() if run.deadline < now]:
             self.abort(session_id)
+
+
+def _epoch(run: Run) -> Epoch | None:
+    """What is public of the epoch that the session's spec names."""
+    match run.granted:
+        case Signing() | Presigning():
+            return run.granted.material.public
+        case Dealing():
+            return run.granted.epoch
+    return None

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cosigner.boots import Boots
+from cosigner.convictions import Convictions
 from cosigner.hsm import Token
 from cosigner.ledger import Ledger
-from cosigner.vault import KeyState, Vault
+from cosigner.pool import Pool
+from cosigner.vault import Clear, SealedAux, Vault
 from oms_core.authorize import Authorized, authorize
 from oms_core.chains.evm import address_of
 from oms_core.chains.intent import CreateWallet, Intent, subject_digest
@@ -17,7 +20,9 @@ from oms_core.crypto import params
 from oms_core.encoding import encode
 from oms_core.errors import CountersealError, NotFound, Reason, Refused
 from oms_core.evidence import (
+    ChangeRequest,
     CreateRequest,
+    PresignRequest,
     ProbeRequest,
     Refusal,
     Request,
@@ -26,11 +31,18 @@ from oms_core.evidence import (
     probe_digest,
     request_digest,
 )
-from oms_core.protocol.envelope import SessionSpec, check_spec
-from oms_core.protocol.shares import KeyMaterial
+from oms_core.keys import DEALS, Change, ChangeKey, KeyState
+from oms_core.protocol.packets import Resharing, SessionSpec, check_spec
+from oms_core.protocol.shares import Epoch, KeyMaterial, aux_digest, child_key
 from oms_core.workspace import Workspace, identities
 
-PROTOCOLS = {CreateRequest: "create-key", SignRequest: "sign", ProbeRequest: "probe"}
+PROTOCOLS: dict[type[object], tuple[str, ...]] = {
+    CreateRequest: ("create-key",),
+    SignRequest: ("sign", "sign-online"),
+    ProbeRequest: ("probe",),
+    PresignRequest: ("presign",),
+    ChangeRequest: ("aux", "reshare"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +55,7 @@ class Creation:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """``digest`` may be signed with ``material``; ``authorized`` is None for a probe."""
+    """``digest`` may be signed with ``material``; ``authorized`` is None for a probe, which is no transaction."""
 
     material: KeyMaterial
     digest: bytes
@@ -52,25 +64,68 @@ class Signing:
     workspace: Workspace
 
 
+@dataclass(frozen=True, slots=True)
+class Presigning:
+    """A presignature may be made and kept."""
+
+    wallet_id: str
+    material: KeyMaterial
+    workspace: Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Dealing:
+    """A key may be dealt anew. ``material`` is mine of the old epoch, if I deal; ``aux`` are my moduli of the new one.
+
+    Without ``epoch`` only the moduli are made.
+    """
+
+    wish: ChangeKey
+    workspace: Workspace
+    material: KeyMaterial | None
+    epoch: Epoch | None
+    aux: SealedAux | None
+
+
+Granted = Creation | Signing | Presigning | Dealing
+
+
 class Guard:
     """Decides for this node. ``floor`` is the least security level."""
 
-    def __init__(self, token: Token, vault: Vault, ledger: Ledger, floor: params.Level) -> None:
+    def __init__(
+        self,
+        token: Token,
+        vault: Vault,
+        ledger: Ledger,
+        boots: Boots,
+        pool: Pool,
+        convictions: Convictions,
+        floor: params.Level,
+    ) -> None:
         self._token, self._vault, self._ledger, self._floor = token, vault, ledger, floor
+        self._boots, self._pool, self._convictions = boots, pool, convictions
 
-    def decide(self, spec: SessionSpec, request: Request, now: int) -> Creation | Signing:
+    def decide(self, spec: SessionSpec, request: Request, now: int) -> Granted:
         """Yes with what to run, or an error with its reason. Ends by claiming the session id."""
+        self._boots.check()
         self._check_spec(spec, request)
+        self._convictions.check(spec.parties)
         workspace = self._vault.workspace()
         if not set(spec.parties) <= set(identities(workspace)):
             raise Refused("a party is not in the roster", Reason.UNKNOWN_USER)
-        granted: Creation | Signing
-        if isinstance(request, CreateRequest):
-            granted = self._create(spec, request, workspace, now)
-        elif isinstance(request, SignRequest):
-            granted = self._sign(spec, request, workspace, now)
-        else:
-            granted = self._probe(spec, request, workspace)
+        granted: Granted
+        match request:
+            case CreateRequest():
+                granted = self._create(spec, request, workspace, now)
+            case SignRequest():
+                granted = self._sign(spec, request, workspace, now)
+            case ChangeRequest():
+                granted = self._deal(spec, request, workspace, now)
+            case PresignRequest():
+                granted = self._presign(spec, request, workspace)
+            case ProbeRequest():
+                granted = self._probe(spec, request, workspace)
         self._ledger.claim_session(spec.session_id)
         return granted
 
@@ -81,16 +136,21 @@ class Guard:
 
     def _check_spec(self, spec: SessionSpec, request: Request) -> None:
         check_spec(spec)
-        if spec.subject != request_digest(request) or spec.protocol != PROTOCOLS[type(request)]:
+        if spec.subject != request_digest(request) or spec.protocol not in PROTOCOLS[type(request)]:
             raise Refused("the session is not for this request", Reason.DIGEST_MISMATCH)
         if params.level(spec.level).prime_bits < self._floor.prime_bits:
             raise Refused(f"level {spec.level} is below this node's {self._floor.name}", Reason.CONFIG_INVALID)
+        if (spec.resharing is not None) != (spec.protocol == "reshare") or bool(spec.presignature) != (
+            spec.protocol == "sign-online"
+        ):
+            raise Refused("the session is not of the shape of its protocol", Reason.DIGEST_MISMATCH)
         if self._token.index not in spec.parties:
             raise Refused("this node is not a party of the session", Reason.PEER_IDENTITY)
 
     def _create(self, spec: SessionSpec, request: CreateRequest, workspace: Workspace, now: int) -> Creation:
         wish = authorize(request, workspace, self._ledger.facts(now))
         assert isinstance(wish.subject, CreateWallet)
+        self._boots.check_proposed(wish.subject.valid_from)
         expected = (subject_digest(wish.subject), wish.subject.parties, wish.subject.threshold, wish.subject.level)
         if (spec.key_id, spec.parties, spec.threshold, spec.level) != expected or spec.epoch or spec.epoch_hash:
             raise Refused("the session does not make the wallet that was approved", Reason.INTENT_TX_MISMATCH)
@@ -101,11 +161,13 @@ class Guard:
 
     def _sign(self, spec: SessionSpec, request: SignRequest, workspace: Workspace, now: int) -> Signing:
         authorized = authorize(request, workspace, self._ledger.facts(now))
-        assert isinstance(authorized.subject, Intent)
-        key_id = self._vault.find_key(authorized.subject.wallet_id)
-        _, material = self._vault.key(key_id, KeyState.ACTIVE)
-        self._check_key(spec, material)
-        account = address_of(material.share.public_key)
+        intent = authorized.subject
+        assert isinstance(intent, Intent)
+        self._boots.check_proposed(intent.valid_from)
+        clear = self._vault.find_key(intent.wallet_id)
+        _, material = self._vault.key(clear.key_id, KeyState.ACTIVE)
+        self._check_key(spec, material, intent.path, authorized.digest)
+        account = address_of(child_key(material, intent.path))
         self._ledger.check_counters(request, authorized)
         self._ledger.check(account, authorized)
         return Signing(material, authorized.digest, account, authorized, workspace)
@@ -114,12 +176,95 @@ class Guard:
         clear, material = self._vault.key(request.key_id, KeyState.PRE_ACTIVE)
         if clear.wallet_id != request.wallet_id:
             raise NotFound("the key is another wallet's", Reason.UNKNOWN_WALLET)
-        self._check_key(spec, material)
         digest = probe_digest(request.key_id, material.share.public_key.to_bytes())
+        self._check_key(spec, material, (), digest)
         return Signing(material, digest, b"", None, workspace)
 
-    def _check_key(self, spec: SessionSpec, material: KeyMaterial) -> None:
+    def _presign(self, spec: SessionSpec, request: PresignRequest, workspace: Workspace) -> Presigning:
+        clear, material = self._vault.key(request.key_id, KeyState.ACTIVE)
+        if clear.wallet_id != request.wallet_id:
+            raise NotFound("the key is another wallet's", Reason.UNKNOWN_WALLET)
+        self._check_key(spec, material, request.path, b"")
+        self._pool.check_room(request.key_id)
+        return Presigning(clear.wallet_id, material, workspace)
+
+    def _deal(self, spec: SessionSpec, request: ChangeRequest, workspace: Workspace, now: int) -> Dealing:
+        authorized = authorize(request, workspace, self._ledger.facts(now))
+        wish = authorized.subject
+        assert isinstance(wish, ChangeKey)
+        self._boots.check_proposed(wish.valid_from)
+        if wish.change not in DEALS:
+            raise Refused("the wish is not to deal a key anew", Reason.INTENT_TX_MISMATCH)
+        self._ledger.check_counters(request, authorized)
+        held = self._held(wish.wallet_id)
+        material = self._vault.epoch(held.key_id, held.epoch) if held else None
+        if material is not None and held is not None:
+            if (held.key_id, held.epoch) != (spec.key_id, wish.epoch):
+                raise Refused(f"the wish is about epoch {wish.epoch}, here is {held.epoch}", Reason.EPOCH_STALE)
+            if KeyState(held.state) not in (KeyState.ACTIVE, KeyState.SUSPENDED):
+                raise Refused(f"a key that is {held.state} is not dealt anew", Reason.WRONG_STATE)
+        if spec.resharing is None:
+            return self._new_moduli(spec, wish, workspace, material)
+        return self._reshare(spec, spec.resharing, request, wish, workspace, material)
+
+    def _new_moduli(
+        self, spec: SessionSpec, wish: ChangeKey, workspace: Workspace, material: KeyMaterial | None
+    ) -> Dealing:
+        parties = wish.parties if wish.change is Change.RESHARE else material.share.parties if material else ()
+        threshold = wish.threshold if wish.change is Change.RESHARE else material.share.threshold if material else 0
+        if (spec.parties, spec.threshold) != (parties, threshold) or spec.epoch_hash:
+            raise Refused("the session does not make the moduli of the committee", Reason.INTENT_TX_MISMATCH)
+        self._check_new_epoch(spec.key_id, spec.epoch, "aux")
+        return Dealing(wish, workspace, material, None, None)
+
+    def _reshare(
+        self,
+        spec: SessionSpec,
+        new: Resharing,
+        request: ChangeRequest,
+        wish: ChangeKey,
+        workspace: Workspace,
+        material: KeyMaterial | None,
+    ) -> Dealing:
+        epoch, me = request.epoch, self._token.index
+        if epoch is None or epoch.hash != spec.epoch_hash or (epoch.key_id, epoch.epoch) != (spec.key_id, wish.epoch):
+            raise Refused("the session deals from the epoch that the wish names", Reason.EPOCH_STALE)
+        if material is not None and material.epoch_hash != epoch.hash:
+            raise Refused("the epoch is not the one that this node holds", Reason.EPOCH_STALE)
+        if spec.threshold != epoch.threshold or not set(new.dealers) <= set(epoch.parties):
+            raise Refused("dealers are a quorum of the old epoch", Reason.INTENT_TX_MISMATCH)
+        if wish.change is Change.REFRESH:
+            fits = new.dealers == new.receivers == epoch.parties and new.threshold == epoch.threshold
+        else:
+            fits = (new.receivers, new.threshold) == (wish.parties, wish.threshold)
+        if not fits:
+            raise Refused("the resharing is not the one that was approved", Reason.INTENT_TX_MISMATCH)
+        if me in new.dealers and material is None:
+            raise Refused("this node holds no share to deal", Reason.UNKNOWN_WALLET)
+        aux = None
+        if me in new.receivers:
+            self._check_new_epoch(spec.key_id, new.epoch, "key")
+            aux = self._vault.aux(spec.key_id, new.epoch)
+            if aux_digest(aux.aux) != new.aux or aux.level != spec.level:
+                raise Refused("the moduli are not those that were made for this epoch", Reason.DIGEST_MISMATCH)
+        return Dealing(wish, workspace, material if me in new.dealers else None, epoch, aux)
+
+    def _held(self, wallet_id: str) -> Clear | None:
+        try:
+            return self._vault.find_key(wallet_id)
+        except NotFound:
+            return None
+
+    def _check_new_epoch(self, key_id: bytes, epoch: int, purpose: str) -> None:
+        """Each attempt takes a new number, so that what is pending of another one is never overwritten."""
+        clears = self._vault.all_keys(pending=True)
+        if any(c.key_id == key_id and c.epoch >= epoch for c in clears):
+            raise Refused(f"epoch {epoch} of this key is taken here", Reason.EPOCH_STALE)
+
+    def _check_key(self, spec: SessionSpec, material: KeyMaterial, path: tuple[int, ...], digest: bytes) -> None:
         share = material.share
+        if (spec.path, spec.digest) != (path, digest):
+            raise Refused("the session signs something else, or under another path", Reason.DIGEST_MISMATCH)
         if spec.epoch != share.epoch or spec.epoch_hash != material.epoch_hash:
             raise Refused("the session names another epoch of the key", Reason.EPOCH_STALE)
         if (spec.key_id, spec.threshold, spec.level) != (share.key_id, share.threshold, material.level):

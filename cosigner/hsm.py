@@ -1,6 +1,7 @@
 """The HSM slot over PKCS#11: sealing, identity signatures, and the boot generation.
 
-Two keys that never leave the token: AES-256 ``seal`` and P-256 ``identity``. python-pkcs11 initialises modules
+Keys that never leave the token: AES-256 ``seal``, P-256 ``identity``, and an AES-256 key of its own for each share, so
+that destroying this key destroys the share wherever its sealed bytes still are. python-pkcs11 initialises modules
 without locking, so every call runs on one thread of our own.
 """
 
@@ -22,12 +23,14 @@ from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 
 from cosigner.config import Hsm
 from oms_core.errors import LocalError, Reason
-from oms_core.protocol.envelope import identity_digest
+from oms_core.protocol.identity import identity_digest
 
 T = TypeVar("T")
 
 _SEAL, _IDENTITY, _GENERATION = "counterseal-seal", "counterseal-identity", "counterseal-generation"
+_SHARE = "counterseal-share-"
 _CANARY = b"counterseal canary"
+_LOCKED = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}
 
 
 class Token:
@@ -54,37 +57,65 @@ class Token:
         digest = identity_digest(domain, message)
         return bytes(self._call(lambda: self._identity_key.sign(digest, mechanism=Mechanism.ECDSA)))
 
-    def seal(self, plain: bytes, clear: bytes) -> bytes:
-        """AES-256-GCM under the token's key; ``clear`` is associated data. Returns nonce ‖ ciphertext ‖ tag."""
+    def seal(self, plain: bytes, clear: bytes, under: str = "") -> bytes:
+        """AES-256-GCM; ``clear`` is associated data. Returns nonce ‖ ciphertext ‖ tag.
+
+        ``under`` names a key of its own, made if there is none; empty is the token's general seal key.
+        """
         nonce = secrets.token_bytes(12)
         parameters = pkcs11.GCMParams(nonce, clear)
-        sealed = self._call(
-            lambda: self._seal_key.encrypt(plain, mechanism=Mechanism.AES_GCM, mechanism_param=parameters)
-        )
-        return nonce + bytes(sealed)
 
-    def unseal(self, sealed: bytes, clear: bytes) -> bytes:
+        def close_sealed() -> bytes:
+            key = self._wrapping(under) or _make_aes(self._session, _SHARE + under)
+            return bytes(key.encrypt(plain, mechanism=Mechanism.AES_GCM, mechanism_param=parameters))
+
+        return nonce + self._call(close_sealed)
+
+    def unseal(self, sealed: bytes, clear: bytes, under: str = "") -> bytes:
         """Raises `LocalError` (SHARE_AAD_MISMATCH) unless this token sealed exactly this under exactly ``clear``."""
         parameters = pkcs11.GCMParams(sealed[:12], clear)
 
         def open_sealed() -> bytes:
+            key = self._wrapping(under)
+            if key is None:
+                raise LocalError("the key that sealed this is destroyed", Reason.SHARE_AAD_MISMATCH)
             try:
-                return bytes(
-                    self._seal_key.decrypt(sealed[12:], mechanism=Mechanism.AES_GCM, mechanism_param=parameters)
-                )
+                return bytes(key.decrypt(sealed[12:], mechanism=Mechanism.AES_GCM, mechanism_param=parameters))
             except (pkcs11.exceptions.GeneralError, pkcs11.exceptions.EncryptedDataInvalid):
                 raise LocalError("sealed data does not open here", Reason.SHARE_AAD_MISMATCH) from None
 
         return self._call(open_sealed)
+
+    def destroy(self, under: str) -> None:
+        """Destroy a key of its own, and with it all that it has sealed. Does nothing if there is none."""
+
+        def gone() -> None:
+            key = self._wrapping(under) if under else None
+            if key is not None:
+                key.destroy()
+
+        self._call(gone)
+
+    def _wrapping(self, under: str) -> Any:
+        if not under:
+            return self._seal_key
+        try:
+            return self._session.get_key(ObjectClass.SECRET_KEY, KeyType.AES, label=_SHARE + under)
+        except pkcs11.exceptions.NoSuchKey:
+            return None
 
     def check(self) -> None:
         """A real round trip through the seal key: that a session is open proves nothing. Raises `LocalError`."""
         if self.unseal(self.seal(_CANARY, b"check"), b"check") != _CANARY:
             raise LocalError("the HSM does not open what it sealed", Reason.HSM_UNAVAILABLE)
 
-    def next_generation(self) -> int:
-        """Count a start: read the boot generation in the token, write it back one higher, return the new one."""
-        return self._call(lambda: _next_generation(self._session))
+    def generation(self) -> int:
+        """How often this node has started, as the token has it."""
+        return self._call(lambda: max(_generations(self._session)))
+
+    def advance_generation(self, to: int) -> None:
+        """Raise the generation. Raises `LocalError` (ROLLBACK_DETECTED) if that would not raise it."""
+        self._call(lambda: _advance_generation(self._session, to))
 
     def close(self) -> None:
         """Log out and end the thread."""
@@ -168,21 +199,24 @@ def _open(config: Hsm) -> tuple[Any, Any, Any, bytes]:
     return session, seal, identity, _sec1(public)
 
 
-def _make_keys(session: Any) -> None:
-    locked = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}
-    session.generate_key(
+def _make_aes(session: Any, label: str) -> Any:
+    return session.generate_key(
         KeyType.AES,
         256,
-        label=_SEAL,
+        label=label,
         store=True,
         capabilities=MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT,
-        template=locked,
+        template=_LOCKED,
     )
+
+
+def _make_keys(session: Any) -> None:
+    _make_aes(session, _SEAL)
     parameters = session.create_domain_parameters(
         KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}, local=True
     )
     parameters.generate_keypair(
-        label=_IDENTITY, store=True, capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY, private_template=locked
+        label=_IDENTITY, store=True, capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY, private_template=_LOCKED
     )
     _write_generation(session, 0)
 
@@ -207,16 +241,25 @@ def _sec1(public: Any) -> bytes:
     return spki[-65:]
 
 
-def _next_generation(session: Any) -> int:
-    """Write the higher one before the lower one goes: a crash in between leaves both, and the higher counts."""
+def _held(session: Any) -> list[Any]:
     held = list(session.get_objects({Attribute.CLASS: ObjectClass.DATA, Attribute.LABEL: _GENERATION}))
     if not held:
         raise LocalError("the token holds no boot generation", Reason.HSM_KEY_UNSUITABLE)
-    generation = max(int.from_bytes(one[Attribute.VALUE], "big") for one in held) + 1
-    _write_generation(session, generation)
+    return held
+
+
+def _generations(session: Any) -> list[int]:
+    return [int.from_bytes(one[Attribute.VALUE], "big") for one in _held(session)]
+
+
+def _advance_generation(session: Any, to: int) -> None:
+    """Write the higher one before the lower one goes: a crash in between leaves both, and the higher counts."""
+    held = _held(session)
+    if to <= max(_generations(session)):
+        raise LocalError("the token's boot generation is that high already", Reason.ROLLBACK_DETECTED)
+    _write_generation(session, to)
     for one in held:
         one.destroy()
-    return generation
 
 
 def card(index: int, public: bytes) -> str:

@@ -6,15 +6,19 @@ per session id, one challenge per credential counter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects.sqlite import insert
 
-from cosigner.store import counters, sessions, signed
+from cosigner.store import changes, counters, sessions, signed
 from oms_core.approvals import challenge
 from oms_core.authorize import Authorized
 from oms_core.chains.intent import Intent, subject_digest
+from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused
-from oms_core.evidence import CreateRequest, SignRequest
+from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
+from oms_core.keys import SignedKeyReceipt
 from oms_core.policy.facts import Facts, Provenance, Spend
 from oms_core.policy.judge import DAY
 
@@ -41,7 +45,7 @@ class Ledger:
         if done.rowcount != 1:
             raise Refused("this session id was used before", Reason.SESSION_REPLAYED)
 
-    def check_counters(self, request: CreateRequest | SignRequest, authorized: Authorized) -> None:
+    def check_counters(self, request: CreateRequest | SignRequest | ChangeRequest, authorized: Authorized) -> None:
         """A credential's non-zero counter stands for one assertion only. Raises `Refused` (COUNTER_REGRESSION).
 
         Orders reach a cosigner in any order, so counters need not rise here; the same one for two assertions is a
@@ -58,6 +62,21 @@ class Ledger:
                 if held != said:
                     text = f"the authenticator of {approver.user.user_id} used its counter twice"
                     raise Refused(text, Reason.COUNTER_REGRESSION)
+
+    def change_done(self, subject: bytes) -> SignedKeyReceipt | None:
+        """The receipt for a change of a key that was carried out here; None if it was not."""
+        with self._engine.begin() as connection:
+            row = connection.execute(select(changes.c.receipt).filter_by(subject=subject)).first()
+        return decode(SignedKeyReceipt, row.receipt) if row else None
+
+    def noting_change(self, subject: bytes, receipt: SignedKeyReceipt) -> Callable[[Connection], None]:
+        """What remembers a change, inside the transaction that carries it out: each wish is carried out once."""
+        values = {"subject": subject, "receipt": encode(receipt)}
+
+        def note(connection: Connection) -> None:
+            connection.execute(insert(changes).values(values).on_conflict_do_nothing())
+
+        return note
 
     def check(self, account: bytes, authorized: Authorized) -> None:
         """Whether `record` would succeed. Raises `Refused` (DOUBLE_SIGN_GUARD)."""

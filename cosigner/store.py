@@ -28,6 +28,7 @@ sealed = Table(
     "sealed",
     metadata,
     Column("name", String, primary_key=True),
+    Column("wallet_id", String, nullable=False, index=True),
     Column("state", String, nullable=False),
     Column("clear", LargeBinary, nullable=False),
     Column("blob", LargeBinary, nullable=False),
@@ -56,6 +57,42 @@ counters = Table(
     Column("credential_id", LargeBinary, primary_key=True),
     Column("counter", Integer, primary_key=True, autoincrement=False),
     Column("challenge", LargeBinary, nullable=False),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("receipt", LargeBinary, nullable=False),
+)
+
+erasing = Table("erasing", metadata, Column("label", String, primary_key=True))
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+)
+
+convictions = Table(
+    "convictions",
+    metadata,
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("evidence", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+boots = Table(
+    "boots",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("starting", Integer, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+    Column("reconciled_at", BigInteger, nullable=False),
+    Column("rolled_back", String, nullable=False),
 )
 
 

@@ -1,28 +1,28 @@
-"""Sealed things: key material with its state, and the pinned workspace. All clear fields are bound as AEAD data."""
+"""Sealed things: key material by epoch with its state, moduli that wait for their share, and the pinned workspace.
+
+All clear fields are bound as AEAD data. Each epoch of a key is sealed under an HSM key of its own, and is destroyed by
+destroying that. A wallet has at most one epoch that is not PENDING: the one that counts.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy.dialects.sqlite import insert
 
 from cosigner.hsm import Token
-from cosigner.store import sealed
+from cosigner.store import erasing, sealed
 from oms_core.encoding import decode, document, encode
 from oms_core.errors import Conflict, LocalError, Malformed, NotFound, Reason, Refused
-from oms_core.protocol.shares import KeyMaterial
+from oms_core.keys import KeyState, advance
+from oms_core.protocol.shares import AuxInfo, KeyMaterial
 from oms_core.workspace import Workspace, check_workspace, workspace_digest
 
 _LIMIT = 4 << 20
 _WORKSPACE = "workspace"
-
-
-class KeyState(StrEnum):
-    """A key's life at this node. Only ACTIVE keys sign transactions."""
-
-    PENDING = "PENDING"
-    PRE_ACTIVE = "PRE_ACTIVE"
-    ACTIVE = "ACTIVE"
+Also = Callable[[Connection], None]
 
 
 @document("sealed-clear/1")
@@ -35,10 +35,19 @@ class Clear:
     key_id: bytes
     epoch: int
     state: str
+    drill: bool
+
+
+@document("sealed-aux/1")
+class SealedAux:
+    """Moduli that wait for a share of ``epoch``."""
+
+    level: str
+    aux: AuxInfo
 
 
 class Vault:
-    """What this node has sealed under its HSM's key. All methods may be called from any thread."""
+    """What this node has sealed under its HSM's keys. All methods may be called from any thread."""
 
     def __init__(self, engine: Engine, token: Token) -> None:
         self._engine, self._token = engine, token
@@ -49,7 +58,7 @@ class Vault:
         try:
             pinned = self.workspace()
         except NotFound:
-            self._insert(_WORKSPACE, self._clear("workspace", "", b"", 0, "PINNED"), encode(workspace))
+            self._insert(self._clear("workspace", "", b"", 0, "PINNED"), encode(workspace))
             return
         if workspace_digest(pinned) != workspace_digest(workspace):
             raise Conflict("another workspace is pinned at this cosigner", Reason.POLICY_VERSION_MISMATCH)
@@ -58,56 +67,144 @@ class Vault:
         """The pinned workspace. Raises `NotFound` before the ceremony."""
         return decode(Workspace, self._read(_WORKSPACE)[1], _LIMIT)
 
-    def put_key(self, wallet_id: str, material: KeyMaterial) -> None:
-        """Seal new material as PENDING. Raises `Conflict` if the key exists."""
-        share = material.share
-        clear = self._clear("key", wallet_id, share.key_id, share.epoch, KeyState.PENDING)
-        self._insert(_name(share.key_id), clear, encode(material))
+    def put_key(
+        self, wallet_id: str, material: KeyMaterial, state: KeyState = KeyState.PENDING, drill: bool = False
+    ) -> None:
+        """Seal new material; ``drill``: to be active, backups of it have to have signed.
 
-    def advance_key(self, key_id: bytes, was: KeyState, to: KeyState) -> None:
-        """Move a key from one state to another, once. Raises `Conflict` if it is not in the first."""
-        clear, plain = self._read(_name(key_id))
-        moved = self._clear("key", clear.wallet_id, key_id, clear.epoch, to)
-        blob = self._token.seal(plain, encode(moved))
+        Raises `Conflict` if this epoch of the key exists, or another one counts already.
+        """
+        share = material.share
+        if state is not KeyState.PENDING and any(c.wallet_id == wallet_id for c in self.all_keys()):
+            raise Conflict(f"wallet {wallet_id} has a key here already", Reason.WRONG_STATE)
+        self._insert(self._clear("key", wallet_id, share.key_id, share.epoch, state, drill), encode(material))
+
+    def put_aux(self, wallet_id: str, key_id: bytes, epoch: int, aux: SealedAux) -> None:
+        """Seal moduli for an epoch to come."""
+        self._insert(self._clear("aux", wallet_id, key_id, epoch, KeyState.PENDING), encode(aux))
+
+    def aux(self, key_id: bytes, epoch: int) -> SealedAux:
+        """The moduli made for an epoch to come. Raises `NotFound`."""
+        return decode(SealedAux, self._read(_name("aux", key_id, epoch))[1], _LIMIT)
+
+    def advance_key(self, key_id: bytes, epoch: int, was: KeyState, to: KeyState, also: Also | None = None) -> None:
+        """Move an epoch from one state to another, once, and do ``also`` in the same transaction.
+
+        Raises `Conflict` if it is not in the first, `Refused` (WRONG_STATE) if there is no such transition.
+        """
+        advance(was, to)
+        name = _name("key", key_id, epoch)
+        clear, plain = self._read(name)
+        if clear.state != was:
+            raise Conflict(f"the key is {clear.state}, not {was}", Reason.WRONG_STATE)
+        if to is KeyState.DESTROYED:
+            self._erase([clear], also)
+            return
+        moved = replace(clear, state=str(to))
+        blob = self._token.seal(plain, encode(moved), _under(moved))
         with self._engine.begin() as connection:
             done = connection.execute(
                 update(sealed)
-                .where(sealed.c.name == _name(key_id), sealed.c.state == was)
+                .where(sealed.c.name == name, sealed.c.state == was)
                 .values(state=to, clear=encode(moved), blob=blob)
             )
-        if done.rowcount != 1:
-            raise Conflict(f"the key is {clear.state}, not {was}", Reason.WRONG_STATE)
+            if done.rowcount != 1:
+                raise Conflict(f"the key is {clear.state}, not {was}", Reason.WRONG_STATE)
+            if also:
+                also(connection)
 
-    def key(self, key_id: bytes, state: KeyState) -> tuple[Clear, KeyMaterial]:
-        """Unseal material that is in ``state``. Raises `NotFound` (UNKNOWN_WALLET), `Refused` (WRONG_STATE)."""
-        clear, plain = self._read(_name(key_id))
-        if clear.state != state:
-            raise Refused(f"the wallet's key is {clear.state}, not {state}", Reason.WRONG_STATE)
-        return clear, decode(KeyMaterial, plain, _LIMIT)
+    def commit_epoch(self, key_id: bytes, epoch: int, also: Also | None = None) -> None:
+        """Make a pending epoch the one that counts, and destroy all before it.
 
-    def find_key(self, wallet_id: str) -> bytes:
-        """Key id of a wallet. Raises `NotFound` (UNKNOWN_WALLET)."""
+        The new one takes the old one's state over. Raises `NotFound` if it is not here.
+        """
+        clear, plain = self._read(_name("key", key_id, epoch))
+        old = [c for c in self.all_keys(pending=True) if c.key_id == key_id and c.epoch < epoch]
+        counted = [c for c in old if c.state != KeyState.PENDING]
+        to = KeyState(counted[0].state) if counted else KeyState.ACTIVE
+        if clear.state == KeyState.PENDING:
+            moved = replace(clear, state=str(to))
+            blob = self._token.seal(plain, encode(moved), _under(moved))
+            with self._engine.begin() as connection:
+                self._delete(connection, old)
+                change = update(sealed).where(sealed.c.name == _name("key", key_id, epoch))
+                connection.execute(change.values(state=to, clear=encode(moved), blob=blob))
+                if also:
+                    also(connection)
+            self.finish_erasing()
+        else:
+            self._erase(old)
+
+    def destroy_epochs(self, key_id: bytes, below: int, also: Also | None = None) -> None:
+        """Destroy all epochs before ``below``, for a node that is not in the new committee."""
+        self._erase([c for c in self.all_keys(pending=True) if c.key_id == key_id and c.epoch < below], also)
+
+    def key(self, key_id: bytes, *states: KeyState) -> tuple[Clear, KeyMaterial]:
+        """Unseal the epoch that counts. Raises `NotFound` (UNKNOWN_WALLET), `Refused` (WRONG_STATE)."""
+        for clear in self.all_keys():
+            if clear.key_id == key_id:
+                if KeyState(clear.state) not in states:
+                    raise Refused(f"the wallet's key is {clear.state}, not {states[0]}", Reason.WRONG_STATE)
+                return clear, self.epoch(key_id, clear.epoch)
+        raise NotFound("no such key at this cosigner", Reason.UNKNOWN_WALLET)
+
+    def epoch(self, key_id: bytes, epoch: int) -> KeyMaterial:
+        """Unseal one epoch, in whatever state. Raises `NotFound`."""
+        return decode(KeyMaterial, self._read(_name("key", key_id, epoch))[1], _LIMIT)
+
+    def find_key(self, wallet_id: str) -> Clear:
+        """The key of a wallet that counts. Raises `NotFound` (UNKNOWN_WALLET)."""
         for clear in self.all_keys():
             if clear.wallet_id == wallet_id:
-                return clear.key_id
+                return clear
         raise NotFound(f"no wallet {wallet_id[:64]!r} here", Reason.UNKNOWN_WALLET)
 
-    def all_keys(self) -> list[Clear]:
-        """Clear fields of all keys."""
+    def all_keys(self, pending: bool = False) -> list[Clear]:
+        """Clear fields of the epochs that count; with ``pending`` of all."""
         with self._engine.begin() as connection:
-            rows = connection.execute(select(sealed.c.clear).where(sealed.c.name != _WORKSPACE)).all()
-        return [decode(Clear, row.clear) for row in rows]
+            rows = connection.execute(select(sealed.c.clear).where(sealed.c.name.like("key-%"))).all()
+        found = [decode(Clear, row.clear) for row in rows]
+        return [clear for clear in found if pending or clear.state != KeyState.PENDING]
 
-    def _clear(self, purpose: str, wallet_id: str, key_id: bytes, epoch: int, state: str) -> Clear:
-        return Clear(purpose, self._token.index, wallet_id, key_id, epoch, str(state))
+    def _clear(self, purpose: str, wallet_id: str, key_id: bytes, epoch: int, state: str, drill: bool = False) -> Clear:
+        return Clear(purpose, self._token.index, wallet_id, key_id, epoch, str(state), drill)
 
-    def _insert(self, name: str, clear: Clear, plain: bytes) -> None:
-        blob = self._token.seal(plain, encode(clear))
-        row = {"name": name, "state": clear.state, "clear": encode(clear), "blob": blob}
+    def _insert(self, clear: Clear, plain: bytes) -> None:
+        name, encoded = _name_of(clear), encode(clear)
+        blob = self._token.seal(plain, encoded, _under(clear))
+        row = {"name": name, "wallet_id": clear.wallet_id, "state": clear.state, "clear": encoded, "blob": blob}
         with self._engine.begin() as connection:
             if connection.execute(select(sealed.c.name).where(sealed.c.name == name)).first():
-                raise Conflict("this key exists already", Reason.WRONG_STATE)
+                raise Conflict("this epoch of the key exists already", Reason.WRONG_STATE)
             connection.execute(insert(sealed).values(row))
+
+    def _delete(self, connection: Connection, clears: Iterable[Clear]) -> None:
+        for clear in clears:
+            names = [_name(purpose, clear.key_id, clear.epoch) for purpose in ("key", "aux")]
+            connection.execute(delete(sealed).where(sealed.c.name.in_(names)))
+            connection.execute(insert(erasing).values(label=_under(clear)).on_conflict_do_nothing())
+
+    def _erase(self, clears: list[Clear], also: Also | None = None) -> None:
+        """Rows, what the log still holds of them, and the HSM's keys, without which copies elsewhere do not open."""
+        with self._engine.begin() as connection:
+            self._delete(connection, clears)
+            if also:
+                also(connection)
+        self.finish_erasing()
+
+    def finish_erasing(self) -> None:
+        """Destroy the HSM's keys of what the store has let go of; after a crash in between, at the next start."""
+        with self._engine.begin() as connection:
+            labels = connection.execute(select(erasing.c.label)).scalars().all()
+        if not labels:
+            return
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        for label in labels:
+            self._token.destroy(label)
+        with self._engine.begin() as connection:
+            connection.execute(delete(erasing).where(erasing.c.label.in_(labels)))
 
     def _read(self, name: str) -> tuple[Clear, bytes]:
         with self._engine.begin() as connection:
@@ -118,11 +215,19 @@ class Vault:
             clear = decode(Clear, row.clear)
         except Malformed as error:
             raise LocalError("the store's clear fields are damaged", Reason.STORE_CORRUPT) from error
-        expected = _WORKSPACE if clear.purpose == "workspace" else _name(clear.key_id)
-        if (clear.index, clear.state, expected) != (self._token.index, row.state, name):
+        if (clear.index, clear.state, _name_of(clear)) != (self._token.index, row.state, name):
             raise LocalError("a sealed blob of another node, key or state", Reason.SHARE_AAD_MISMATCH)
-        return clear, self._token.unseal(row.blob, row.clear)
+        return clear, self._token.unseal(row.blob, row.clear, _under(clear))
 
 
-def _name(key_id: bytes) -> str:
-    return "key-" + key_id.hex()
+def _name_of(clear: Clear) -> str:
+    return _WORKSPACE if clear.purpose == "workspace" else _name(clear.purpose, clear.key_id, clear.epoch)
+
+
+def _name(purpose: str, key_id: bytes, epoch: int) -> str:
+    return f"{purpose}-{key_id.hex()}-{epoch}"
+
+
+def _under(clear: Clear) -> str:
+    """The label of the HSM key that seals this; the workspace needs none of its own."""
+    return f"{clear.key_id.hex()[:32]}-{clear.epoch}" if clear.key_id else ""

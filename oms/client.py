@@ -31,12 +31,14 @@ from oms_core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from oms_core.keys import ChangeKey
 from oms_core.workspace import Workspace
 from proto import oms_pb2 as pb
 from proto import oms_pb2_grpc as pb_grpc
 
 SERVER_NAME = "coordinator.counterseal"
 SECONDS = 30.0
+MAX_MESSAGE = 32 << 20  # bytes; evidence is large
 
 _KINDS: dict[grpc.StatusCode, type[CountersealError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: Malformed,
@@ -82,6 +84,7 @@ class Client:
             ("grpc.ssl_target_name_override", server_name),
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 1000),
+            ("grpc.max_receive_message_length", MAX_MESSAGE),
         ]
         self._channel = grpc.aio.secure_channel(endpoint, credentials, options=options)
         self._stub: Any = pb_grpc.OmsStub(self._channel)
@@ -135,6 +138,7 @@ class Client:
         asset: str = "",
         valid_seconds: int = 0,
         intent_id: str = "",
+        path: tuple[int, ...] = (),
     ) -> tuple[Intent, tuple[str, ...]]:
         """The canonical intent (amount in base units) and its rendering. Check it before you sign it."""
         prepared = await self._call(
@@ -148,6 +152,7 @@ class Client:
                 asset=asset,
                 valid_seconds=valid_seconds,
                 intent_id=intent_id,
+                path=path,
             ),
         )
         return decode(Intent, prepared.subject), tuple(prepared.lines)
@@ -190,7 +195,7 @@ class Client:
         return [
             Waiting(
                 request.subject_id,
-                decode_one_of((Intent, CreateWallet), request.subject),  # type: ignore[arg-type]
+                decode_one_of((Intent, CreateWallet, ChangeKey), request.subject),  # type: ignore[arg-type]
                 tuple(request.lines),
                 decode(ApprovalClaim, request.claim),
                 tuple(request.credential_ids),
@@ -204,6 +209,40 @@ class Client:
             request_id=request_id or fresh(), subject_id=subject_id, approval=encode(approval), comment=comment
         )
         return str((await self._call("Decide", request)).state)
+
+    async def submit_drill(self, wallet_id: str, signature: bytes) -> pb.Wallet:
+        """Hand in what restored backups have signed."""
+        request = pb.SubmitDrillRequest(wallet_id=wallet_id, signature=signature)
+        return await self._call("SubmitDrill", request)  # type: ignore[no-any-return]
+
+    async def change_key(self, proposal: Proposal, request_id: str = "") -> pb.KeyChange:
+        """Ask for a key to be dealt anew, or to be moved to another state."""
+        request = pb.ChangeKeyRequest(request_id=request_id or fresh(), proposal=encode(proposal))
+        return await self._call("ChangeKey", request)  # type: ignore[no-any-return]
+
+    async def key_change(self, change_id: str) -> pb.KeyChange:
+        """One change."""
+        return await self._call(  # type: ignore[no-any-return]
+            "GetKeyChange", pb.GetKeyChangeRequest(change_id=change_id)
+        )
+
+    async def key_changes(self, wallet_id: str = "") -> list[pb.KeyChange]:
+        """All changes, or those of a wallet, oldest first."""
+        return list((await self._call("ListKeyChanges", pb.ListKeyChangesRequest(wallet_id=wallet_id))).changes)
+
+    def watch_key_change(self, change_id: str) -> AsyncIterator[pb.KeyChange]:
+        """The change whenever something about it changes, until it has ended."""
+        return self._watch("WatchKeyChange", pb.GetKeyChangeRequest(change_id=change_id))
+
+    async def evidence(self) -> list[pb.Evidence]:
+        """Verdicts on cosigners, oldest first, without their documents."""
+        return list((await self._call("ListEvidence", pb.ListEvidenceRequest())).evidence)
+
+    async def evidence_document(self, evidence_id: str) -> pb.Evidence:
+        """A verdict with what proves it."""
+        return await self._call(  # type: ignore[no-any-return]
+            "GetEvidence", pb.GetEvidenceRequest(evidence_id=evidence_id)
+        )
 
     async def workspace(self) -> Workspace:
         """The workspace that decides, as the coordinator shows it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from oms_core.approvals import Approval, ApprovalClaim, Verdict, challenge
 from oms_core.assertions import verify_assertion
@@ -10,7 +11,8 @@ from oms_core.chains.evm import UnsignedTransaction, derive, signing_digest
 from oms_core.chains.intent import CreateWallet, Intent, Proposal, Subject, check_subject, subject_digest
 from oms_core.chains.render import render, rendering_digest
 from oms_core.errors import Malformed, Reason, Refused
-from oms_core.evidence import CreateRequest, SignRequest
+from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
+from oms_core.keys import ChangeKey
 from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Decision, Outcome, judge
 from oms_core.proposals import verify_proposal
@@ -107,11 +109,14 @@ def review(proposal: Proposal, workspace: Workspace, facts: Facts) -> tuple[User
 def _check(subject: Subject, workspace: Workspace, now: int) -> None:
     """The subject's own shape, and that the cosigners it names exist. Raises `Malformed`."""
     check_subject(subject, now)
-    if isinstance(subject, CreateWallet) and not set(subject.parties) <= set(identities(workspace)):
+    if isinstance(subject, CreateWallet | ChangeKey) and not set(subject.parties) <= set(identities(workspace)):
         raise Malformed("a party is not in the roster", Reason.UNKNOWN_USER)
 
 
-def authorize(request: CreateRequest | SignRequest, workspace: Workspace, facts: Facts) -> Authorized:
+_FITS: dict[type[Any], type[Any]] = {CreateRequest: CreateWallet, SignRequest: Intent, ChangeRequest: ChangeKey}
+
+
+def authorize(request: CreateRequest | SignRequest | ChangeRequest, workspace: Workspace, facts: Facts) -> Authorized:
     """Yes, or an exception that says why not: `Refused`, `Malformed` or `NotFound`, each with its reason.
 
     Everything is derived again from the request's own documents; nothing that the coordinator concluded is used.
@@ -119,7 +124,7 @@ def authorize(request: CreateRequest | SignRequest, workspace: Workspace, facts:
     subject = request.proposal.subject
     if request.workspace != workspace_digest(workspace):
         raise Refused("the request stands on another version of the workspace", Reason.POLICY_VERSION_MISMATCH)
-    if isinstance(request, SignRequest) != isinstance(subject, Intent):
+    if not isinstance(subject, _FITS[type(request)]):
         raise Refused("the request does not fit its subject", Reason.INTENT_TX_MISMATCH)
     _check(subject, workspace, facts.now)
     transaction, digest = None, b""

@@ -77,6 +77,9 @@ class Reason(StrEnum):
     EPOCH_STALE = "EPOCH_STALE"
     SHARE_AAD_MISMATCH = "SHARE_AAD_MISMATCH"
     SESSION_REPLAYED = "SESSION_REPLAYED"
+    ROLLBACK_DETECTED = "ROLLBACK_DETECTED"
+    PRESIGNATURE_UNKNOWN = "PRESIGNATURE_UNKNOWN"
+    BACKUP_INVALID = "BACKUP_INVALID"
     CULPRIT_IDENTIFIED = "CULPRIT_IDENTIFIED"
     SESSION_FAILED = "SESSION_FAILED"
     QUORUM_UNAVAILABLE = "QUORUM_UNAVAILABLE"
@@ -173,6 +176,8 @@ class ProtocolAbort(CountersealError):
         text = message or "; ".join(f"party {b.culprit} at {b.step}: {b.reason}" for b in blames)
         super().__init__(text, reason)
         self.blames = blames
+        self.evidence: tuple[bytes, ...] = ()
+        """Canonical accusations that anybody can judge, where the shell has made them."""
 
     @property
     def culprits(self) -> set[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from oms_core.approvals import Approval
 from oms_core.chains.intent import Execution, Proposal
 from oms_core.encoding import digest, document
+from oms_core.protocol.shares import Epoch
 
 
 @document("create-request/1")
@@ -34,6 +35,25 @@ class ProbeRequest:
     wallet_id: str
 
 
+@document("change-request/1")
+class ChangeRequest:
+    """Take part in a change of a key; ``epoch`` is what is public of the one that is dealt from, in a resharing."""
+
+    proposal: Proposal
+    workspace: bytes
+    approvals: tuple[Approval, ...]
+    epoch: Epoch | None
+
+
+@document("presign-request/1")
+class PresignRequest:
+    """Take part in making a presignature for a path of a wallet's key, to be kept in memory."""
+
+    key_id: bytes
+    wallet_id: str
+    path: tuple[int, ...]
+
+
 @document("refusal/1")
 class Refusal:
     """A cosigner's no: to which session and request, with a stable reason and a text that shows no secret."""
@@ -54,7 +74,7 @@ class SignedRefusal:
     signature: bytes
 
 
-Request = CreateRequest | SignRequest | ProbeRequest
+Request = CreateRequest | SignRequest | ProbeRequest | ChangeRequest | PresignRequest
 
 
 def request_digest(request: Request) -> bytes:
@@ -65,3 +85,8 @@ def request_digest(request: Request) -> bytes:
 def probe_digest(key_id: bytes, public_key: bytes) -> bytes:
     """The 32 bytes of the test signature; derived under its own domain, so it can be no transaction's digest."""
     return digest("wallet probe", key_id, public_key)
+
+
+def drill_digest(key_id: bytes, epoch: int, public_key: bytes) -> bytes:
+    """The 32 bytes that restored backups sign, and nobody else ever does."""
+    return digest("backup drill", key_id, epoch, public_key)

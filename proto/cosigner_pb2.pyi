@@ -34,6 +34,10 @@ class ToCosigner(_message.Message):
     ABORT_FIELD_NUMBER: _builtins.int
     CONFIRM_WALLET_FIELD_NUMBER: _builtins.int
     GET_STATUS_FIELD_NUMBER: _builtins.int
+    CHANGE_KEY_FIELD_NUMBER: _builtins.int
+    COMMIT_EPOCH_FIELD_NUMBER: _builtins.int
+    DROP_PRESIGNATURES_FIELD_NUMBER: _builtins.int
+    GET_EPOCH_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def ping(self) -> Global___Ping: ...
@@ -49,6 +53,14 @@ class ToCosigner(_message.Message):
     def confirm_wallet(self) -> Global___ConfirmWallet: ...
     @_builtins.property
     def get_status(self) -> Global___GetStatus: ...
+    @_builtins.property
+    def change_key(self) -> Global___ChangeKey: ...
+    @_builtins.property
+    def commit_epoch(self) -> Global___CommitEpoch: ...
+    @_builtins.property
+    def drop_presignatures(self) -> Global___DropPresignatures: ...
+    @_builtins.property
+    def get_epoch(self) -> Global___GetEpoch: ...
     def __init__(
         self,
         *,
@@ -60,12 +72,16 @@ class ToCosigner(_message.Message):
         abort: Global___Abort | None = ...,
         confirm_wallet: Global___ConfirmWallet | None = ...,
         get_status: Global___GetStatus | None = ...,
+        change_key: Global___ChangeKey | None = ...,
+        commit_epoch: Global___CommitEpoch | None = ...,
+        drop_presignatures: Global___DropPresignatures | None = ...,
+        get_epoch: Global___GetEpoch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "get_status", b"get_status", "ping", b"ping", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_epoch", b"get_epoch", "get_status", b"get_status", "ping", b"ping", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "get_status", b"get_status", "id", b"id", "ping", b"ping", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_epoch", b"get_epoch", "get_status", b"get_status", "id", b"id", "ping", b"ping", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -88,6 +104,8 @@ class FromCosigner(_message.Message):
     FAILED_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    KEY_CHANGED_FIELD_NUMBER: _builtins.int
+    EPOCH_PUBLIC_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
@@ -109,6 +127,10 @@ class FromCosigner(_message.Message):
     def status(self) -> Global___Status: ...
     @_builtins.property
     def acknowledged(self) -> Global___Acknowledged: ...
+    @_builtins.property
+    def key_changed(self) -> Global___KeyChanged: ...
+    @_builtins.property
+    def epoch_public(self) -> Global___EpochPublic: ...
     def __init__(
         self,
         *,
@@ -123,12 +145,14 @@ class FromCosigner(_message.Message):
         failed: Global___Failed | None = ...,
         status: Global___Status | None = ...,
         acknowledged: Global___Acknowledged | None = ...,
+        key_changed: Global___KeyChanged | None = ...,
+        epoch_public: Global___EpochPublic | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "failed", b"failed", "finished", b"finished", "hello", b"hello", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "failed", b"failed", "finished", b"finished", "hello", b"hello", "id", b"id", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -448,20 +472,26 @@ class Aborted(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     BLAMES_FIELD_NUMBER: _builtins.int
+    ACCUSATIONS_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     detail: _builtins.str
     @_builtins.property
     def blames(self) -> _containers.RepeatedCompositeFieldContainer[Global___Blame]: ...
+    @_builtins.property
+    def accusations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SignedCase or Equivocation: what anybody can judge"""
+
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
         detail: _builtins.str = ...,
         blames: _abc.Iterable[Global___Blame] | None = ...,
+        accusations: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blames", b"blames", "detail", b"detail", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accusations", b"accusations", "blames", b"blames", "detail", b"detail", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -541,9 +571,12 @@ class ConfirmWallet(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     CONFIRMATIONS_FIELD_NUMBER: _builtins.int
     PROBE_FIELD_NUMBER: _builtins.int
+    DRILL_FIELD_NUMBER: _builtins.int
     key_id: _builtins.bytes
     probe: _builtins.bytes
     """Signature over probe_digest"""
+    drill: _builtins.bytes
+    """Signature over drill_digest, where the wallet asks for one"""
     @_builtins.property
     def confirmations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """SignedConfirmation of every party"""
@@ -554,10 +587,11 @@ class ConfirmWallet(_message.Message):
         key_id: _builtins.bytes = ...,
         confirmations: _abc.Iterable[_builtins.bytes] | None = ...,
         probe: _builtins.bytes = ...,
+        drill: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmations", b"confirmations", "key_id", b"key_id", "probe", b"probe"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmations", b"confirmations", "drill", b"drill", "key_id", b"key_id", "probe", b"probe"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -577,6 +611,138 @@ class Acknowledged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Acknowledged: _TypeAlias = Acknowledged  # noqa: Y015
+
+@_typing.final
+class ChangeKey(_message.Message):
+    """Moves a key to another state: suspended, resumed, deactivated, compromised, destroyed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeKey: _TypeAlias = ChangeKey  # noqa: Y015
+
+@_typing.final
+class CommitEpoch(_message.Message):
+    """Every member's confirmation of a new epoch: makes it the one that counts, and destroys those before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    CONFIRMATIONS_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.bytes
+    request: _builtins.bytes
+    """ChangeRequest, as it was approved"""
+    @_builtins.property
+    def confirmations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SignedConfirmation of every member of the new committee"""
+
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.bytes = ...,
+        confirmations: _abc.Iterable[_builtins.bytes] | None = ...,
+        request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmations", b"confirmations", "key_id", b"key_id", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitEpoch: _TypeAlias = CommitEpoch  # noqa: Y015
+
+@_typing.final
+class KeyChanged(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        receipts: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipts", b"receipts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyChanged: _TypeAlias = KeyChanged  # noqa: Y015
+
+@_typing.final
+class DropPresignatures(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        ids: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DropPresignatures: _TypeAlias = DropPresignatures  # noqa: Y015
+
+@_typing.final
+class GetEpoch(_message.Message):
+    """What is public of the epoch of a key that counts here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEpoch: _TypeAlias = GetEpoch  # noqa: Y015
+
+@_typing.final
+class EpochPublic(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EpochPublic: _TypeAlias = EpochPublic  # noqa: Y015
 
 @_typing.final
 class GetStatus(_message.Message):
@@ -604,14 +770,30 @@ class Status(_message.Message):
     UPTIME_SECONDS_FIELD_NUMBER: _builtins.int
     WALLETS_FIELD_NUMBER: _builtins.int
     HSM_FIELD_NUMBER: _builtins.int
+    STOCK_FIELD_NUMBER: _builtins.int
+    PRESIGNATURES_FIELD_NUMBER: _builtins.int
+    ROLLED_BACK_FIELD_NUMBER: _builtins.int
+    CONVICTED_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     workspace: _builtins.bytes
     boot_generation: _builtins.int
     open_sessions: _builtins.int
     uptime_seconds: _builtins.int
     hsm: _builtins.str
+    rolled_back: _builtins.str
+    """why this node refuses everything; empty if it does not"""
     @_builtins.property
     def wallets(self) -> _containers.RepeatedCompositeFieldContainer[Global___WalletStatus]: ...
+    @_builtins.property
+    def stock(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stock]: ...
+    @_builtins.property
+    def presignatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """ids, oldest first"""
+
+    @_builtins.property
+    def convicted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """peers that it takes part in nothing with"""
+
     def __init__(
         self,
         *,
@@ -622,14 +804,53 @@ class Status(_message.Message):
         uptime_seconds: _builtins.int = ...,
         wallets: _abc.Iterable[Global___WalletStatus] | None = ...,
         hsm: _builtins.str = ...,
+        stock: _abc.Iterable[Global___Stock] | None = ...,
+        presignatures: _abc.Iterable[_builtins.bytes] | None = ...,
+        rolled_back: _builtins.str = ...,
+        convicted: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_generation", b"boot_generation", "hsm", b"hsm", "index", b"index", "open_sessions", b"open_sessions", "uptime_seconds", b"uptime_seconds", "wallets", b"wallets", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_generation", b"boot_generation", "convicted", b"convicted", "hsm", b"hsm", "index", b"index", "open_sessions", b"open_sessions", "presignatures", b"presignatures", "rolled_back", b"rolled_back", "stock", b"stock", "uptime_seconds", b"uptime_seconds", "wallets", b"wallets", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
+
+@_typing.final
+class Stock(_message.Message):
+    """Unused presignatures of one wallet, path and quorum."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    OLDEST_SECONDS_FIELD_NUMBER: _builtins.int
+    wallet_id: _builtins.str
+    count: _builtins.int
+    oldest_seconds: _builtins.int
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def quorum(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        wallet_id: _builtins.str = ...,
+        path: _abc.Iterable[_builtins.int] | None = ...,
+        quorum: _abc.Iterable[_builtins.int] | None = ...,
+        count: _builtins.int = ...,
+        oldest_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "oldest_seconds", b"oldest_seconds", "path", b"path", "quorum", b"quorum", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stock: _TypeAlias = Stock  # noqa: Y015
 
 @_typing.final
 class WalletStatus(_message.Message):

@@ -116,6 +116,8 @@ class Wallet(_message.Message):
     CONFIRMATIONS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    CHAIN_CODE_FIELD_NUMBER: _builtins.int
+    DRILL_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
     label: _builtins.str
     state: _builtins.str
@@ -130,6 +132,9 @@ class Wallet(_message.Message):
     epoch: _builtins.int
     reason: _builtins.str
     detail: _builtins.str
+    chain_code: _builtins.bytes
+    drill: _builtins.bool
+    """becomes active only after a drill"""
     @_builtins.property
     def parties(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
@@ -152,14 +157,273 @@ class Wallet(_message.Message):
         confirmations: _abc.Iterable[_builtins.bytes] | None = ...,
         reason: _builtins.str = ...,
         detail: _builtins.str = ...,
+        chain_code: _builtins.bytes = ...,
+        drill: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "confirmations", b"confirmations", "detail", b"detail", "epoch", b"epoch", "key_id", b"key_id", "label", b"label", "level", b"level", "parties", b"parties", "public_key", b"public_key", "reason", b"reason", "state", b"state", "threshold", b"threshold", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "chain_code", b"chain_code", "confirmations", b"confirmations", "detail", b"detail", "drill", b"drill", "epoch", b"epoch", "key_id", b"key_id", "label", b"label", "level", b"level", "parties", b"parties", "public_key", b"public_key", "reason", b"reason", "state", b"state", "threshold", b"threshold", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Wallet: _TypeAlias = Wallet  # noqa: Y015
+
+@_typing.final
+class SubmitDrillRequest(_message.Message):
+    """The signature of restored backups over drill_digest; some wallets become active only with it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    wallet_id: _builtins.str
+    signature: _builtins.bytes
+    """canonical ecdsa.Signature"""
+    def __init__(
+        self,
+        *,
+        wallet_id: _builtins.str = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitDrillRequest: _TypeAlias = SubmitDrillRequest  # noqa: Y015
+
+@_typing.final
+class ChangeKeyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    proposal: _builtins.bytes
+    """Proposal over ChangeKey"""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        proposal: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeKeyRequest: _TypeAlias = ChangeKeyRequest  # noqa: Y015
+
+@_typing.final
+class GetKeyChangeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    change_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        change_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_id", b"change_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetKeyChangeRequest: _TypeAlias = GetKeyChangeRequest  # noqa: Y015
+
+@_typing.final
+class ListKeyChangesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    wallet_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        wallet_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListKeyChangesRequest: _TypeAlias = ListKeyChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListKeyChangesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyChange]: ...
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___KeyChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListKeyChangesResponse: _TypeAlias = ListKeyChangesResponse  # noqa: Y015
+
+@_typing.final
+class KeyChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    RECEIPTS_FIELD_NUMBER: _builtins.int
+    OWING_FIELD_NUMBER: _builtins.int
+    change_id: _builtins.str
+    wallet_id: _builtins.str
+    change: _builtins.str
+    """REFRESH, RESHARE, SUSPEND, RESUME, DEACTIVATE, COMPROMISE, DESTROY"""
+    state: _builtins.str
+    """PENDING_APPROVAL, RUNNING, COMMITTING, DONE, FAILED, DENIED"""
+    reason: _builtins.str
+    detail: _builtins.str
+    proposal: _builtins.bytes
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def receipts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SignedKeyReceipt of each node that has carried it out"""
+
+    @_builtins.property
+    def owing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """nodes that have not been told yet"""
+
+    def __init__(
+        self,
+        *,
+        change_id: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        change: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        proposal: _builtins.bytes = ...,
+        lines: _abc.Iterable[_builtins.str] | None = ...,
+        receipts: _abc.Iterable[_builtins.bytes] | None = ...,
+        owing: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "change_id", b"change_id", "detail", b"detail", "lines", b"lines", "owing", b"owing", "proposal", b"proposal", "reason", b"reason", "receipts", b"receipts", "state", b"state", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyChange: _TypeAlias = KeyChange  # noqa: Y015
+
+@_typing.final
+class ListEvidenceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEvidenceRequest: _TypeAlias = ListEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class ListEvidenceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___Evidence]: ...
+    def __init__(
+        self,
+        *,
+        evidence: _abc.Iterable[Global___Evidence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEvidenceResponse: _TypeAlias = ListEvidenceResponse  # noqa: Y015
+
+@_typing.final
+class GetEvidenceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVIDENCE_ID_FIELD_NUMBER: _builtins.int
+    evidence_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        evidence_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence_id", b"evidence_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEvidenceRequest: _TypeAlias = GetEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class Evidence(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVIDENCE_ID_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
+    CULPRIT_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    evidence_id: _builtins.str
+    about: _builtins.str
+    """order, wallet or change in whose session it came up"""
+    culprit: _builtins.int
+    step: _builtins.str
+    reason: _builtins.str
+    at: _builtins.float
+    quarantined: _builtins.bool
+    document: _builtins.bytes
+    """SignedCase or Equivocation; only from GetEvidence"""
+    def __init__(
+        self,
+        *,
+        evidence_id: _builtins.str = ...,
+        about: _builtins.str = ...,
+        culprit: _builtins.int = ...,
+        step: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        at: _builtins.float = ...,
+        quarantined: _builtins.bool = ...,
+        document: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "at", b"at", "culprit", b"culprit", "document", b"document", "evidence_id", b"evidence_id", "quarantined", b"quarantined", "reason", b"reason", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
 
 @_typing.final
 class WalletEvent(_message.Message):
@@ -204,6 +468,7 @@ class PrepareTransferRequest(_message.Message):
     MAX_FEE_TOTAL_FIELD_NUMBER: _builtins.int
     VALID_SECONDS_FIELD_NUMBER: _builtins.int
     INTENT_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
     to: _builtins.str
     """EIP-55 or all-lower-case address, or "entry:<entry_id>" of the address book"""
@@ -218,6 +483,10 @@ class PrepareTransferRequest(_message.Message):
     valid_seconds: _builtins.int
     intent_id: _builtins.str
     """empty: the server makes one"""
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """non-hardened BIP32 path below the wallet's key"""
+
     def __init__(
         self,
         *,
@@ -230,10 +499,11 @@ class PrepareTransferRequest(_message.Message):
         max_fee_total: _builtins.str = ...,
         valid_seconds: _builtins.int = ...,
         intent_id: _builtins.str = ...,
+        path: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "asset", b"asset", "initiator", b"initiator", "intent_id", b"intent_id", "max_fee_total", b"max_fee_total", "purpose", b"purpose", "to", b"to", "valid_seconds", b"valid_seconds", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "asset", b"asset", "initiator", b"initiator", "intent_id", b"intent_id", "max_fee_total", b"max_fee_total", "path", b"path", "purpose", b"purpose", "to", b"to", "valid_seconds", b"valid_seconds", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -762,7 +1032,9 @@ class CosignerStatus(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     LAST_HEARD_SECONDS_FIELD_NUMBER: _builtins.int
     LATENCY_MS_FIELD_NUMBER: _builtins.int
-    OPEN_SESSIONS_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    ROLLED_BACK_FIELD_NUMBER: _builtins.int
+    STOCK_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     name: _builtins.str
     operator: _builtins.str
@@ -770,7 +1042,12 @@ class CosignerStatus(_message.Message):
     """ATTACHED, SILENT, ABSENT, WRONG_WORKSPACE"""
     last_heard_seconds: _builtins.float
     latency_ms: _builtins.float
-    open_sessions: _builtins.int
+    quarantined: _builtins.bool
+    """proven to have lied; chosen for nothing until pardoned"""
+    rolled_back: _builtins.str
+    """why it refuses everything; empty if it does not"""
+    @_builtins.property
+    def stock(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stock]: ...
     def __init__(
         self,
         *,
@@ -780,12 +1057,49 @@ class CosignerStatus(_message.Message):
         state: _builtins.str = ...,
         last_heard_seconds: _builtins.float = ...,
         latency_ms: _builtins.float = ...,
-        open_sessions: _builtins.int = ...,
+        quarantined: _builtins.bool = ...,
+        rolled_back: _builtins.str = ...,
+        stock: _abc.Iterable[Global___Stock] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "last_heard_seconds", b"last_heard_seconds", "latency_ms", b"latency_ms", "name", b"name", "open_sessions", b"open_sessions", "operator", b"operator", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "last_heard_seconds", b"last_heard_seconds", "latency_ms", b"latency_ms", "name", b"name", "operator", b"operator", "quarantined", b"quarantined", "rolled_back", b"rolled_back", "state", b"state", "stock", b"stock"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CosignerStatus: _TypeAlias = CosignerStatus  # noqa: Y015
+
+@_typing.final
+class Stock(_message.Message):
+    """Unused presignatures that a cosigner holds, for one wallet, path and quorum."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    OLDEST_SECONDS_FIELD_NUMBER: _builtins.int
+    wallet_id: _builtins.str
+    count: _builtins.int
+    oldest_seconds: _builtins.int
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def quorum(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        wallet_id: _builtins.str = ...,
+        path: _abc.Iterable[_builtins.int] | None = ...,
+        quorum: _abc.Iterable[_builtins.int] | None = ...,
+        count: _builtins.int = ...,
+        oldest_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "oldest_seconds", b"oldest_seconds", "path", b"path", "quorum", b"quorum", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stock: _TypeAlias = Stock  # noqa: Y015

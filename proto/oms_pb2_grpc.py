@@ -54,6 +54,31 @@ class OmsStub:
                 request_serializer=proto_dot_oms__pb2.GetWalletRequest.SerializeToString,
                 response_deserializer=proto_dot_oms__pb2.WalletEvent.FromString,
                 _registered_method=True)
+        self.SubmitDrill = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/SubmitDrill',
+                request_serializer=proto_dot_oms__pb2.SubmitDrillRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.Wallet.FromString,
+                _registered_method=True)
+        self.ChangeKey = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/ChangeKey',
+                request_serializer=proto_dot_oms__pb2.ChangeKeyRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.KeyChange.FromString,
+                _registered_method=True)
+        self.GetKeyChange = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/GetKeyChange',
+                request_serializer=proto_dot_oms__pb2.GetKeyChangeRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.KeyChange.FromString,
+                _registered_method=True)
+        self.WatchKeyChange = channel.unary_stream(
+                '/counterseal.oms.v1.Oms/WatchKeyChange',
+                request_serializer=proto_dot_oms__pb2.GetKeyChangeRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.KeyChange.FromString,
+                _registered_method=True)
+        self.ListKeyChanges = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/ListKeyChanges',
+                request_serializer=proto_dot_oms__pb2.ListKeyChangesRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.ListKeyChangesResponse.FromString,
+                _registered_method=True)
         self.PrepareTransfer = channel.unary_unary(
                 '/counterseal.oms.v1.Oms/PrepareTransfer',
                 request_serializer=proto_dot_oms__pb2.PrepareTransferRequest.SerializeToString,
@@ -99,6 +124,16 @@ class OmsStub:
                 request_serializer=proto_dot_oms__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=proto_dot_oms__pb2.NetworkStatus.FromString,
                 _registered_method=True)
+        self.ListEvidence = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/ListEvidence',
+                request_serializer=proto_dot_oms__pb2.ListEvidenceRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.ListEvidenceResponse.FromString,
+                _registered_method=True)
+        self.GetEvidence = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/GetEvidence',
+                request_serializer=proto_dot_oms__pb2.GetEvidenceRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.Evidence.FromString,
+                _registered_method=True)
 
 
 class OmsServicer:
@@ -124,6 +159,37 @@ class OmsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchWallet(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitDrill(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeKey(self, request, context):
+        """Keys
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKeyChange(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchKeyChange(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListKeyChanges(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,6 +252,19 @@ class OmsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvidence(self, request, context):
+        """Evidence against cosigners
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEvidence(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OmsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -208,6 +287,31 @@ def add_OmsServicer_to_server(servicer, server):
                     servicer.WatchWallet,
                     request_deserializer=proto_dot_oms__pb2.GetWalletRequest.FromString,
                     response_serializer=proto_dot_oms__pb2.WalletEvent.SerializeToString,
+            ),
+            'SubmitDrill': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitDrill,
+                    request_deserializer=proto_dot_oms__pb2.SubmitDrillRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.Wallet.SerializeToString,
+            ),
+            'ChangeKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeKey,
+                    request_deserializer=proto_dot_oms__pb2.ChangeKeyRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.KeyChange.SerializeToString,
+            ),
+            'GetKeyChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKeyChange,
+                    request_deserializer=proto_dot_oms__pb2.GetKeyChangeRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.KeyChange.SerializeToString,
+            ),
+            'WatchKeyChange': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchKeyChange,
+                    request_deserializer=proto_dot_oms__pb2.GetKeyChangeRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.KeyChange.SerializeToString,
+            ),
+            'ListKeyChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeyChanges,
+                    request_deserializer=proto_dot_oms__pb2.ListKeyChangesRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.ListKeyChangesResponse.SerializeToString,
             ),
             'PrepareTransfer': grpc.unary_unary_rpc_method_handler(
                     servicer.PrepareTransfer,
@@ -253,6 +357,16 @@ def add_OmsServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=proto_dot_oms__pb2.GetStatusRequest.FromString,
                     response_serializer=proto_dot_oms__pb2.NetworkStatus.SerializeToString,
+            ),
+            'ListEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvidence,
+                    request_deserializer=proto_dot_oms__pb2.ListEvidenceRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.ListEvidenceResponse.SerializeToString,
+            ),
+            'GetEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEvidence,
+                    request_deserializer=proto_dot_oms__pb2.GetEvidenceRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.Evidence.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -363,6 +477,141 @@ class Oms:
             '/counterseal.oms.v1.Oms/WatchWallet',
             proto_dot_oms__pb2.GetWalletRequest.SerializeToString,
             proto_dot_oms__pb2.WalletEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitDrill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/SubmitDrill',
+            proto_dot_oms__pb2.SubmitDrillRequest.SerializeToString,
+            proto_dot_oms__pb2.Wallet.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/ChangeKey',
+            proto_dot_oms__pb2.ChangeKeyRequest.SerializeToString,
+            proto_dot_oms__pb2.KeyChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKeyChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/GetKeyChange',
+            proto_dot_oms__pb2.GetKeyChangeRequest.SerializeToString,
+            proto_dot_oms__pb2.KeyChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchKeyChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/WatchKeyChange',
+            proto_dot_oms__pb2.GetKeyChangeRequest.SerializeToString,
+            proto_dot_oms__pb2.KeyChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeyChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/ListKeyChanges',
+            proto_dot_oms__pb2.ListKeyChangesRequest.SerializeToString,
+            proto_dot_oms__pb2.ListKeyChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -606,6 +855,60 @@ class Oms:
             '/counterseal.oms.v1.Oms/GetStatus',
             proto_dot_oms__pb2.GetStatusRequest.SerializeToString,
             proto_dot_oms__pb2.NetworkStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/ListEvidence',
+            proto_dot_oms__pb2.ListEvidenceRequest.SerializeToString,
+            proto_dot_oms__pb2.ListEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/GetEvidence',
+            proto_dot_oms__pb2.GetEvidenceRequest.SerializeToString,
+            proto_dot_oms__pb2.Evidence.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,12 @@ class OmsStub:
     GetWallet: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetWalletRequest, _oms_pb2.Wallet]
     ListWallets: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListWalletsRequest, _oms_pb2.ListWalletsResponse]
     WatchWallet: _grpc.UnaryStreamMultiCallable[_oms_pb2.GetWalletRequest, _oms_pb2.WalletEvent]
+    SubmitDrill: _grpc.UnaryUnaryMultiCallable[_oms_pb2.SubmitDrillRequest, _oms_pb2.Wallet]
+    ChangeKey: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ChangeKeyRequest, _oms_pb2.KeyChange]
+    """Keys"""
+    GetKeyChange: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetKeyChangeRequest, _oms_pb2.KeyChange]
+    WatchKeyChange: _grpc.UnaryStreamMultiCallable[_oms_pb2.GetKeyChangeRequest, _oms_pb2.KeyChange]
+    ListKeyChanges: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListKeyChangesRequest, _oms_pb2.ListKeyChangesResponse]
     PrepareTransfer: _grpc.UnaryUnaryMultiCallable[_oms_pb2.PrepareTransferRequest, _oms_pb2.PreparedSubject]
     """Orders"""
     SubmitIntent: _grpc.UnaryUnaryMultiCallable[_oms_pb2.SubmitIntentRequest, _oms_pb2.Transaction]
@@ -50,6 +56,9 @@ class OmsStub:
     GetWorkspace: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetWorkspaceRequest, _oms_pb2.WorkspaceResponse]
     """The network"""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetStatusRequest, _oms_pb2.NetworkStatus]
+    ListEvidence: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListEvidenceRequest, _oms_pb2.ListEvidenceResponse]
+    """Evidence against cosigners"""
+    GetEvidence: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetEvidenceRequest, _oms_pb2.Evidence]
 
 @_typing.type_check_only
 class OmsAsyncStub(OmsStub):
@@ -59,6 +68,12 @@ class OmsAsyncStub(OmsStub):
     GetWallet: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetWalletRequest, _oms_pb2.Wallet]  # type: ignore[assignment]
     ListWallets: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListWalletsRequest, _oms_pb2.ListWalletsResponse]  # type: ignore[assignment]
     WatchWallet: _aio.UnaryStreamMultiCallable[_oms_pb2.GetWalletRequest, _oms_pb2.WalletEvent]  # type: ignore[assignment]
+    SubmitDrill: _aio.UnaryUnaryMultiCallable[_oms_pb2.SubmitDrillRequest, _oms_pb2.Wallet]  # type: ignore[assignment]
+    ChangeKey: _aio.UnaryUnaryMultiCallable[_oms_pb2.ChangeKeyRequest, _oms_pb2.KeyChange]  # type: ignore[assignment]
+    """Keys"""
+    GetKeyChange: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetKeyChangeRequest, _oms_pb2.KeyChange]  # type: ignore[assignment]
+    WatchKeyChange: _aio.UnaryStreamMultiCallable[_oms_pb2.GetKeyChangeRequest, _oms_pb2.KeyChange]  # type: ignore[assignment]
+    ListKeyChanges: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListKeyChangesRequest, _oms_pb2.ListKeyChangesResponse]  # type: ignore[assignment]
     PrepareTransfer: _aio.UnaryUnaryMultiCallable[_oms_pb2.PrepareTransferRequest, _oms_pb2.PreparedSubject]  # type: ignore[assignment]
     """Orders"""
     SubmitIntent: _aio.UnaryUnaryMultiCallable[_oms_pb2.SubmitIntentRequest, _oms_pb2.Transaction]  # type: ignore[assignment]
@@ -71,6 +86,9 @@ class OmsAsyncStub(OmsStub):
     GetWorkspace: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetWorkspaceRequest, _oms_pb2.WorkspaceResponse]  # type: ignore[assignment]
     """The network"""
     GetStatus: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetStatusRequest, _oms_pb2.NetworkStatus]  # type: ignore[assignment]
+    ListEvidence: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListEvidenceRequest, _oms_pb2.ListEvidenceResponse]  # type: ignore[assignment]
+    """Evidence against cosigners"""
+    GetEvidence: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetEvidenceRequest, _oms_pb2.Evidence]  # type: ignore[assignment]
 
 class OmsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -101,6 +119,42 @@ class OmsServicer(metaclass=_abc_1.ABCMeta):
         request: _oms_pb2.GetWalletRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_oms_pb2.WalletEvent], _abc.AsyncIterator[_oms_pb2.WalletEvent]]: ...
+
+    @_abc_1.abstractmethod
+    def SubmitDrill(
+        self,
+        request: _oms_pb2.SubmitDrillRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.Wallet, _abc.Awaitable[_oms_pb2.Wallet]]: ...
+
+    @_abc_1.abstractmethod
+    def ChangeKey(
+        self,
+        request: _oms_pb2.ChangeKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.KeyChange, _abc.Awaitable[_oms_pb2.KeyChange]]:
+        """Keys"""
+
+    @_abc_1.abstractmethod
+    def GetKeyChange(
+        self,
+        request: _oms_pb2.GetKeyChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.KeyChange, _abc.Awaitable[_oms_pb2.KeyChange]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchKeyChange(
+        self,
+        request: _oms_pb2.GetKeyChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_oms_pb2.KeyChange], _abc.AsyncIterator[_oms_pb2.KeyChange]]: ...
+
+    @_abc_1.abstractmethod
+    def ListKeyChanges(
+        self,
+        request: _oms_pb2.ListKeyChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.ListKeyChangesResponse, _abc.Awaitable[_oms_pb2.ListKeyChangesResponse]]: ...
 
     @_abc_1.abstractmethod
     def PrepareTransfer(
@@ -167,5 +221,20 @@ class OmsServicer(metaclass=_abc_1.ABCMeta):
         request: _oms_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_oms_pb2.NetworkStatus, _abc.Awaitable[_oms_pb2.NetworkStatus]]: ...
+
+    @_abc_1.abstractmethod
+    def ListEvidence(
+        self,
+        request: _oms_pb2.ListEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.ListEvidenceResponse, _abc.Awaitable[_oms_pb2.ListEvidenceResponse]]:
+        """Evidence against cosigners"""
+
+    @_abc_1.abstractmethod
+    def GetEvidence(
+        self,
+        request: _oms_pb2.GetEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.Evidence, _abc.Awaitable[_oms_pb2.Evidence]]: ...
 
 def add_OmsServicer_to_server(servicer: OmsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -16,34 +16,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from oms_core.crypto.params import TOY, Level
 from oms_core.encoding import decode, encode
 from oms_core.errors import ProtocolAbort
-from oms_core.protocol import auxinfo, keygen, presign, sign
-from oms_core.protocol.create_key import make_key
-from oms_core.protocol.envelope import Channel, SessionSpec, identity_digest
+from oms_core.protocol.create_key import DONE, make_key
+from oms_core.protocol.envelope import Channel
+from oms_core.protocol.identity import identity_digest
+from oms_core.protocol.judge import ROUNDS
+from oms_core.protocol.packets import SessionSpec
+from oms_core.protocol.presign_rounds import Third
 from oms_core.protocol.rounds import Done, Echo, Inbox, Incoming, Outgoing, Session, Steps, resume
-from oms_core.protocol.shares import KeyConfirmation, KeyMaterial, Moduli
-from oms_core.zk import mod
+from oms_core.protocol.shares import KeyMaterial, Moduli
 from tests.primes import primes
 
-KINDS: dict[str, tuple[type, type | None]] = {
-    "keygen.1": (keygen.Commit, None),
-    "keygen.1.echo": (Echo, None),
-    "keygen.2": (keygen.Reveal, keygen.Share),
-    "keygen.2.echo": (Echo, None),
-    "keygen.3": (keygen.Proof, None),
-    "auxinfo.1": (auxinfo.Commit, None),
-    "auxinfo.1.echo": (Echo, None),
-    "auxinfo.2": (auxinfo.Reveal, None),
-    "auxinfo.2.echo": (Echo, None),
-    "auxinfo.3": (mod.Proof, auxinfo.Factors),
-    "create.done": (KeyConfirmation, None),
-    "presign.1": (presign.First, presign.Ranges),
-    "presign.1.echo": (Echo, None),
-    "presign.2": (presign.Second, presign.Products),
-    "presign.3": (presign.Third, None),
-    "presign.3.echo": (Echo, None),
-    "sign.1": (sign.SignatureShare, None),
-}
-"""What is broadcast, and what is said in secret, at each step of every protocol."""
+_EVERY = ROUNDS | {DONE.step: DONE}
 
 
 @dataclass(frozen=True)
@@ -118,11 +101,12 @@ def sessions(parties: tuple[int, ...], level: Level = TOY) -> dict[int, Session]
 
 @dataclass
 class Outcome:
-    """What each party ended with, and the steps that each spoke at."""
+    """What each party ended with, the steps that each spoke at, and its channel if there was one."""
 
     results: dict[int, Any] = field(default_factory=dict)
     errors: dict[int, ProtocolAbort] = field(default_factory=dict)
     spoke: dict[int, list[str]] = field(default_factory=dict)
+    channels: Mapping[int, Channel] = field(default_factory=dict)
 
     def culprits(self, by: set[int]) -> set[int]:
         """Everybody named by any of these parties."""
@@ -140,7 +124,7 @@ def run(
     relay: Relay | None = None,
 ) -> Outcome:
     """Lockstep until all have ended. With ``channels`` every round goes through envelopes, and through ``relay``."""
-    outcome, waiting = Outcome(spoke={i: [] for i in protocols}), {}
+    outcome, waiting = Outcome(spoke={i: [] for i in protocols}, channels=channels or {}), {}
     for i, protocol in protocols.items():
         _step(outcome, waiting, i, lambda protocol=protocol: resume(protocol))  # type: ignore[misc]
     liars = liars or {}
@@ -180,14 +164,13 @@ def _say(out: Outgoing, lie: Lie | None, protocol: Steps[Any], honest: Outgoing 
         return lambda _: out
     if honest is not None and honest.step == out.step:
         out = _covered(out, honest)
-    kind, secret = KINDS[out.step]
+    made = _EVERY[out.step]
     memory = _memory(protocol)
     assert out.broadcast is not None
-    told = lie(Turn(out.step, None, decode(kind, out.broadcast), memory))
+    told = lie(Turn(out.step, None, decode(made.broadcast, out.broadcast, out.limit), memory))
     direct = {}
     for j, data in out.direct.items():
-        assert secret is not None
-        direct[j] = _bytes(lie(Turn(out.step, j, decode(secret, data), memory)))
+        direct[j] = _bytes(lie(Turn(out.step, j, decode(made.secret, data, out.limit), memory)))
     versions: dict[bytes, Outgoing] = {}
 
     def version(j: int) -> Outgoing:
@@ -200,36 +183,44 @@ def _say(out: Outgoing, lie: Lie | None, protocol: Steps[Any], honest: Outgoing 
 
 
 def _covered(out: Outgoing, honest: Outgoing) -> Outgoing:
-    """A liar's echo is that of an honest party, so that it does not show that the liar believes its own true words."""
-    if out.step.endswith(".echo"):
-        return replace(out, broadcast=honest.broadcast)
-    if out.step == "presign.3":
-        assert honest.broadcast is not None
-        return replace(out, broadcast=_with_echo(out.broadcast, decode(presign.Third, honest.broadcast).echo))
-    return out
+    """A liar's echo is that of an honest party, so that it does not show that the liar believes its own true words.
+
+    The receipts stay its own: they are of what it has really received.
+    """
+    mine, theirs = _echo(out), _echo(honest)
+    return out if mine is None or theirs is None else _echoing(out, replace(mine, hash=theirs.hash))
 
 
 def _reassured(out: Outgoing, inbox: Inbox) -> Inbox:
     """Everyone's echo as a liar's own protocol expects it, so that it goes on lying."""
+    mine = _echo(out)
+    if mine is None:
+        return inbox
+    assert out.broadcast is not None
     if out.step.endswith(".echo"):
         return {j: replace(incoming, broadcast=out.broadcast) for j, incoming in inbox.items()}
+    said = {j: decode(Third, incoming.broadcast or b"") for j, incoming in inbox.items()}
+    return {j: replace(inbox[j], broadcast=encode(replace(third, echo=mine))) for j, third in said.items()}
+
+
+def _echo(out: Outgoing) -> Echo | None:
+    assert out.broadcast is not None
     if out.step == "presign.3":
-        assert out.broadcast is not None
-        mine = decode(presign.Third, out.broadcast)
-        return {j: Incoming(_with_echo(incoming.broadcast, mine.echo), None) for j, incoming in inbox.items()}
-    return inbox
+        return decode(Third, out.broadcast).echo
+    return decode(Echo, out.broadcast) if out.step.endswith(".echo") else None
 
 
-def _with_echo(third: bytes | None, echo: Echo) -> bytes:
-    assert third is not None
-    return encode(replace(decode(presign.Third, third), echo=echo))
+def _echoing(out: Outgoing, echo: Echo) -> Outgoing:
+    assert out.broadcast is not None
+    third = out.step == "presign.3"
+    return replace(out, broadcast=encode(replace(decode(Third, out.broadcast), echo=echo) if third else echo))
 
 
 def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else encode(value)
 
 
-_PROTOCOLS = {"keygen", "auxinfo", "presign", "sign", "acknowledge"}
+_PROTOCOLS = {"keygen", "auxinfo", "presign", "sign", "acknowledge", "reshare"}
 
 
 def _memory(protocol: Steps[Any]) -> Mapping[str, Any]:

@@ -12,7 +12,8 @@ from oms.signer import ProposalSigner
 from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import expected_claim
 from oms_core.chains.intent import Bounds, CreateWallet, Execution, Intent, Proposal, Subject, Transfer
-from oms_core.evidence import CreateRequest, SignRequest
+from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
+from oms_core.keys import Change, ChangeKey
 from oms_core.policy.rules import ANY, Action, Deny, Destination, Limit, Permit, Require
 from oms_core.workspace import AddressEntry, Member, User, Workspace, check_workspace, workspace_digest
 from tests.parties import identity
@@ -71,10 +72,10 @@ def workspace() -> Workspace:
         address_book=(AddressEntry("known", "Known", CHAIN, KNOWN), AddressEntry("denied", "Denied", CHAIN, DENIED)),
         rules=(
             Permit("permit-book", (Action.TRANSFER,), (ANY,), ("trader",), Destination.ADDRESS_BOOK),
-            Permit("permit-keys", (Action.KEY_CREATE,), (ANY,), ("security",), Destination.ANY),
+            Permit("permit-keys", (Action.KEY_CREATE, Action.KEY_CHANGE, Action.KEY_SUSPEND), (ANY,), ("security",), Destination.ANY),
             Limit("limit", (ANY,), COIN, 1000, 2000),
             Require("require-risk", (Action.TRANSFER,), (ANY,), COIN, 100, 2, "risk"),
-            Require("require-security", (Action.KEY_CREATE,), (ANY,), COIN, 0, 2, "security"),
+            Require("require-security", (Action.KEY_CREATE, Action.KEY_CHANGE), (ANY,), COIN, 0, 2, "security"),
             Deny("deny", (ANY,), (DENIED,), (BAD_MEMBER,)),
         ),
     )
@@ -103,6 +104,12 @@ def wish(**changes: object) -> CreateWallet:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
+def change(change: Change = Change.REFRESH, **changes: object) -> ChangeKey:
+    parties, threshold = ((2, 3, 4, 5), 3) if change is Change.RESHARE else ((), 0)
+    plain = ChangeKey("wal_1", change, 0, threshold, parties, "desk", "", NOW - 10, NOW + 1000)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
 EXECUTION = Execution(nonce=7, gas_limit=21_000, max_fee_per_gas=10**9, max_priority_fee_per_gas=10**8)
 
 
@@ -123,3 +130,7 @@ def sign_request(subject: Intent, *approvals: Approval, execution: Execution = E
 
 def create_request(subject: CreateWallet, *approvals: Approval) -> CreateRequest:
     return CreateRequest(propose(subject), workspace_digest(workspace()), approvals)
+
+
+def change_request(subject: ChangeKey, *approvals: Approval) -> ChangeRequest:
+    return ChangeRequest(propose(subject), workspace_digest(workspace()), approvals, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from oms.cli import approvals, devnet, network, transactions, wallets, workspaces
+from oms.cli import approvals, devnet, evidence, keys, network, transactions, wallets, workspaces
 from oms_core.errors import CountersealError
 
 
@@ -31,6 +31,8 @@ cli.add_command(approvals.deny)
 cli.add_command(approvals.group)
 cli.add_command(network.status)
 cli.add_command(workspaces.group)
+cli.add_command(keys.group)
+cli.add_command(evidence.group)
 cli.add_command(devnet.group)
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from oms.cli.shared import Settings, call, show
+from oms.cli.wallets import parse_path
 from oms.client import Client
 from oms_core.chains.amount import parse_amount
 from oms_core.chains.evm import NATIVE_DECIMALS
@@ -20,17 +21,26 @@ from proto import oms_pb2 as pb
 @click.option("--purpose", default="")
 @click.option("--request-id", default="", help="The same id again gives the same order.")
 @click.option("--hours", type=click.IntRange(1, 720), default=24, show_default=True)
+@click.option("--path", default="", help="The account below the wallet's key that pays, as in 0/17.")
 @click.option("--yes", is_flag=True, help="Sign without asking.")
 @click.pass_context
 def transfer(
-    context: click.Context, wallet_id: str, to: str, amount: str, purpose: str, request_id: str, hours: int, yes: bool
+    context: click.Context,
+    wallet_id: str,
+    to: str,
+    amount: str,
+    purpose: str,
+    request_id: str,
+    hours: int,
+    path: str,
+    yes: bool,
 ) -> None:
     """Propose to send AMOUNT (in whole coins, such as 1.5) to TO (an address, or entry:ID of the address book)."""
     wei = parse_amount(amount, NATIVE_DECIMALS)
 
     async def work(client: Client, read: Settings) -> pb.Transaction:
         intent, lines = await client.prepare_transfer(
-            wallet_id, to, wei, read.user, purpose, valid_seconds=hours * 3600
+            wallet_id, to, wei, read.user, purpose, valid_seconds=hours * 3600, path=parse_path(path)
         )
         if not yes and not context.obj[1]:
             click.echo("\n".join(lines))

@@ -119,14 +119,18 @@ def workspace(root: Path, cards: dict[int, bytes], chain: str) -> Workspace:
     return made
 
 
+_KEYS = (Action.KEY_CREATE, Action.KEY_CHANGE)
+
+
 def _rules(chain: str) -> tuple[Permit | Limit | Require | Deny, ...]:
     coin, everywhere = native_asset(chain), (ANY,)
     return (
         Permit("permit-address-book", (Action.TRANSFER,), everywhere, ("trader",), Destination.ADDRESS_BOOK),
-        Permit("permit-new-wallets", (Action.KEY_CREATE,), everywhere, ("security",), Destination.ANY),
+        Permit("permit-keys", (*_KEYS, Action.KEY_SUSPEND), everywhere, ("security",), Destination.ANY),
         Limit("limit-coin", everywhere, coin, 50 * ETHER, 200 * ETHER),
         Require("require-risk", (Action.TRANSFER,), everywhere, coin, ETHER, 1, "risk"),
-        Require("require-security", (Action.KEY_CREATE,), everywhere, coin, 0, 2, "security"),
+        Require("require-security", _KEYS, everywhere, coin, 0, 2, "security"),
+        Require("require-one-to-suspend", (Action.KEY_SUSPEND,), everywhere, coin, 0, 1, "security"),
         Deny("deny-sanctioned", everywhere, (SANCTIONED,), ()),
     )
 

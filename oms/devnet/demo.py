@@ -23,7 +23,7 @@ from oms_core.crypto import ecdsa
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, LocalError, Reason
 from oms_core.evidence import SignedRefusal
-from oms_core.protocol.envelope import verify_identity
+from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.shares import SignedConfirmation, check_confirmations
 from oms_core.workspace import identities, member
 from proto import oms_pb2 as pb

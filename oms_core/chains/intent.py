@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 
+from oms_core.crypto.bip32 import check_path
 from oms_core.crypto.params import level
-from oms_core.crypto.shamir import check_indices
 from oms_core.encoding import digest, document
 from oms_core.errors import Malformed, Reason
+from oms_core.keys import ChangeKey, check_change, check_committee
 
 PURPOSE_LIMIT = 280  # characters
 CLOCK_SKEW = 60  # seconds
@@ -51,7 +52,10 @@ class Intent:
 
 @document("create-wallet/1")
 class CreateWallet:
-    """A wish for a new key, shared ``threshold`` of ``parties`` (roster indices), at level L112 or L128."""
+    """A wish for a new key, shared ``threshold`` of ``parties`` (roster indices), at level L112 or L128.
+
+    With ``drill``, it becomes active only when backups of a quorum have been seen to sign.
+    """
 
     wallet_id: str
     label: str
@@ -62,9 +66,10 @@ class CreateWallet:
     purpose: str
     valid_from: int
     valid_until: int
+    drill: bool = False
 
 
-Subject = Intent | CreateWallet
+Subject = Intent | CreateWallet | ChangeKey
 
 
 @document("execution/1")
@@ -81,7 +86,7 @@ class Execution:
 class Proposal:
     """A subject signed by its initiator's registered P-256 key: raw ``r || s`` (64 bytes) over `subject_digest`."""
 
-    subject: Intent | CreateWallet
+    subject: Intent | CreateWallet | ChangeKey
     key_id: str
     signature: bytes
 
@@ -113,17 +118,19 @@ def check_subject(subject: Subject, now: int) -> None:
         raise Malformed("not valid yet", Reason.EXPIRED)
     if now >= subject.valid_until:
         raise Malformed("no longer valid", Reason.EXPIRED)
-    if isinstance(subject, Intent):
-        _check_intent(subject)
-    else:
-        _check_wallet(subject)
+    match subject:
+        case Intent():
+            _check_intent(subject)
+        case CreateWallet():
+            _check_wallet(subject)
+        case ChangeKey():
+            check_change(subject)
 
 
 def _check_intent(intent: Intent) -> None:
     if not _ID.match(intent.intent_id) or not intent.intent_id.startswith("int_"):
         raise Malformed("an intent id is int_ and up to 40 letters, digits, - or _")
-    if intent.path != ():
-        raise Malformed("paths are not supported", Reason.UNSUPPORTED_TYPE)
+    check_path(intent.path)
     if not _CHAIN.match(intent.chain):
         raise Malformed("a chain is eip155:N", Reason.UNSUPPORTED_TYPE)
     check_asset(intent.action.asset)
@@ -147,9 +154,6 @@ def check_asset(asset: str) -> None:
 
 def _check_wallet(wish: CreateWallet) -> None:
     level(wish.level)
-    n = len(wish.parties)
     if not _NAME.match(wish.label):
         raise Malformed("a label has up to 64 letters, digits, blanks and . _ -")
-    check_indices(wish.parties)
-    if list(wish.parties) != sorted(wish.parties) or not 2 <= wish.threshold <= n or 2 * wish.threshold <= n:
-        raise Malformed("parties ascend, and the threshold is more than half of them")
+    check_committee(wish.parties, wish.threshold)

@@ -9,6 +9,7 @@ from oms_core.chains.evm import NATIVE_DECIMALS, native_asset, to_checksum
 from oms_core.chains.intent import CreateWallet, Intent, Subject
 from oms_core.encoding import digest, document
 from oms_core.errors import Malformed
+from oms_core.keys import Change, ChangeKey
 from oms_core.workspace import Workspace, entry_at, member, user
 
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
@@ -28,7 +29,13 @@ def render(subject: Subject, workspace: Workspace) -> Rendering:
     negative amount, a time beyond the calendar, control or direction-changing characters (which could hide or reorder
     what a person reads). A caller may have a subject that nobody has checked yet.
     """
-    sentences = _transfer(subject, workspace) if isinstance(subject, Intent) else _wallet(subject, workspace)
+    match subject:
+        case Intent():
+            sentences = _transfer(subject, workspace)
+        case CreateWallet():
+            sentences = _wallet(subject, workspace)
+        case ChangeKey():
+            sentences = _change(subject, workspace)
     who = user(workspace, subject.initiator)
     lines = (
         *sentences,
@@ -62,11 +69,35 @@ def _transfer(intent: Intent, workspace: Workspace) -> tuple[str, ...]:
 
 
 def _wallet(wish: CreateWallet, workspace: Workspace) -> tuple[str, ...]:
-    names = ", ".join(f"{j} {member(workspace, j).name}" for j in wish.parties)
+    last = "backups of a quorum have signed a test" if wish.drill else "a quorum has signed a test"
     return (
         f"Create wallet {wish.wallet_id} named {wish.label}, security level {wish.level}.",
-        f"Any {wish.threshold} of {len(wish.parties)} cosigners sign: {names}.",
+        _committee(wish.threshold, wish.parties, workspace),
+        f"It becomes active when {last}.",
     )
+
+
+_CHANGES = {
+    Change.REFRESH: "Deal the key of wallet {} anew to the cosigners that hold it; old shares are destroyed.",
+    Change.RESHARE: "Deal the key of wallet {} to other cosigners or another threshold; old shares are destroyed.",
+    Change.SUSPEND: "Suspend the key of wallet {}: it signs nothing until it is resumed.",
+    Change.RESUME: "Resume the key of wallet {}: it signs again.",
+    Change.DEACTIVATE: "Deactivate the key of wallet {}: it never signs again.",
+    Change.COMPROMISE: "Declare the key of wallet {} compromised: it never signs again.",
+    Change.DESTROY: "Destroy the key of wallet {}: what it holds is LOST FOR EVER.",
+}
+
+
+def _change(wish: ChangeKey, workspace: Workspace) -> tuple[str, ...]:
+    what = (_CHANGES[wish.change].format(wish.wallet_id), f"This is about its epoch {wish.epoch}.")
+    if not wish.parties and not wish.threshold:
+        return what
+    return (*what, _committee(wish.threshold, wish.parties, workspace))
+
+
+def _committee(threshold: int, parties: tuple[int, ...], workspace: Workspace) -> str:
+    names = ", ".join(f"{j} {member(workspace, j).name}" for j in parties)
+    return f"Any {threshold} of {len(parties)} cosigners sign: {names}."
 
 
 def _time(seconds: int) -> str:

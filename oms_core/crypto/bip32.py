@@ -32,6 +32,14 @@ class ExtendedKey:
     chain_code: bytes
 
 
+def check_path(path: tuple[int, ...]) -> None:
+    """At most 8 non-hardened indices. Raises `Malformed`."""
+    if len(path) > MAX_DEPTH:
+        raise Malformed(f"a path has at most {MAX_DEPTH} indices")
+    if any(type(index) is not int or not 0 <= index < HARDENED for index in path):
+        raise Malformed("a path's indices are between 0 and 2^31 - 1: hardened ones need the secret key")
+
+
 def tweak(public_key: Point, chain_code: bytes, path: tuple[int, ...]) -> int:
     """θ, the sum of all steps' θ_i modulo q: the key at ``path`` is ``public_key`` + θ·G. 0 for the empty path.
 
@@ -87,10 +95,7 @@ def xpub(public_key: Point, chain_code: bytes, path: tuple[int, ...]) -> str:
 def _steps(public_key: Point, chain_code: bytes, path: tuple[int, ...]) -> Iterator[tuple[int, ExtendedKey]]:
     """θ_i and the key after each step; everything is checked before the first."""
     _check_key(public_key, chain_code)
-    if len(path) > MAX_DEPTH:
-        raise Malformed(f"a path has at most {MAX_DEPTH} indices")
-    if any(type(index) is not int or not 0 <= index < HARDENED for index in path):
-        raise Malformed("a path's indices are between 0 and 2^31 - 1: hardened ones need the secret key")
+    check_path(path)
     key = ExtendedKey(public_key, chain_code)
     for index in path:
         theta, key = _child(key, index)

@@ -70,5 +70,5 @@ def verify_independent(public: Point, digest: bytes, signature: Signature) -> No
     key = ecdsa.VerifyingKey.from_string(public.to_bytes(), curve=ecdsa.SECP256k1)
     try:
         key.verify_digest(signature.compact(), digest, sigdecode=sigdecode_string)
-    except ecdsa.BadSignatureError:
+    except (ecdsa.BadSignatureError, TypeError):  # TypeError: u1·G + u2·Q is the identity, in python-ecdsa
         raise ProofInvalid("python-ecdsa verifies the signature", Reason.SIGNATURE_INVALID) from None

@@ -179,7 +179,7 @@ def check_modulus(N: int, level: Level, others: Iterable[int] = ()) -> None:
     Raises `ProofInvalid` with the claim that fails.
     """
     N = mpz(N)
-    if N.bit_length() != level.modulus_bits:
+    if N <= 0 or N.bit_length() != level.modulus_bits:
         raise ProofInvalid(f"the modulus has {level.modulus_bits} bits")
     if N % 2 == 0 or gmpy2.gcd(N, _PRIMORIAL) != 1:
         raise ProofInvalid("the modulus has no prime factor below 2^16")

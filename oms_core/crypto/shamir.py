@@ -20,12 +20,13 @@ def check_indices(indices: Sequence[int]) -> None:
 
 
 class Polynomial:
-    """A secret polynomial of degree ``terms`` - 1 with coefficients in [1, q-1]."""
+    """A secret polynomial of degree ``terms`` - 1 with coefficients in [1, q-1]; ``constant`` may be given."""
 
     __slots__ = ("_coefficients",)
 
-    def __init__(self, terms: int) -> None:
-        self._coefficients = tuple(random_scalar() for _ in range(terms))
+    def __init__(self, terms: int, constant: int | None = None) -> None:
+        first = random_scalar() if constant is None else constant
+        self._coefficients = (first, *(random_scalar() for _ in range(terms - 1)))
 
     def __call__(self, index: int) -> int:
         """The share of ``index``, in [0, q)."""
@@ -38,6 +39,11 @@ class Polynomial:
     def constant(self) -> int:
         """The shared secret."""
         return self._coefficients[0]
+
+    @property
+    def coefficients(self) -> tuple[int, ...]:
+        """All of them, lowest degree first: secret."""
+        return self._coefficients
 
     def commitments(self) -> tuple[Point, ...]:
         """Feldman commitments a_k·G, lowest degree first."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from oms_core.chains.intent import Intent, Subject, subject_digest
+from oms_core.chains.intent import CreateWallet, Intent, Subject, subject_digest
 from oms_core.encoding import digest, document
 from oms_core.errors import Reason
+from oms_core.keys import Change, ChangeKey
 from oms_core.policy.facts import Facts
 from oms_core.policy.rules import ANY, Action, Deny, Destination, Limit, Permit, Require, Rule
 from oms_core.workspace import User, Workspace, entry_at, user
@@ -138,6 +139,18 @@ def judge(workspace: Workspace, subject: Subject, facts: Facts, approvers: tuple
     return Decision(outcome, tuple(objections), tuple(needs), tuple(trace))
 
 
+def action_of(subject: Subject) -> Action:
+    """What kind of thing rules are asked about. To suspend a key is one of its own, since it only ever makes safer."""
+    match subject:
+        case Intent():
+            return Action.TRANSFER
+        case CreateWallet():
+            return Action.KEY_CREATE
+        case ChangeKey():
+            return Action.KEY_SUSPEND if subject.change is Change.SUSPEND else Action.KEY_CHANGE
+    raise TypeError(type(subject).__name__)
+
+
 def _weigh(
     rule: Rule, workspace: Workspace, subject: Subject, initiator: User, facts: Facts, approvers: tuple[str, ...]
 ) -> _Finding:
@@ -160,7 +173,7 @@ def _weigh(
 
 def _applies(rule: Rule, workspace: Workspace, subject: Subject, initiator: User) -> tuple[bool, str]:
     """Whether a rule speaks of this subject, and in words why or why not."""
-    action = Action.TRANSFER if isinstance(subject, Intent) else Action.KEY_CREATE
+    action = action_of(subject)
     if not _among(subject.wallet_id, rule.wallets):
         return False, "another wallet"
     if isinstance(rule, Permit | Require) and action not in rule.actions:

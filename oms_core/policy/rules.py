@@ -18,6 +18,8 @@ class Action(StrEnum):
 
     TRANSFER = "TRANSFER"
     KEY_CREATE = "KEY_CREATE"
+    KEY_CHANGE = "KEY_CHANGE"
+    KEY_SUSPEND = "KEY_SUSPEND"
 
 
 class Destination(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from itertools import combinations
 from math import gcd
 
@@ -11,7 +12,7 @@ from oms_core.crypto.pedersen import PedersenPublic, check_pedersen, generate_pe
 from oms_core.crypto.primes import is_safe_prime
 from oms_core.encoding import digest, document
 from oms_core.errors import LocalError, Unattributed
-from oms_core.protocol.rounds import Party, Session, Steps, blame, broadcast, echo, ensure, exchange, xor
+from oms_core.protocol.rounds import Nothing, Party, Record, Round, Session, Steps, blame, echo, ensure, speak, xor
 from oms_core.protocol.shares import AuxInfo, PeerAux
 from oms_core.zk import fac, mod, prm
 
@@ -44,16 +45,55 @@ class Factors:
     proof: fac.Proof
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """My own triple, as its owner has it or as I announced it: Π^fac is made for it."""
+
+    pedersen: PedersenPublic
+
+
+def check_reveal(record: Record, ground: Ground, j: Party) -> None:
+    """Round 3's checks of j's opening and moduli."""
+    session, reveal, mine = record.session, record.said(REVEAL)[j], record.said(REVEAL)[record.session.me]
+    own = (int(mine.paillier.N), int(mine.pedersen.N))
+    ensure(len(reveal.rho) == len(reveal.u) == 32, "random strings of 32 bytes")
+    said = record.said(COMMIT)[j].hash
+    ensure(said == commitment(session.ssid, j, reveal), "the opening matches the commitment")
+    check_modulus(reveal.paillier.N, session.level, (*own, reveal.pedersen.N))
+    check_modulus(reveal.pedersen.N, session.level, own)
+    check_pedersen(reveal.pedersen, session.level)
+    prm.verify(session.level, session.context("prm", j), reveal.pedersen, reveal.proof)
+
+
+def check_factors(record: Record, ground: Ground, j: Party) -> None:
+    """j's Π^mod, and the Π^fac that it made for me."""
+    session, reveals = record.session, record.said(REVEAL)
+    theirs, rho = reveals[j].paillier, _rho(reveals)
+    mod.verify(session.level, session.context("mod", j, extra=rho), theirs, record.said(PROVE)[j])
+    statement = fac.Statement(theirs, ground.pedersen)
+    fac.verify(session.level, session.context("fac", j, session.me, rho), statement, record.told(PROVE)[j].proof)
+
+
+def _vectors(session: Session) -> int:
+    level = session.level
+    return 4 * (level.modulus_bits // 8) * level.repetitions + 4096
+
+
+COMMIT = Round("auxinfo.1", Commit, Nothing, lambda _: 1024, None, "auxinfo.1.echo")
+REVEAL = Round("auxinfo.2", Reveal, Nothing, _vectors, check_reveal, "auxinfo.2.echo")
+PROVE = Round("auxinfo.3", mod.Proof, Factors, _vectors, check_factors)
+
+
 def auxinfo(session: Session, primes: Primes) -> Steps[AuxInfo]:
     """Publish and prove my moduli, verify everyone's. Raises `ProtocolAbort`, and `LocalError` for unfit primes."""
-    me, parties, ssid, level = session.me, session.parties, session.ssid, session.level
+    me, parties, level = session.me, session.parties, session.level
     _check_own(primes, level.prime_bits)
-    unit = level.modulus_bits // 8
-    vectors = 4 * unit * level.repetitions + 4096
+    record = Record(session)
 
     # Round 1: commit to my moduli and their proof.
     paillier = PaillierSecret(*primes[:2])
     pedersen = generate_pedersen(*primes[2:])
+    ground = Ground(pedersen)
     mine = Reveal(
         paillier=paillier.public,
         pedersen=pedersen.public,
@@ -61,45 +101,26 @@ def auxinfo(session: Session, primes: Primes) -> Steps[AuxInfo]:
         rho=secrets.token_bytes(32),
         u=secrets.token_bytes(32),
     )
-    commits = yield from broadcast(session, "auxinfo.1", Commit(commitment(ssid, me, mine)), 1024)
-    yield from echo(session, "auxinfo.1", commits)
+    yield from speak(record, COMMIT, Commit(commitment(session.ssid, me, mine)))
+    yield from echo(record, COMMIT)
 
     # Round 2: open.
-    reveals = yield from broadcast(session, "auxinfo.2", mine, vectors)
-    yield from echo(session, "auxinfo.2", reveals)
+    yield from speak(record, REVEAL, mine)
+    yield from echo(record, REVEAL)
 
     # Round 3: check everyone's moduli, then prove mine under the common ρ.
-    own = (paillier.N, pedersen.N)
+    blame(record, REVEAL, ground)
+    reveals = record.said(REVEAL)
+    rho = _rho(reveals)
 
-    def check(j: Party, reveal: Reveal) -> None:
-        ensure(len(reveal.rho) == len(reveal.u) == 32, "random strings of 32 bytes")
-        ensure(commits[j].hash == commitment(ssid, j, reveal), "the opening matches the commitment")
-        check_modulus(reveal.paillier.N, level, (*own, reveal.pedersen.N))
-        check_modulus(reveal.pedersen.N, level, own)
-        check_pedersen(reveal.pedersen, level)
-        prm.verify(level, session.context("prm", j), reveal.pedersen, reveal.proof)
+    def factors(j: Party) -> Factors:
+        return Factors(fac.prove(level, session.context("fac", me, j, rho), reveals[j].pedersen, paillier))
 
-    blame("auxinfo.2", {j: reveals[j] for j in session.peers}, check)
-    rho = xor(reveals[j].rho for j in parties)
-    third = yield from exchange(
-        session,
-        "auxinfo.3",
-        mod.prove(level, session.context("mod", me, extra=rho), paillier),
-        {
-            j: Factors(fac.prove(level, session.context("fac", me, j, rho), reveals[j].pedersen, paillier))
-            for j in session.peers
-        },
-        Factors,
-        vectors,
-    )
+    of_mine = mod.prove(level, session.context("mod", me, extra=rho), paillier)
+    yield from speak(record, PROVE, of_mine, {j: factors(j) for j in session.peers})
 
     # Output: verify Π^mod of all, and Π^fac made for me.
-    def check_factors(j: Party, factors: Factors) -> None:
-        theirs = reveals[j].paillier
-        mod.verify(level, session.context("mod", j, extra=rho), theirs, third.broadcasts[j])
-        fac.verify(level, session.context("fac", j, me, rho), fac.Statement(theirs, pedersen), factors.proof)
-
-    blame("auxinfo.3", third.directs, check_factors)
+    blame(record, PROVE, ground)
     _check_distinct(reveals)
     _, _, lam = pedersen.secret
     return AuxInfo(
@@ -110,6 +131,10 @@ def auxinfo(session: Session, primes: Primes) -> Steps[AuxInfo]:
         public=tuple(PeerAux(j, reveals[j].paillier, reveals[j].pedersen) for j in parties),
         rho=rho,
     )
+
+
+def _rho(reveals: dict[Party, Reveal]) -> bytes:
+    return xor(reveals[j].rho for j in sorted(reveals))
 
 
 def commitment(ssid: bytes, party: Party, reveal: Reveal) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from oms_core.protocol.auxinfo import Primes, auxinfo
 from oms_core.protocol.keygen import keygen
-from oms_core.protocol.rounds import Party, Session, Steps, blame, broadcast, ensure
+from oms_core.protocol.rounds import Nothing, Party, Record, Round, Session, Steps, blame, ensure, speak
 from oms_core.protocol.shares import KeyConfirmation, KeyMaterial
 
 
@@ -34,14 +34,20 @@ def confirmation(wallet_id: str, material: KeyMaterial) -> KeyConfirmation:
     )
 
 
+def check_done(record: Record, ground: None, j: Party) -> None:
+    """j confirms what I confirm."""
+    theirs, mine = record.said(DONE)[j], record.said(DONE)[record.session.me]
+    ensure(theirs.index == j, "confirms in its own name")
+    same = (theirs.wallet_id, theirs.key_id, theirs.public_key, theirs.chain_code, theirs.epoch)
+    ensure(same == (mine.wallet_id, mine.key_id, mine.public_key, mine.chain_code, mine.epoch), "the same key")
+    ensure(theirs.transcript == mine.transcript, "the same transcript")
+
+
+DONE = Round("create.done", KeyConfirmation, Nothing, lambda _: 4096, check_done)
+
+
 def acknowledge(session: Session, mine: KeyConfirmation) -> Steps[None]:
     """The last round: the key becomes usable only when all parties confirm the same. Raises `ProtocolAbort`."""
-    confirmations = yield from broadcast(session, "create.done", mine, 4096)
-
-    def check(j: Party, theirs: KeyConfirmation) -> None:
-        ensure(theirs.index == j, "confirms in its own name")
-        same = (theirs.wallet_id, theirs.key_id, theirs.public_key, theirs.chain_code, theirs.epoch)
-        ensure(same == (mine.wallet_id, mine.key_id, mine.public_key, mine.chain_code, mine.epoch), "the same key")
-        ensure(theirs.transcript == mine.transcript, "the same transcript")
-
-    blame("create.done", {j: confirmations[j] for j in session.peers}, check)
+    record = Record(session)
+    yield from speak(record, DONE, mine)
+    blame(record, DONE, None)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 
 from oms_core.crypto.curve import Point, Q, mul_base, total
 from oms_core.crypto.shamir import Polynomial, evaluate_commitments
-from oms_core.crypto.transcript import ProofContext
 from oms_core.encoding import digest, document
 from oms_core.errors import LocalError, Malformed, Unattributed
-from oms_core.protocol.rounds import Party, Session, Steps, blame, broadcast, echo, ensure, exchange, xor
+from oms_core.protocol.rounds import Nothing, Party, Record, Round, Session, Steps, blame, echo, ensure, speak, xor
 from oms_core.protocol.shares import KeyShare
 from oms_core.zk import sch
 
@@ -50,6 +50,48 @@ class Proof:
     constant: sch.Proof
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all agree on before: the threshold."""
+
+    threshold: int
+
+
+def check_reveal(record: Record, ground: Ground, j: Party) -> None:
+    """Round 3's checks of j's opening and of the share that it gave me."""
+    reveal, share = record.said(REVEAL)[j], record.told(REVEAL)[j]
+    ensure(len(reveal.F) == ground.threshold, "exactly t Feldman commitments")
+    ensure(not any(point.is_identity for point in reveal.F), "no Feldman commitment is the identity")
+    ensure(not (reveal.A.is_identity or reveal.A_constant.is_identity), "no first message is the identity")
+    ensure(len(reveal.rid) == len(reveal.chain_code) == len(reveal.u) == _BYTES, "random strings of 32 bytes")
+    said = record.said(COMMIT)[j].hash
+    ensure(said == commitment(record.session.ssid, j, reveal), "the opening matches the commitment")
+    ensure(0 <= share.value < Q, "the share is in [0, q)")
+    ensure(
+        mul_base(share.value) == evaluate_commitments(reveal.F, record.session.me), "the share lies on the polynomial"
+    )
+
+
+def check_proof(record: Record, ground: Ground, j: Party) -> None:
+    """Both Schnorr proofs of j."""
+    reveals, proof, session = record.said(REVEAL), record.said(PROVE)[j], record.session
+    rid = _rid(reveals)
+    F = _sum_of_polynomials(reveals, ground.threshold)
+    public = sch.Statement(evaluate_commitments(F, j))
+    sch.verify(session.context("keygen.share", j, extra=rid), public, reveals[j].A, proof.share)
+    constant = sch.Statement(reveals[j].F[0])
+    sch.verify(session.context("keygen.constant", j, extra=rid), constant, reveals[j].A_constant, proof.constant)
+
+
+def _small(session: Session) -> int:
+    return 1024 + 128 * len(session.parties)
+
+
+COMMIT = Round("keygen.1", Commit, Nothing, _small, None, "keygen.1.echo")
+REVEAL = Round("keygen.2", Reveal, Share, _small, check_reveal, "keygen.2.echo")
+PROVE = Round("keygen.3", Proof, Nothing, _small, check_proof)
+
+
 def keygen(session: Session, key_id: bytes, threshold: int, roster: dict[Party, bytes]) -> Steps[KeyShare]:
     """Make one share of a fresh key. ``roster`` (index to identity key) is kept with it.
 
@@ -58,7 +100,7 @@ def keygen(session: Session, key_id: bytes, threshold: int, roster: dict[Party, 
     me, parties, ssid = session.me, session.parties, session.ssid
     if not 2 <= threshold <= len(parties) or not set(parties) <= set(roster):
         raise Malformed("the threshold is between 2 and the number of parties, all of them in the roster")
-    small = 1024 + 128 * threshold
+    record, ground = Record(session), Ground(threshold)
 
     # Round 1: commit to the public polynomial.
     f = Polynomial(threshold)
@@ -72,53 +114,36 @@ def keygen(session: Session, key_id: bytes, threshold: int, roster: dict[Party, 
         A_constant=A_constant,
         u=secrets.token_bytes(_BYTES),
     )
-    commits = yield from broadcast(session, "keygen.1", Commit(commitment(ssid, me, mine)), small)
-    yield from echo(session, "keygen.1", commits)
+    yield from speak(record, COMMIT, Commit(commitment(ssid, me, mine)))
+    yield from echo(record, COMMIT)
 
     # Round 2: open it; hand each peer its share.
-    shares = {j: Share(f(j)) for j in session.peers}
-    second = yield from exchange(session, "keygen.2", mine, shares, Share, small)
-    reveals = second.broadcasts
-    yield from echo(session, "keygen.2", reveals)
+    yield from speak(record, REVEAL, mine, {j: Share(f(j)) for j in session.peers})
+    yield from echo(record, REVEAL)
 
     # Round 3: check everything, then prove knowledge.
-    def check(j: Party, share: Share) -> None:
-        reveal = reveals[j]
-        ensure(len(reveal.F) == threshold, "exactly t Feldman commitments")
-        ensure(not any(point.is_identity for point in reveal.F), "no Feldman commitment is the identity")
-        ensure(not (reveal.A.is_identity or reveal.A_constant.is_identity), "no first message is the identity")
-        ensure(len(reveal.rid) == len(reveal.chain_code) == len(reveal.u) == _BYTES, "random strings of 32 bytes")
-        ensure(commits[j].hash == commitment(ssid, j, reveal), "the opening matches the commitment")
-        ensure(0 <= share.value < Q, "the share is in [0, q)")
-        ensure(mul_base(share.value) == evaluate_commitments(reveal.F, me), "the share lies on the polynomial")
-
-    blame("keygen.2", second.directs, check)
-
-    rid = xor(reveals[j].rid for j in parties)
-    chain_code = xor(reveals[j].chain_code for j in parties)
-    F = tuple(total(reveals[j].F[k] for j in parties) for k in range(threshold))
+    blame(record, REVEAL, ground)
+    reveals = record.said(REVEAL)
+    rid = _rid(reveals)
+    F = _sum_of_polynomials(reveals, threshold)
     public = {j: evaluate_commitments(F, j) for j in parties}
     if F[0].is_identity or any(X.is_identity for X in public.values()) or len(set(public.values())) != len(parties):
         raise Unattributed("the key or a share of it vanished, or two shares are equal")
-    x = (f(me) + sum(share.value for share in second.directs.values())) % Q
+    x = (f(me) + sum(share.value for share in record.told(REVEAL).values())) % Q
     if mul_base(x) != public[me]:
         raise LocalError("valid shares do not add up to the public one")
-
-    def context(j: Party, slot: str) -> ProofContext:
-        return session.context(f"keygen.{slot}", j, extra=rid)
-
-    proof = Proof(
-        sch.respond(context(me, "share"), sch.Statement(public[me]), A, tau, x),
-        sch.respond(context(me, "constant"), sch.Statement(mine.F[0]), A_constant, tau_constant, f.constant),
+    of_share, of_constant = (
+        session.context("keygen.share", me, extra=rid),
+        session.context("keygen.constant", me, extra=rid),
     )
-    proofs = yield from broadcast(session, "keygen.3", proof, small)
+    proof = Proof(
+        sch.respond(of_share, sch.Statement(public[me]), A, tau, x),
+        sch.respond(of_constant, sch.Statement(mine.F[0]), A_constant, tau_constant, f.constant),
+    )
+    yield from speak(record, PROVE, proof)
 
     # Output: verify what all have proven.
-    def check_proof(j: Party, proof: Proof) -> None:
-        sch.verify(context(j, "share"), sch.Statement(public[j]), reveals[j].A, proof.share)
-        sch.verify(context(j, "constant"), sch.Statement(reveals[j].F[0]), reveals[j].A_constant, proof.constant)
-
-    blame("keygen.3", {j: proofs[j] for j in session.peers}, check_proof)
+    blame(record, PROVE, ground)
     return KeyShare(
         key_id=key_id,
         epoch=0,
@@ -128,7 +153,7 @@ def keygen(session: Session, key_id: bytes, threshold: int, roster: dict[Party, 
         public_key=F[0],
         public_shares=tuple((j, public[j]) for j in parties),
         rid=rid,
-        chain_code=chain_code,
+        chain_code=xor(reveals[j].chain_code for j in parties),
         roster=tuple((j, roster[j]) for j in parties),
     )
 
@@ -136,3 +161,11 @@ def keygen(session: Session, key_id: bytes, threshold: int, roster: dict[Party, 
 def commitment(ssid: bytes, party: Party, reveal: Reveal) -> bytes:
     """V_i, 64 bytes: binds the committer and the session, so that nobody can copy it."""
     return digest("keygen commitment", ssid, party, reveal, size=64)
+
+
+def _rid(reveals: dict[Party, Reveal]) -> bytes:
+    return xor(reveals[j].rid for j in sorted(reveals))
+
+
+def _sum_of_polynomials(reveals: dict[Party, Reveal], threshold: int) -> tuple[Point, ...]:
+    return tuple(total(reveal.F[k] for reveal in reveals.values()) for k in range(threshold))

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NoReturn
 
+from oms_core.crypto.bip32 import derive
 from oms_core.crypto.curve import Point, mul_base
 from oms_core.crypto.paillier import PaillierPublic, PaillierSecret
 from oms_core.crypto.params import Level, level
 from oms_core.crypto.pedersen import PedersenPublic, PedersenSecret, PedersenTabled
 from oms_core.encoding import digest, document, encode
 from oms_core.errors import Conflict, LocalError, Malformed, ProofInvalid, Reason
-from oms_core.protocol.envelope import verify_identity
+from oms_core.protocol.identity import verify_identity
 
 
 class _Secret:
@@ -52,6 +53,21 @@ class KeyShare(_Secret):
         """All holders, ascending."""
         return tuple(j for j, _ in self.public_shares)
 
+    def public(self, aux: AuxInfo) -> Epoch:
+        """Everything of this epoch that is no secret."""
+        return Epoch(
+            key_id=self.key_id,
+            epoch=self.epoch,
+            threshold=self.threshold,
+            public_key=self.public_key,
+            public_shares=self.public_shares,
+            rid=self.rid,
+            chain_code=self.chain_code,
+            roster=self.roster,
+            aux=aux.public,
+            rho=aux.rho,
+        )
+
 
 @document("peer-aux/1")
 class PeerAux:
@@ -76,6 +92,32 @@ class AuxInfo(_Secret):
     __repr__ = _Secret.__repr__
 
 
+@document("epoch/1")
+class Epoch:
+    """What all holders know of a key in one epoch: enough to check everything that they say in its sessions."""
+
+    key_id: bytes
+    epoch: int
+    threshold: int
+    public_key: Point
+    public_shares: tuple[tuple[int, Point], ...]
+    rid: bytes
+    chain_code: bytes
+    roster: tuple[tuple[int, bytes], ...]
+    aux: tuple[PeerAux, ...]
+    rho: bytes
+
+    @property
+    def parties(self) -> tuple[int, ...]:
+        """All holders, ascending."""
+        return tuple(j for j, _ in self.public_shares)
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes that stand for it in session ids (spec §2.2)."""
+        return digest("epoch", self)
+
+
 @document("key-material/1")
 class KeyMaterial(_Secret):
     """What the vault seals: a share and the auxiliary information it signs with, at a level (L112 or L128)."""
@@ -89,12 +131,12 @@ class KeyMaterial(_Secret):
     @property
     def epoch_hash(self) -> bytes:
         """32 bytes that stand for everything public about this epoch of the key (spec §2.2)."""
-        share, aux = self.share, self.aux
-        return digest(
-            "epoch",
-            [share.key_id, share.epoch, share.threshold, share.roster, share.public_key, share.public_shares],
-            [share.rid, share.chain_code, aux.public, aux.rho],
-        )
+        return self.public.hash
+
+    @property
+    def public(self) -> Epoch:
+        """Everything of this epoch that is no secret."""
+        return self.share.public(self.aux)
 
 
 @dataclass(frozen=True)
@@ -156,6 +198,16 @@ def check_material(material: KeyMaterial) -> None:
         raise LocalError("stored key material does not fit together", Reason.STORE_CORRUPT)
 
 
+def aux_digest(aux: AuxInfo) -> bytes:
+    """32 bytes that stand for everyone's moduli."""
+    return digest("moduli", aux.public, aux.rho)
+
+
+def child_key(material: KeyMaterial, path: tuple[int, ...]) -> Point:
+    """The public key at a path. Raises `Malformed`."""
+    return derive(material.share.public_key, material.share.chain_code, path).public_key
+
+
 @document("key-confirmation/1")
 class KeyConfirmation:
     """A party's word that a key exists as described. All parties' words differ in ``index`` alone."""
@@ -194,20 +246,35 @@ def check_confirmations(confirmations: tuple[SignedConfirmation, ...], roster: d
     return confirmations[0].confirmation
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Presignature(_Secret):
-    """One use, in the session that made it, in memory only. Δ̃ and S̃ are the quorum's commitments to its k̃ and χ̃."""
+@document("presignature/1")
+class PublicPresignature:
+    """What its quorum, in ``ssid``, agreed on: nonce point Γ, each one's commitments Δ̃ and S̃ to its k̃ and χ̃."""
 
     ssid: bytes
-    presignature_id: bytes
     key_id: bytes
     epoch: int
-    quorum: tuple[int, ...]
-    tweak: int
+    path: tuple[int, ...]
     public_key: Point
     Gamma: Point
-    Delta: dict[int, Point]
-    S: dict[int, Point]
+    Delta: tuple[tuple[int, Point], ...]
+    S: tuple[tuple[int, Point], ...]
+
+    @property
+    def id(self) -> bytes:
+        """32 bytes that stand for it."""
+        return digest("presignature", self)
+
+    @property
+    def quorum(self) -> tuple[int, ...]:
+        """Who made it, ascending: all of them sign with it, or nobody."""
+        return tuple(j for j, _ in self.Delta)
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Presignature(_Secret):
+    """For one signature of one quorum under one path, in memory only."""
+
+    public: PublicPresignature
     secret: list[tuple[int, int]]
     """My (k̃, χ̃), until `take`."""
 

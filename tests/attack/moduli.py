@@ -13,7 +13,7 @@ from gmpy2 import mpz
 
 from oms_core.crypto.paillier import PaillierPublic
 from oms_core.crypto.params import L112, Level
-from oms_core.crypto.sampling import symmetric, unit
+from oms_core.crypto.sampling import is_unit, symmetric, unit
 from oms_core.crypto.transcript import Challenge, ProofContext
 from oms_core.zk import fac, mod
 
@@ -73,8 +73,10 @@ def prove_mod(context: ProofContext, factors: list[Any], w: int | None = None) -
     For a y without a fourth root, whatever the sign and the power of w, it sends an answer that satisfies one equation.
     """
     N = prod(factors)
-    if w is None:
-        w = next(w for w in iter(lambda: unit(int(N)), None) if gmpy2.jacobi(w, N) == -1)
+    while w is None:  # until no y is a multiple of a small prime: that would be refused by itself
+        drawn = unit(int(N))
+        if gmpy2.jacobi(drawn, N) == -1 and all(is_unit(y, N) for y in challenges(context, N, drawn)):
+            w = drawn
     exponent, answers = roots(factors), []
     for y in challenges(context, N, w):
         z = int(gmpy2.powmod(y, exponent, N))

@@ -17,9 +17,9 @@ from oms_core.crypto.curve import G, Q, centered, mul_base, random_scalar
 from oms_core.crypto.params import L112, TOY, Level
 from oms_core.crypto.sampling import symmetric, unit
 from oms_core.errors import ProofInvalid
-from oms_core.zk import aff_g, aff_g_star, elog, enc_elg
+from oms_core.zk import aff_g, aff_g_star, dec, elog, enc_elg
 from tests.primes import paillier
-from tests.unit.zk.cases import CONTEXT, aff_g_parts, enc_elg_parts
+from tests.unit.zk.cases import CONTEXT, aff_g_parts, dec_parts, enc_elg_parts
 
 FULL = replace(TOY, repetitions=128)
 LONG = 2_400
@@ -227,3 +227,24 @@ def test_a_nonce_point_of_another_number_than_the_committed_one_is_refused() -> 
     ):
         with pytest.raises(ProofInvalid, match=claim):
             elog.verify(CONTEXT, lied, elog.prove(CONTEXT, lied, elog.Witness(gamma, b)))
+
+
+@pytest.mark.covers("R11", "R13")
+@pytest.mark.parametrize(
+    ("change", "claim"),
+    [
+        (lambda s: replace(s, X=s.X + G), "z·G"),
+        (lambda s: replace(s, T=s.T + s.B), "w·B"),
+        (lambda s: replace(s, B=2 * s.B), "w·B"),
+        (lambda s: replace(s, D=int(s.N0.add(s.D, s.N0.encrypt(1, 1)))), "enc_0"),
+        (lambda s: replace(s, K=int(s.N0.add(s.K, s.N0.encrypt(1, 1)))), "enc_0"),
+    ],
+    ids=["X", "T", "B", "D", "K"],
+)
+def test_a_decryption_that_is_not_what_it_claims_is_refused_by_the_equation_that_binds_it(
+    change: Callable[[dec.Statement], dec.Statement], claim: str
+) -> None:
+    honest, witness = dec_parts(FULL)
+    lied = change(honest)
+    with pytest.raises(ProofInvalid, match=claim):
+        dec.verify(FULL, CONTEXT, lied, dec.prove(FULL, CONTEXT, lied, witness, paillier(FULL, 1)))

@@ -19,7 +19,7 @@ from oms_core.protocol.auxinfo import Commit, Factors, Reveal, auxinfo, commitme
 from oms_core.zk import fac, mod, prm
 from tests.parties import Lie, Turn, at, run, sessions
 from tests.primes import primes
-from tests.protocol.runs import ALL, HONEST, LIAR, convicted, run_auxinfo, unattributed
+from tests.protocol.runs import ALL, HONEST, LIAR, convicted, play, run_auxinfo, unattributed, verdicts
 
 pytestmark = pytest.mark.attack
 
@@ -33,7 +33,7 @@ def committed(bend: Bend) -> Lie:
 
     def lie(turn: Turn) -> Any:
         if turn.step == "auxinfo.1":
-            return Commit(commitment(turn.memory["ssid"], turn.memory["me"], bent(turn.memory["mine"])))
+            return Commit(commitment(turn.memory["session"].ssid, turn.memory["me"], bent(turn.memory["mine"])))
         return bent(turn.message) if turn.step == "auxinfo.2" else turn.message
 
     return lie
@@ -125,15 +125,14 @@ def test_a_copy_of_my_own_modulus_names_the_copyist_to_me(which: str) -> None:
 def test_a_prime_that_two_others_share_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parties 2 and 3 both know the factors: one of them was robbed, and party 1 cannot know which."""
     monkeypatch.setattr(module, "_check_own", lambda *_: None)
-    made = sessions(ALL)
     shared = primes(TOY, 2)[0]
     own = {1: primes(TOY, 1), 2: primes(TOY, 2), 3: (shared, *primes(TOY, 3)[1:])}
-    outcome = run({i: auxinfo(made[i], own[i]) for i in ALL})
+    outcome = play(lambda s: auxinfo(s, own[s.me]), protocol="create")
     assert outcome.errors[2].culprits == {3}
-    unattributed(outcome, "needs one message of each peer", by={1})
+    unattributed(outcome, "no packet of party 2 at auxinfo.3", by={1})
     liars = {2: lambda turn: turn.message}  # goes on, as one who knows no better
     monkeypatch.setattr(module, "check_modulus", lambda *_: None)
-    outcome = run({i: auxinfo(made[i], own[i]) for i in ALL}, liars)
+    outcome = play(lambda s: auxinfo(s, own[s.me]), liars, protocol="create")
     unattributed(outcome, "moduli of parties 2 and 3 share a factor", by={1})
 
 
@@ -193,6 +192,7 @@ def test_a_liar_about_the_modulus_and_one_about_the_factors_are_both_named() -> 
     jacobi = at("auxinfo.3", lambda turn: replace(turn.message, w=0))
     outcome = run_auxinfo({2: at("auxinfo.3", lie, secret=True), 3: jacobi})
     assert outcome.errors[1].culprits == {2, 3}
+    assert {verdict.culprit for verdict in verdicts(outcome, 1)} == {2, 3}
 
 
 def test_bad_moduli_are_noticed_before_anything_is_proven_under_them() -> None:

@@ -1,91 +1,61 @@
-"""Where an echo differs, the packets that the honest parties kept name the liar together, and nobody else."""
+"""What parties keep of a session: enough to convict a liar, and nothing that convicts an honest party."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from oms_core.crypto.params import TOY
 from oms_core.encoding import encode
-from oms_core.errors import Unattributed
-from oms_core.protocol.auxinfo import auxinfo
-from oms_core.protocol.envelope import Channel, Packet
-from oms_core.protocol.evidence import check_equivocation, equivocations, false_echoes
-from oms_core.protocol.keygen import keygen
-from oms_core.protocol.rounds import Echo, Session, Steps
-from tests.parties import KINDS, Lie, Outcome, Relay, Split, at, channels, identity, roster, run, start
-from tests.primes import primes
-from tests.protocol.runs import ALL, HONEST, LIAR, presigning
-from tests.protocol.test_rounds import EQUIVOCATIONS
+from oms_core.errors import ProofInvalid, ProtocolAbort, Unattributed
+from oms_core.protocol.accuse import check_equivocation, equivocations, unsigned_cases
+from oms_core.protocol.judge import Verdict
+from oms_core.protocol.packets import Packet
+from tests.parties import Split, at, both, identity
+from tests.protocol.rooms import Room, opened, sign_header, signed
+from tests.protocol.runs import (
+    ALL,
+    LIAR,
+    Held,
+    run_auxinfo,
+    run_keygen,
+    run_signing,
+    tried,
+    unattributed,
+    verdicts,
+)
+from tests.protocol.test_rounds import EQUIVOCATIONS, runner
 
-pytestmark = pytest.mark.attack
-
-
-def protocol(step: str, session: Session) -> Steps[Any]:
-    if step.startswith("keygen"):
-        return keygen(session, b"k" * 32, 2, roster(ALL))
-    return auxinfo(session, primes(TOY, session.me)) if step.startswith("auxinfo") else presigning(session)
-
-
-def run_in_channels(
-    step: str, liars: Mapping[int, Lie] | None = None, relay: Relay | None = None
-) -> tuple[Outcome, dict[int, Channel]]:
-    made = channels(ALL)
-    sessions = start(made)
-    return run({i: protocol(step, sessions[i]) for i in ALL}, liars, made, relay), made
+RUNS = {"keygen": run_keygen, "auxinfo": run_auxinfo, "sign": run_signing}
 
 
-def pooled(made: Mapping[int, Channel]) -> list[Packet]:
-    """What the honest parties kept. Of their own words, each kept those of the others."""
-    return [packet for i in HONEST for packet in made[i].evidence]
+def pooled(outcome: Held, parties: tuple[int, ...] = ALL) -> list[Packet]:
+    return [packet for i in parties for packet in outcome.channels[i].evidence]
 
 
+@pytest.mark.parametrize("name", RUNS)
+def test_an_honest_run_convicts_nobody(name: str) -> None:
+    outcome = RUNS[name]()
+    assert set(outcome.results) == set(ALL)
+    assert equivocations(pooled(outcome)) == {}
+    for channel in outcome.channels.values():
+        assert unsigned_cases(channel, Unattributed("nothing happened"), outcome.epoch) == []
+
+
+@pytest.mark.attack
 @pytest.mark.parametrize("step", EQUIVOCATIONS)
-def test_an_equivocator_is_convicted_by_its_two_headers(step: str) -> None:
+def test_pooled_packets_convict_an_equivocator_by_its_two_headers(step: str) -> None:
     change, _ = EQUIVOCATIONS[step]
-    outcome, made = run_in_channels(step, {LIAR: at(step, lambda turn: Split({2: change(turn)}))})
-    assert all(isinstance(outcome.errors[i], Unattributed) for i in HONEST)
-    [(culprit, evidence)] = equivocations(pooled(made)).items()
+    outcome = runner(step)({LIAR: at(step, lambda turn: Split({2: change(turn)}))})
+    [(culprit, evidence)] = equivocations(pooled(outcome, (1, 2))).items()
     assert culprit == LIAR
     check_equivocation(evidence, identity(LIAR).public)
 
 
-ECHOES = [*(step for step in KINDS if step.endswith(".echo")), "presign.3"]
-
-
-@pytest.mark.parametrize("step", ECHOES)
-def test_a_false_echo_is_convicted_by_what_all_broadcast(step: str) -> None:
-    def lie(message: Any) -> Any:
-        return replace(message, echo=Echo(bytes(32))) if step == "presign.3" else Echo(bytes(32))
-
-    outcome, made = run_in_channels(step, {LIAR: at(step, lambda turn: lie(turn.message))})
-    assert all(isinstance(outcome.errors[i], Unattributed) for i in HONEST)
-    assert equivocations(pooled(made)) == {}
-    assert false_echoes(pooled(made), ALL) == {LIAR}
-
-
-@pytest.mark.parametrize("step", ["keygen", "auxinfo", "presign"])
-def test_an_honest_run_convicts_nobody(step: str) -> None:
-    outcome, made = run_in_channels(step)
-    assert set(outcome.results) == set(ALL)
-    packets = [packet for channel in made.values() for packet in channel.evidence]
-    assert equivocations(packets) == {}
-    assert false_echoes(packets, ALL) == set()
-
-
-def test_an_undecodable_echo_is_a_false_one_and_a_gap_is_passed_over() -> None:
-    outcome, made = run_in_channels("keygen", {LIAR: at("keygen.1.echo", lambda turn: b"junk")})
-    assert outcome.culprits(HONEST) == {LIAR}
-    assert false_echoes(pooled(made), ALL) == {LIAR}
-    assert false_echoes([p for p in pooled(made) if p.header.sender != 1], ALL) == set()
-
-
-@pytest.mark.parametrize("step", ["keygen.2", "auxinfo.2", "presign.2", "presign.3.echo"])
+@pytest.mark.attack
+@pytest.mark.parametrize("step", ["keygen.2", "auxinfo.2", "presign.2", "presign.3.echo", "sign.1"])
 @pytest.mark.parametrize("deed", ["drop", "swap", "corrupt", "replay"])
-def test_a_relay_that_meddles_with_a_run_stops_it_and_nobody_is_named(step: str, deed: str) -> None:
+def test_a_relay_that_meddles_with_a_run_stops_it_and_nobody_is_accused(step: str, deed: str) -> None:
     earlier: dict[int, dict[int, bytes]] = {}
 
     def relay(at_step: str, packets: dict[int, dict[int, bytes]]) -> None:
@@ -103,14 +73,11 @@ def test_a_relay_that_meddles_with_a_run_stops_it_and_nobody_is_named(step: str,
             case _:
                 mine[3] = earlier[1][3]
 
-    outcome, made = run_in_channels(step, relay=relay)
-    assert not outcome.results or step == "presign.3.echo"
-    assert 1 not in outcome.results
-    assert all(isinstance(error, Unattributed) for error in outcome.errors.values())
-    assert outcome.culprits(set(ALL)) == set()
-    packets = [packet for channel in made.values() for packet in channel.evidence]
-    assert equivocations(packets) == {}
-    assert false_echoes(packets, ALL) == set()
+    outcome = RUNS["sign" if step.startswith("presign") else step.split(".")[0]](relay=relay)
+    assert set(outcome.results) == (set() if step != "sign.1" else {2, 3})
+    for i in set(ALL) - set(outcome.results):
+        unattributed(outcome, "", by={i})
+    assert equivocations(pooled(outcome)) == {}
 
 
 def test_the_order_of_delivery_does_not_matter() -> None:
@@ -118,12 +85,69 @@ def test_the_order_of_delivery_does_not_matter() -> None:
         for i, mine in packets.items():
             packets[i] = dict(reversed(mine.items()))
 
-    outcome, _ = run_in_channels("keygen", relay=relay)
+    outcome = run_keygen(relay=relay)
     assert len({encode(share.public_key) for share in outcome.results.values()}) == 1
 
 
-def test_liars_are_named_through_envelopes_as_without() -> None:
+@pytest.mark.attack
+def test_of_two_liars_one_who_equivocates_does_not_cover_the_other() -> None:
+    """Party 2 signs two headers at once to party 1, who keeps both; party 3 hands out a bad share."""
     bad_share = at("keygen.2", lambda turn: replace(turn.message, value=turn.message.value ^ 1), secret=True)
-    outcome, made = run_in_channels("keygen", {LIAR: bad_share})
-    assert outcome.culprits(HONEST) == {LIAR}
-    assert any(p.header.sender == LIAR and p.header.step == "keygen.2" for p in made[1].evidence)
+    false_name = at("keygen.1", lambda turn: Split({3: type(turn.message)(bytes(64))}))
+    outcome = run_keygen({2: false_name, 3: both(bad_share)})
+    assert {verdict.culprit for verdict in verdicts(outcome, 1)} == {3}
+
+
+@pytest.mark.attack
+def test_two_headers_for_one_round_convict_their_signer_at_once() -> None:
+    room = Room()
+    first = room.packets[1][3]
+    room.unpack(1)
+    header = replace(opened(first).header, step="chat.9")
+    room.packets[1][3] = signed(3, header, opened(first))
+    with pytest.raises(ProtocolAbort, match="one header for each round") as aborted:
+        room.unpack(1)
+    assert aborted.value.culprits == {3}
+    assert tried(room.channels[1], aborted.value) == [
+        Verdict(3, "chat.1", "signed two different contents of one round")
+    ]
+
+
+def test_evidence_that_was_made_up_convicts_nobody() -> None:
+    room = Room()
+    packet = opened(room.packets[1][3])
+    made_up = replace(packet, header=replace(packet.header, broadcast=bytes(32)))
+    [evidence] = equivocations([packet, made_up]).values()
+    first, second = evidence.first, evidence.second
+    later = replace(first, round=2)
+    elsewhere = replace(second, ssid=bytes(64))
+    signature = {place: identity(3).sign("round", encode(place)) for place in (first, second, later, elsewhere)}
+    for false in (
+        evidence,
+        replace(
+            evidence,
+            first=second,
+            first_signature=evidence.second_signature,
+            second=first,
+            second_signature=evidence.first_signature,
+        ),
+        replace(evidence, second=first),
+        replace(evidence, second=later, second_signature=signature[later]),
+        replace(evidence, second=elsewhere, second_signature=signature[elsewhere]),
+        replace(evidence, second_signature=identity(2).sign("round", encode(second))),
+        replace(evidence, second_signature=identity(3).sign("hello", encode(second))),
+    ):
+        with pytest.raises(ProofInvalid):
+            check_equivocation(false, identity(3).public)
+    true = replace(evidence, second_signature=signature[second])
+    check_equivocation(true, identity(3).public)
+    with pytest.raises(ProofInvalid):
+        check_equivocation(true, identity(2).public)
+
+
+def test_the_same_header_under_two_signatures_is_no_equivocation() -> None:
+    room = Room()
+    packet = opened(room.packets[1][3])
+    again = replace(packet, signature=sign_header(3, packet.header))
+    assert again.signature != packet.signature
+    assert equivocations([packet, again]) == {}

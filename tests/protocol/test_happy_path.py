@@ -8,6 +8,7 @@ from itertools import combinations
 
 import pytest
 
+from oms_core.crypto.bip32 import derive
 from oms_core.crypto.curve import mul_base
 from oms_core.crypto.ecdsa import Signature, recover, verify, verify_independent
 from oms_core.crypto.params import L112, TOY, Level
@@ -25,12 +26,14 @@ from tests.primes import primes
 DIGEST = hashlib.sha256(b"message").digest()
 
 
-def sign_with(n: int, t: int, quorum: tuple[int, ...], level: Level = TOY, tweak: int = 0) -> dict[int, Signature]:
+def sign_with(
+    n: int, t: int, quorum: tuple[int, ...], level: Level = TOY, path: tuple[int, ...] = ()
+) -> dict[int, Signature]:
     made = sessions(quorum, level)
 
     def protocol(i: int) -> Steps[Signature]:
         share = key(n, t, level)[i].share
-        presignature = yield from presign(made[i], share, arithmetic(n, t, i, level), tweak)
+        presignature = yield from presign(made[i], share, arithmetic(n, t, i, level), path)
         return (yield from sign(made[i], presignature, DIGEST))
 
     outcome = run({i: protocol(i) for i in quorum})
@@ -65,10 +68,11 @@ def test_more_signers_than_the_threshold_may_sign() -> None:
     assert len(set(sign_with(5, 3, (1, 2, 4, 5)).values())) == 1
 
 
-def test_a_tweaked_presignature_signs_for_the_tweaked_key() -> None:
-    tweak = 123456789
-    signature = sign_with(3, 2, (2, 3), tweak=tweak)[2]
-    verify(key(3, 2)[1].share.public_key + mul_base(tweak), DIGEST, signature)
+@pytest.mark.parametrize("path", [(0,), (44, 60, 1, 2**31 - 1)])
+def test_a_presignature_of_a_path_signs_for_the_key_of_that_path(path: tuple[int, ...]) -> None:
+    signature = sign_with(3, 2, (2, 3), path=path)[2]
+    share = key(3, 2)[1].share
+    verify(derive(share.public_key, share.chain_code, path).public_key, DIGEST, signature)
 
 
 def test_full_size_keys_sign() -> None:

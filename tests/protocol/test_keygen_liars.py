@@ -13,8 +13,10 @@ from oms_core.crypto import shamir
 from oms_core.crypto.curve import IDENTITY, G, Q
 from oms_core.errors import LocalError, Malformed
 from oms_core.protocol.keygen import Commit, Proof, Reveal, commitment, keygen
+from oms_core.protocol.rounds import Session, Steps
+from oms_core.protocol.shares import KeyShare
 from tests.parties import Lie, Turn, at, both, roster, run, sessions
-from tests.protocol.runs import ALL, HONEST, LIAR, convicted, run_keygen, unattributed
+from tests.protocol.runs import ALL, HONEST, LIAR, convicted, play, run_keygen, unattributed, verdicts
 
 pytestmark = pytest.mark.attack
 
@@ -70,12 +72,14 @@ def test_an_opening_that_was_not_committed_to_names_its_sender(bend: Callable[[R
 
 
 def test_a_copied_commitment_and_opening_name_the_copyist() -> None:
-    made = sessions(ALL)
-    protocols = {i: keygen(made[i], b"k" * 32, 2, roster(ALL)) for i in ALL}
-    victim = protocols[1]
+    protocols: dict[int, Steps[KeyShare]] = {}
+
+    def make(session: Session) -> Steps[KeyShare]:
+        protocols[session.me] = keygen(session, b"k" * 32, 2, roster(ALL))
+        return protocols[session.me]
 
     def lie(turn: Turn) -> Any:
-        frame = victim.gi_frame  # a rushing liar sees the honest message first
+        frame = protocols[1].gi_frame  # a rushing liar sees the honest message first
         if frame is None or turn.to is not None:
             return turn.message
         theirs = frame.f_locals["mine"]
@@ -83,7 +87,7 @@ def test_a_copied_commitment_and_opening_name_the_copyist() -> None:
             turn.step, turn.message
         )
 
-    convicted(run(protocols, {LIAR: lie}), "keygen.2", "the opening matches the commitment")
+    convicted(play(make, {LIAR: lie}, protocol="create"), "keygen.2", "the opening matches the commitment")
 
 
 def test_a_share_off_the_polynomial_names_its_sender() -> None:
@@ -103,7 +107,7 @@ def test_a_bad_share_for_one_alone_names_its_sender_there() -> None:
 
     outcome = run_keygen({LIAR: at("keygen.2", lie, secret=True)})
     convicted(outcome, "keygen.2", "the share lies on the polynomial", by={1})
-    unattributed(outcome, "needs one message of each peer", by={2})
+    unattributed(outcome, "no packet of party 1 at keygen.3", by={2})
 
 
 @pytest.mark.parametrize("field", ["share", "constant"])
@@ -121,6 +125,7 @@ def test_two_liars_of_different_kinds_are_both_named() -> None:
     off = at("keygen.2", lambda t: replace(t.message, value=t.message.value ^ 1), secret=True)
     outcome = run_keygen({2: off, 3: committed(lambda r: replace(r, F=r.F[:-1]))})
     assert outcome.errors[1].culprits == {2, 3}
+    assert {verdict.culprit for verdict in verdicts(outcome, 1)} == {2, 3}
 
 
 def test_a_party_that_lies_twice_is_named_once() -> None:
@@ -159,8 +164,8 @@ def test_a_share_of_my_own_that_is_off_is_my_own_fault(monkeypatch: pytest.Monke
     spoiled: list[shamir.Polynomial] = []
     made = shamir.Polynomial.__init__
 
-    def remember(self: shamir.Polynomial, terms: int) -> None:
-        made(self, terms)
+    def remember(self: shamir.Polynomial, terms: int, constant: int | None = None) -> None:
+        made(self, terms, constant)
         spoiled.append(self)
 
     monkeypatch.setattr(shamir.Polynomial, "__init__", remember)

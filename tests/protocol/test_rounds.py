@@ -12,80 +12,106 @@ import pytest
 from oms_core.crypto.params import TOY
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, ProtocolAbort, Unattributed
-from oms_core.protocol import keygen
-from oms_core.protocol.rounds import Done, Echo, Incoming, Session, Steps, broadcast, resume, xor
-from oms_core.protocol.sign import sign
+from oms_core.protocol import alert, keygen, reshare
+from oms_core.protocol.create_key import DONE
+from oms_core.protocol.judge import ROUNDS
+from oms_core.protocol.rounds import (
+    Done,
+    Echo,
+    Incoming,
+    Nothing,
+    Record,
+    Round,
+    Session,
+    Steps,
+    echo_hash,
+    resume,
+    speak,
+    xor,
+)
 from oms_core.zk import elog, prm
-from tests.parties import KINDS, Lie, Outcome, Split, Turn, at, run, sessions
+from tests.parties import Lie, Split, Turn, at, both, sessions
 from tests.protocol.runs import (
     ALL,
     HONEST,
     LIAR,
+    Held,
     convicted,
-    presigning,
+    exposed,
     run_acknowledge,
     run_auxinfo,
     run_keygen,
-    run_presign,
+    run_signing,
     unattributed,
+    verdicts,
 )
 
-
-def signing(session: Session) -> Steps[Any]:
-    presignature = yield from presigning(session)
-    return (yield from sign(session, presignature, bytes(32)))
-
-
-def run_signing(liars: dict[int, Lie] | None = None) -> Outcome:
-    made = sessions(ALL)
-    return run({i: signing(made[i]) for i in ALL}, liars)
-
-
-RUNS: dict[str, Callable[[dict[int, Lie] | None], Outcome]] = {
+RUNS: dict[str, Callable[[dict[int, Lie] | None], Held]] = {
     "keygen": run_keygen,
     "auxinfo": run_auxinfo,
-    "presign": run_presign,
+    "presign": run_signing,
     "sign": run_signing,
     "create": run_acknowledge,
 }
+SPOKEN = {
+    step: made
+    for step, made in (ROUNDS | {DONE.step: DONE}).items()
+    if step.partition(".")[0] in RUNS and made not in (alert.NONCE_ALERT, alert.CHI_ALERT)
+}
+"""Every round of a run without an alert; resharing has tests of its own (`test_reshare`)."""
+DIRECTS = [step for step, made in SPOKEN.items() if made.expects_direct]
+ECHOES = [step for step in SPOKEN if step.endswith(".echo")]
 
 
-def runner(step: str) -> Callable[[dict[int, Lie] | None], Outcome]:
-    return RUNS[step.split(".")[0]]
+def runner(step: str) -> Callable[[dict[int, Lie] | None], Held]:
+    return RUNS[step.partition(".")[0]]
 
 
-def test_every_step_of_every_protocol_is_listed_here() -> None:
+def test_every_round_of_every_protocol_is_listed_here() -> None:
     spoken = {step for go in RUNS.values() for step in go(None).spoke[1]}
-    assert spoken == set(KINDS)
+    assert spoken == set(SPOKEN)
+    assert set(ROUNDS) - spoken == {
+        *(step for step in ROUNDS if step.startswith("reshare.")),
+        alert.NONCE_ALERT.step,
+        alert.CHI_ALERT.step,
+    }
+    assert reshare.COMMIT.step in ROUNDS
 
 
 @pytest.mark.attack
-@pytest.mark.parametrize("junk", [b"", b"\xff" * 40, encode(Echo(b"")) + b"\x00"], ids=["empty", "junk", "trailing"])
-@pytest.mark.parametrize("step", KINDS)
+@pytest.mark.parametrize(
+    "junk", [b"", b"\xff" * 40, encode(Echo(b"", ())) + b"\x00"], ids=["empty", "junk", "trailing"]
+)
+@pytest.mark.parametrize("step", SPOKEN)
 def test_a_broadcast_that_does_not_decode_names_its_sender(step: str, junk: bytes) -> None:
-    convicted(runner(step)({LIAR: at(step, lambda turn: junk)}), step, "")
+    """What a new key's confirmation is held against is its own party's alone: no judge has it."""
+    convicted(runner(step)({LIAR: at(step, lambda turn: junk)}), step, "", offline=step != DONE.step)
 
 
 @pytest.mark.attack
-@pytest.mark.parametrize("step", [step for step, (_, secret) in KINDS.items() if secret])
+@pytest.mark.parametrize("step", DIRECTS)
 def test_a_secret_message_that_does_not_decode_names_its_sender(step: str) -> None:
     convicted(runner(step)({LIAR: at(step, lambda turn: b"\x00", secret=True)}), step, "")
 
 
 @pytest.mark.attack
 def test_an_empty_envelope_names_its_sender() -> None:
-    protocol = broadcast(sessions(ALL)[1], "chat", Echo(b""), 128)
+    protocol = chat(sessions(ALL)[1])
     resume(protocol)
     with pytest.raises(ProtocolAbort, match="the message is missing") as aborted:
-        resume(protocol, {2: Incoming(encode(Echo(b"")), None), 3: Incoming(None, None)})
+        resume(protocol, {2: Incoming(encode(Echo(b"", ())), None), 3: Incoming(None, None)})
     assert aborted.value.culprits == {3}
 
 
 @pytest.mark.attack
 @pytest.mark.parametrize("step", ["keygen.2", "presign.1", "presign.2", "auxinfo.2"])
 def test_a_message_beyond_the_limit_of_its_round_names_its_sender(step: str) -> None:
-    outcome = runner(step)({LIAR: at(step, lambda turn: encode(b"0" * 300_000))})
+    """A packet is read up to twice the limit: what is larger might be the relay's."""
+    limit = ROUNDS[step].limit(sessions(ALL)[1])
+    outcome = runner(step)({LIAR: at(step, lambda turn: encode(b"0" * (limit + 1)))})
     convicted(outcome, step, "are allowed")
+    outcome = runner(step)({LIAR: at(step, lambda turn: encode(b"0" * (3 * limit + 5000)))})
+    unattributed(outcome, "are allowed")
 
 
 @pytest.mark.attack
@@ -94,12 +120,44 @@ def test_senders_of_undecodable_broadcasts_and_of_undecodable_secrets_are_named_
     assert outcome.errors[1].culprits == {2, 3}
 
 
+def wrong_hash(turn: Turn) -> Any:
+    return replace(turn.message, hash=bytes(32))
+
+
 @pytest.mark.attack
-@pytest.mark.parametrize("step", [step for step in KINDS if step.endswith(".echo")])
-def test_a_false_echo_stops_everyone_and_names_nobody(step: str) -> None:
-    outcome = runner(step)({LIAR: at(step, lambda turn: Echo(bytes(32)))})
-    unattributed(outcome, "did not all receive the same broadcasts")
+@pytest.mark.parametrize("step", ECHOES)
+def test_a_false_echo_stops_everyone_and_convicts_its_sender(step: str) -> None:
+    outcome = runner(step)({LIAR: at(step, wrong_hash)})
+    exposed(outcome, "did not all receive the same broadcasts", step, "the echo is of what was received")
     assert all(outcome.spoke[i][-1] == step for i in HONEST)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("step", ["keygen.1.echo", "presign.3.echo"])
+@pytest.mark.parametrize(
+    ("bend", "reason"),
+    [
+        (lambda receipts: (), "a receipt of each other party"),
+        (lambda receipts: receipts[:1], "a receipt of each other party"),
+        (lambda receipts: receipts[::-1], "a receipt of each other party"),
+        (lambda receipts: (*receipts, receipts[0]), "a receipt of each other party"),
+        (lambda receipts: (replace(receipts[0], content=bytes(32)), receipts[1]), "the key signed this"),
+        (lambda receipts: (replace(receipts[0], signature=receipts[1].signature), receipts[1]), "the key signed this"),
+        (lambda receipts: (replace(receipts[0], signature=b""), receipts[1]), "the key signed this"),
+    ],
+    ids=["none", "one", "swapped", "one twice", "other content", "other signature", "no signature"],
+)
+def test_a_false_echo_with_false_receipts_convicts_its_sender(
+    step: str, bend: Callable[[Any], Any], reason: str
+) -> None:
+    def lie(turn: Turn) -> Any:
+        return replace(turn.message, hash=bytes(32), receipts=bend(turn.message.receipts))
+
+    outcome = runner(step)({LIAR: at(step, lie)})
+    for i in HONEST:
+        [verdict] = verdicts(outcome, i)
+        assert (verdict.culprit, verdict.step) == (LIAR, step)
+        assert reason in verdict.reason
 
 
 def other_commit(turn: Turn) -> Any:
@@ -149,18 +207,47 @@ EQUIVOCATIONS: dict[str, tuple[Callable[[Turn], Any], str]] = {
 """Step: another message that does as well, and the last step at which an honest party may have spoken."""
 
 
+def test_every_echoed_round_has_an_equivocation_here() -> None:
+    assert set(EQUIVOCATIONS) == {step for step, made in SPOKEN.items() if made.echoed_by}
+
+
 @pytest.mark.attack
 @pytest.mark.parametrize("step", EQUIVOCATIONS)
-def test_an_equivocation_is_noticed_by_all_before_the_next_secret_leaves(step: str) -> None:
+def test_an_equivocation_is_noticed_before_the_next_secret_leaves_and_convicts_its_sender(step: str) -> None:
+    """By what each honest party holds by itself: the other's echo has the receipt of what that one was told."""
     change, last = EQUIVOCATIONS[step]
     outcome = runner(step)({LIAR: at(step, lambda turn: Split({2: change(turn)}))})
-    unattributed(outcome, "did not all receive the same broadcasts")
+    text = "did not all receive the same broadcasts"
+    exposed(outcome, text, step, "signed two different contents of one round")
     assert all(outcome.spoke[i][-1] == last for i in HONEST)
     assert not HONEST & set(outcome.results)
 
 
 @pytest.mark.attack
-@pytest.mark.parametrize("step", [step for step in KINDS if step != "create.done"])
+@pytest.mark.parametrize("step", EQUIVOCATIONS)
+def test_an_equivocator_that_echoes_to_each_what_it_told_it_is_convicted_as_well(step: str) -> None:
+    change, carrier = EQUIVOCATIONS[step]
+    seen: dict[str, Any] = {}
+
+    def tell(turn: Turn) -> Any:
+        seen.update(mine=turn.message, other=change(turn))
+        return Split({2: seen["other"]})
+
+    def confirm(turn: Turn) -> Any:
+        """What party 2 would echo, had all heard what it has."""
+        memory = turn.memory
+        said = {**memory["record"].broadcasts[step], LIAR: seen["other"]}
+        hash_of_2 = echo_hash(memory["record"].session, step, said)
+        if carrier == "presign.3":
+            return Split({2: replace(turn.message, echo=replace(turn.message.echo, hash=hash_of_2))})
+        return Split({2: replace(turn.message, hash=hash_of_2)})
+
+    outcome = runner(step)({LIAR: both(at(step, tell), at(carrier, confirm))})
+    exposed(outcome, "did not all receive the same broadcasts", step, "signed two different contents of one round")
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("step", [step for step in SPOKEN if step != DONE.step])
 def test_a_message_from_another_run_does_not_serve_in_this_one(step: str) -> None:
     """Rule R14. Confirmations of a key are the same in each run; there the envelope tells runs apart."""
     heard: dict[int | None, Any] = {}
@@ -175,6 +262,8 @@ def test_a_message_from_another_run_does_not_serve_in_this_one(step: str) -> Non
     assert not HONEST & set(outcome.results)
     assert set(outcome.errors) >= HONEST
     assert outcome.culprits(HONEST) <= {LIAR}
+    for i in HONEST:
+        assert {verdict.culprit for verdict in verdicts(outcome, i)} == {LIAR}
 
 
 @pytest.mark.attack
@@ -208,10 +297,19 @@ def test_a_session_id_of_another_length_makes_no_session(ssid: bytes) -> None:
         Session(ssid, 1, ALL, TOY)
 
 
+CHAT = Round("chat", Echo, Nothing, lambda _: 128)
+
+
+def chat(session: Session) -> Steps[dict[int, Echo]]:
+    record = Record(session)
+    yield from speak(record, CHAT, Echo(bytes([session.me]), ()))
+    return record.said(CHAT)
+
+
 def test_a_protocol_may_be_driven_from_changing_threads() -> None:
     def drive() -> dict[int, Any]:
         made = sessions(ALL)
-        protocols = {i: broadcast(made[i], "chat", Echo(bytes([i])), 128) for i in ALL}
+        protocols = {i: chat(made[i]) for i in ALL}
         with ThreadPoolExecutor(3) as pool:
             sent = {i: pool.submit(resume, protocols[i]).result() for i in ALL}
             inbox = {i: {j: Incoming(sent[j].broadcast, None) for j in ALL if j != i} for i in ALL}  # type: ignore[union-attr]
@@ -219,7 +317,7 @@ def test_a_protocol_may_be_driven_from_changing_threads() -> None:
 
     for done in drive().values():
         assert isinstance(done, Done)
-        assert done.result == {i: Echo(bytes([i])) for i in ALL}
+        assert done.result == {i: Echo(bytes([i]), ()) for i in ALL}
 
 
 def test_contributions_add_up_by_exclusive_or() -> None:

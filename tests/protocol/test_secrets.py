@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
-from oms_core.crypto.curve import G
+from oms_core.crypto.curve import G, Q
 from oms_core.crypto.params import L112, TOY
 from oms_core.crypto.pedersen import PedersenPublic
 from oms_core.encoding import decode, encode
 from oms_core.errors import LocalError, Malformed, ProtocolAbort, Reason
+from oms_core.protocol.alert import Mask, Secrets
 from oms_core.protocol.keygen import keygen
-from oms_core.protocol.presign import Mask
-from oms_core.protocol.rounds import Done, Incoming, Outgoing, Received, resume
+from oms_core.protocol.rounds import Done, Incoming, Outgoing, Record, resume
 from oms_core.protocol.shares import KeyMaterial, Presignature, check_material, moduli
 from tests.parties import arithmetic, at, key, roster, sessions
+from tests.primes import paillier
 from tests.protocol.runs import ALL, LIAR, run_presign
 
 
@@ -51,7 +52,9 @@ def test_a_presignature_shows_no_secret() -> None:
 def test_what_is_said_in_secret_does_not_show() -> None:
     word = b"a secret word"
     out = Outgoing("step", b"public", {2: word}, True, 100)
-    for holder in (out, Incoming(b"public", word), Received({}, {2: word}), Done(word), Mask(4711, 4712, 4713)):
+    record = Record(sessions(ALL)[1], directs={"step": {2: word}})
+    secrets = Secrets(paillier(TOY, 1), {}, {}, 4714, 4715)
+    for holder in (out, Incoming(b"public", word), record, Done(word), Mask(4711, 4712, 4713), secrets):
         assert "secret word" not in shown(holder)
         assert "471" not in shown(holder)
 
@@ -78,13 +81,15 @@ def test_a_secret_is_neither_pickled_nor_copied(holder: Callable[[], Any]) -> No
 
 @pytest.mark.attack
 def test_an_abort_shows_no_secret() -> None:
-    outcome = run_presign({LIAR: at("presign.3", lambda turn: replace(turn.message, delta=turn.message.delta + 1))})
+    outcome = run_presign(
+        {LIAR: at("presign.3", lambda turn: replace(turn.message, delta=(turn.message.delta + 1) % Q))}
+    )
     error = outcome.errors[1]
     assert isinstance(error, ProtocolAbort)
     text = "".join(traceback.format_exception(error)) + repr(error) + str(error) + repr(error.details)
-    secret = key(3, 2)[1].share.secret
-    assert str(secret) not in text
-    assert "NONCE_ALERT" in text
+    for secret in (key(3, 2)[1].share.secret, *key(3, 2)[1].aux.primes):
+        assert str(int(secret)) not in text
+    assert "presign.nonce-alert" in text
 
 
 def test_a_running_protocol_shows_no_secret() -> None:

@@ -14,8 +14,12 @@ from oms_core.crypto.params import L112, TOY
 from oms_core.encoding import decode, encode
 from oms_core.errors import Malformed, ProofInvalid, ProtocolAbort, Reason, Unattributed
 from oms_core.protocol import envelope
-from oms_core.protocol.envelope import Channel, SessionSpec, SignedHello, check_spec, verify_identity
+from oms_core.protocol.envelope import Channel
+from oms_core.protocol.identity import verify_identity
+from oms_core.protocol.judge import Verdict
+from oms_core.protocol.packets import Resharing, SessionSpec, SignedHello, check_spec
 from tests.parties import SoftIdentity, channels, identity, roster, start
+from tests.protocol.runs import tried
 
 ALL = (1, 2, 3)
 
@@ -24,9 +28,9 @@ def hellos(made: dict[int, Channel]) -> dict[int, bytes]:
     return {i: channel.hello() for i, channel in made.items()}
 
 
-def _resigned(data: bytes, **values: Any) -> bytes:
+def _resigned(data: bytes, signer: int = 3, **values: Any) -> bytes:
     hello = replace(decode(SignedHello, data).hello, **values)
-    return encode(SignedHello(hello, identity(3).sign("hello", encode(hello))))
+    return encode(SignedHello(hello, identity(signer).sign("hello", encode(hello))))
 
 
 @pytest.mark.attack
@@ -52,18 +56,44 @@ def test_hellos_that_do_not_belong_here_name_nobody(bend: Callable[[dict[int, by
         made[1].start(bend(hellos(made)))
 
 
+GOOD = X25519PrivateKey.generate().public_key().public_bytes_raw()
+UNUSABLE: dict[str, dict[str, Any]] = {
+    "no nonce": {"nonce": b""},
+    "long nonce": {"nonce": bytes(33)},
+    "no keys": {"keys": ()},
+    "no key for me": {"keys": ((2, GOOD),)},
+    "no key for another": {"keys": ((1, GOOD),)},
+    "a key for itself": {"keys": ((1, GOOD), (2, GOOD), (3, GOOD))},
+    "a key for nobody": {"keys": ((1, GOOD), (2, GOOD), (4, GOOD))},
+    "keys out of order": {"keys": ((2, GOOD), (1, GOOD))},
+    "a key twice": {"keys": ((1, GOOD), (1, GOOD))},
+    "a key of small order": {"keys": ((1, bytes(32)), (2, GOOD))},
+    "a key of small order for another": {"keys": ((1, GOOD), (2, bytes(32)))},
+    "a long key": {"keys": ((1, GOOD + b"0"), (2, GOOD))},
+    "an empty key": {"keys": ((1, b""), (2, GOOD))},
+}
+
+
 @pytest.mark.attack
-@pytest.mark.parametrize(
-    "values",
-    [{"nonce": b""}, {"nonce": bytes(33)}, {"kem_public": b""}, {"kem_public": bytes(32)}, {"kem_public": bytes(33)}],
-    ids=["no nonce", "long nonce", "no key", "a key of small order", "long key"],
-)
-def test_a_signed_hello_that_cannot_be_used_names_its_signer(values: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("deed", UNUSABLE)
+def test_a_signed_hello_that_cannot_be_used_convicts_its_signer(deed: str) -> None:
+    made = channels(ALL)
+    said = hellos(made)
+    for i in (1, 2):
+        with pytest.raises(ProtocolAbort) as aborted:
+            made[i].start({**said, 3: _resigned(said[3], **UNUSABLE[deed])})
+        [blame] = aborted.value.blames
+        assert tried(made[i], aborted.value) == [Verdict(3, "hello", blame.reason)]
+
+
+@pytest.mark.attack
+def test_two_signed_hellos_that_cannot_be_used_convict_both_signers() -> None:
     made = channels(ALL)
     said = hellos(made)
     with pytest.raises(ProtocolAbort) as aborted:
-        made[1].start({**said, 3: _resigned(said[3], **values)})
-    assert aborted.value.culprits == {3}
+        made[1].start({**said, 2: _resigned(said[2], 2, nonce=b""), 3: _resigned(said[3], keys=())})
+    assert aborted.value.culprits == {2, 3}
+    assert {(v.culprit, v.step) for v in tried(made[1], aborted.value)} == {(2, "hello"), (3, "hello")}
 
 
 def test_a_session_starts_once_and_not_before_the_hellos() -> None:
@@ -84,6 +114,10 @@ OTHER: dict[str, Any] = {
     "threshold": 3,
     "parties": (1, 2, 3, 4),
     "subject": b"t" * 32,
+    "path": (1,),
+    "digest": b"d" * 32,
+    "presignature": b"p" * 32,
+    "resharing": Resharing((1, 2), (1, 2, 3), 2, 1, b"a" * 32),
 }
 
 
@@ -106,6 +140,12 @@ def test_the_session_id_depends_on_every_field_of_the_spec() -> None:
     assert ssid() == ssid()
     found = {ssid()} | {ssid(**{name: value}) for name, value in OTHER.items()}
     assert len(found) == 1 + len(OTHER)
+    new = OTHER["resharing"]
+    others = {"dealers": (1, 3), "receivers": (2, 3), "threshold": 3, "epoch": 2, "aux": b"b" * 32}
+    assert set(others) == {field.name for field in fields(Resharing)}
+    bent = [replace(new, **{name: value}) for name, value in others.items() if name != "receivers"]
+    bent.append(replace(new, dealers=(1, 2, 3), receivers=(2, 3)))
+    assert len(found | {ssid(resharing=one) for one in bent}) == len(found) + len(bent)
 
 
 @pytest.mark.usefixtures("without_chance")
@@ -162,6 +202,26 @@ def test_hellos_mean_one_spec() -> None:
         {"epoch": -1},
         {"epoch_hash": bytes(31)},
         {"protocol": "x" * 33},
+        {"digest": bytes(31)},
+        {"presignature": bytes(33)},
+        *(
+            {"resharing": replace(OTHER["resharing"], **values)}
+            for values in (
+                {"dealers": (1,)},
+                {"dealers": (2, 1)},
+                {"dealers": (1, 1)},
+                {"dealers": (0, 1)},
+                {"dealers": (1, 2, 4)},
+                {"receivers": (1, 2)},
+                {"receivers": (3, 2, 1)},
+                {"receivers": (1, 2, 3, 3)},
+                {"receivers": (1, 2, 3, 4)},
+                {"threshold": 1},
+                {"threshold": 4},
+                {"epoch": 0},
+                {"aux": b""},
+            )
+        ),
     ],
 )
 def test_a_spec_out_of_shape_opens_no_channel(values: dict[str, Any]) -> None:

@@ -6,44 +6,39 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from oms_core.crypto.curve import IDENTITY, G, Q, mul_base, random_scalar
 from oms_core.crypto.ecdsa import Signature, normalise_low_s, verify, verify_independent
 from oms_core.errors import Conflict, Malformed, ProofInvalid, Reason
-from oms_core.protocol.rounds import Done, Session, resume
-from oms_core.protocol.shares import KeyConfirmation, Presignature
+from oms_core.protocol.rounds import Done, resume
+from oms_core.protocol.shares import KeyConfirmation, Presignature, PublicPresignature
 from oms_core.protocol.sign import SignatureShare, sign
-from tests.parties import Lie, Outcome, at, run, sessions
-from tests.protocol.runs import ALL, LIAR, convicted, run_acknowledge, unattributed
+from tests.parties import Lie, at, channels, sessions
+from tests.protocol.runs import ALL, LIAR, Held, convicted, play, run_acknowledge, unattributed, verdicts
 
 DIGEST = hashlib.sha256(b"message").digest()
 SECRET = 0x1234567890ABCDEF
 
 
-def presignatures(made: dict[int, Session], gamma: int | None = None) -> dict[int, Presignature]:
+def presignatures(parties: tuple[int, ...] = ALL, gamma: int | None = None) -> dict[int, Presignature]:
     """What presigning gives, from a dealer who knows the key `SECRET` and the nonce γ."""
     gamma = random_scalar() if gamma is None else gamma
-    Gamma, parties = mul_base(gamma), tuple(made)
+    Gamma = mul_base(gamma)
     k, chi = _shared(pow(gamma, -1, Q), parties), _shared(SECRET * pow(gamma, -1, Q), parties)
-    return {
-        i: Presignature(
-            ssid=made[i].ssid,
-            presignature_id=b"p" * 32,
-            key_id=b"k" * 32,
-            epoch=0,
-            quorum=parties,
-            tweak=0,
-            public_key=mul_base(SECRET),
-            Gamma=Gamma,
-            Delta={j: k[j] * Gamma for j in parties},
-            S={j: chi[j] * Gamma for j in parties},
-            secret=[(k[i], chi[i])],
-        )
-        for i in parties
-    }
+    public = PublicPresignature(
+        ssid=bytes(64),
+        key_id=b"k" * 32,
+        epoch=0,
+        path=(),
+        public_key=mul_base(SECRET),
+        Gamma=Gamma,
+        Delta=tuple((j, k[j] * Gamma) for j in parties),
+        S=tuple((j, chi[j] * Gamma) for j in parties),
+    )
+    return {i: Presignature(public, secret=[(k[i], chi[i])]) for i in parties}
 
 
 def _shared(total: int, parties: tuple[int, ...]) -> dict[int, int]:
@@ -51,10 +46,15 @@ def _shared(total: int, parties: tuple[int, ...]) -> dict[int, int]:
     return {parties[0]: (total - sum(shares.values())) % Q, **shares}
 
 
-def run_sign(liars: dict[int, Lie] | None = None, digest: bytes = DIGEST, gamma: int | None = None) -> Outcome:
-    made = sessions(ALL)
-    presigned = presignatures(made, gamma)
-    return run({i: sign(made[i], presigned[i], digest) for i in ALL}, liars)
+def sign_with(presigned: dict[int, Presignature], liars: dict[int, Lie] | None = None, digest: bytes = DIGEST) -> Held:
+    """In a session whose spec names the presignature and the digest."""
+    made = presigned[1].public
+    shape = digest if len(digest) == 32 else b""
+    return play(lambda s: sign(s, presigned[s.me], digest), liars, presignature=made, protocol="sign", digest=shape)
+
+
+def run_sign(liars: dict[int, Lie] | None = None, digest: bytes = DIGEST, gamma: int | None = None) -> Held:
+    return sign_with(presignatures(gamma=gamma), liars, digest)
 
 
 def test_all_obtain_the_same_low_s_signature_and_two_libraries_verify_it() -> None:
@@ -86,7 +86,9 @@ def test_a_bad_signature_share_names_its_sender(bend: Callable[[SignatureShare],
 @pytest.mark.attack
 def test_all_bad_signature_shares_are_named() -> None:
     lie = at("sign.1", lambda turn: replace(turn.message, sigma=0))
-    assert run_sign({2: lie, 3: lie}).errors[1].culprits == {2, 3}
+    outcome = run_sign({2: lie, 3: lie})
+    assert outcome.errors[1].culprits == {2, 3}
+    assert {verdict.culprit for verdict in verdicts(outcome, 1)} == {2, 3}
 
 
 def test_a_digest_that_makes_s_vanish_gives_no_signature_and_blames_nobody() -> None:
@@ -97,20 +99,19 @@ def test_a_digest_that_makes_s_vanish_gives_no_signature_and_blames_nobody() -> 
 
 def test_a_signature_that_does_not_verify_is_never_released() -> None:
     """Valid shares of another key's signature: nobody here can be blamed."""
-    made = sessions(ALL)
-    presigned = {i: replace(p, public_key=mul_base(7)) for i, p in presignatures(made).items()}
-    outcome = run({i: sign(made[i], presigned[i], DIGEST) for i in ALL})
+    presigned = presignatures()
+    bent = {i: replace(p, public=replace(p.public, public_key=mul_base(7))) for i, p in presigned.items()}
+    outcome = sign_with(bent)
     unattributed(outcome, "recovers to the public key", by={1, 2, 3})
     assert not outcome.results
 
 
 def test_a_presignature_signs_once() -> None:
-    made = sessions(ALL)
-    presigned = presignatures(made)
-    resume(sign(made[1], presigned[1], DIGEST))
+    session, presigned = sessions(ALL)[1], presignatures()
+    resume(sign(session, presigned[1], DIGEST))
     for digest in (DIGEST, bytes(32)):
         with pytest.raises(Conflict) as refused:
-            resume(sign(made[1], presigned[1], digest))
+            resume(sign(session, presigned[1], digest))
         assert refused.value.reason == Reason.DOUBLE_SIGN_GUARD
 
 
@@ -122,11 +123,17 @@ def test_of_many_threads_one_gets_the_presignature() -> None:
             return 0
         return 1
 
-    made = sessions(ALL)
     with ThreadPoolExecutor(8) as pool:
         for _ in range(50):
-            presignature = presignatures(made)[1]
-            assert sum(pool.map(take, [presignature] * 8)) == 1
+            assert sum(pool.map(take, [presignatures()[1]] * 8)) == 1
+
+
+@pytest.mark.attack
+def test_who_signs_with_two_presignatures_at_once_is_convicted() -> None:
+    """A share that is valid for another presignature of the same quorum does not serve for this one."""
+    presigned, other = presignatures(), presignatures()
+    swapped = {**presigned, LIAR: other[LIAR]}
+    convicted(sign_with(swapped, {LIAR: lambda turn: turn.message}), "sign.1", "signs with the common presignature")
 
 
 def test_two_signatures_from_one_presignature_would_give_the_key_away() -> None:
@@ -140,7 +147,7 @@ def test_two_signatures_from_one_presignature_would_give_the_key_away() -> None:
     assert SECRET in found
 
 
-def test_a_digest_chosen_for_a_known_nonce_point_forges_so_a_presignature_signs_in_its_own_session_only() -> None:
+def test_a_digest_chosen_for_a_known_nonce_point_forges_so_a_session_fixes_both() -> None:
     """Rule R19. With Γ known, a signature on a chosen digest becomes one on a message that nobody signed."""
     gamma, c = random_scalar(), random_scalar()
     R, forged = mul_base(gamma), c * mul_base(gamma)
@@ -149,13 +156,16 @@ def test_a_digest_chosen_for_a_known_nonce_point_forges_so_a_presignature_signs_
     signature = run_sign(digest=chosen.to_bytes(32, "big"), gamma=gamma).results[1]
     candidates = [s * forged.x * pow(R.x * c, -1, Q) % Q for s in (signature.s, Q - signature.s)]
     assert any(_verifies(target, forged.x % Q, s) for s in candidates)
+    spec = channels(ALL)[1].spec
+    assert {"digest", "presignature"} <= {field.name for field in fields(spec)}
 
-    made = sessions(ALL)
-    presigned = presignatures(made)[1]
-    for elsewhere in (sessions(ALL)[1], Session(made[1].ssid, 1, (1, 2), made[1].level)):
+
+def test_a_presignature_is_refused_to_any_but_its_quorum() -> None:
+    presigned = presignatures()[1]
+    for other in ((1, 2), (1, 3), (1, 2, 3, 4)):
         with pytest.raises(Malformed):
-            resume(sign(elsewhere, presigned, DIGEST))
-    assert not isinstance(resume(sign(made[1], presigned, DIGEST)), Done)
+            resume(sign(sessions(other)[1], presigned, DIGEST))
+    assert not isinstance(resume(sign(sessions(ALL)[1], presigned, DIGEST)), Done)
 
 
 def _verifies(digest: bytes, r: int, s: int) -> bool:
@@ -169,9 +179,8 @@ def _verifies(digest: bytes, r: int, s: int) -> bool:
 
 @pytest.mark.parametrize("digest", [b"", bytes(31), bytes(33)])
 def test_a_digest_of_another_length_is_refused(digest: bytes) -> None:
-    made = sessions(ALL)
     with pytest.raises(Malformed):
-        resume(sign(made[1], presignatures(made)[1], digest))
+        resume(sign(sessions(ALL)[1], presignatures()[1], digest))
 
 
 # The acknowledgement of a new key
@@ -200,11 +209,12 @@ def test_a_key_that_all_confirm_is_acknowledged() -> None:
 def test_a_confirmation_of_another_key_names_its_sender(
     bend: Callable[[KeyConfirmation], KeyConfirmation], reason: str
 ) -> None:
+    """To its peers alone: a judge does not know what the wallet is called, and stops at the rounds before."""
     outcome = run_acknowledge({LIAR: at("create.done", lambda turn: bend(turn.message))})
-    convicted(outcome, "create.done", reason)
+    convicted(outcome, "create.done", reason, offline=False)
 
 
 @pytest.mark.attack
 def test_a_confirmation_that_is_missing_leaves_the_key_unacknowledged() -> None:
     outcome = run_acknowledge({LIAR: at("create.done", lambda turn: b"")})
-    convicted(outcome, "create.done", "truncated")
+    convicted(outcome, "create.done", "truncated", offline=False)

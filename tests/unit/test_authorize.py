@@ -84,7 +84,7 @@ def test_a_denial_among_the_approvals_refuses() -> None:
         (intent(amount=0), Reason.MALFORMED),
         (intent(amount=-5), Reason.NEGATIVE_AMOUNT),
         (intent(to=b"short"), Reason.BAD_ADDRESS),
-        (intent(path=(0,)), Reason.UNSUPPORTED_TYPE),
+        (intent(path=(1 << 31,)), Reason.MALFORMED),
         (intent(purpose="x" * 281), Reason.MALFORMED),
         (intent(purpose="a\u202eb"), Reason.MALFORMED),
         (intent(chain="eip155:1"), Reason.CHAIN_MISMATCH),

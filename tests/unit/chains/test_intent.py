@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -20,7 +20,8 @@ from oms_core.chains.intent import (
 )
 from oms_core.encoding import decode, encode
 from oms_core.errors import Malformed, Reason
-from tests.people import COIN, KNOWN, NOW, intent, wish
+from oms_core.keys import Change
+from tests.people import COIN, KNOWN, NOW, change, intent, wish
 
 
 def why(subject: Subject, now: int = NOW) -> Reason:
@@ -84,7 +85,9 @@ def action(to: bytes = KNOWN, amount: int = 1, asset: str = COIN) -> dict[str, o
         ({"valid_until": NOW - 10 + MAX_LIFE + 1}, Reason.MALFORMED),
         ({"valid_from": NOW + CLOCK_SKEW + 1}, Reason.EXPIRED),
         ({"valid_until": NOW}, Reason.EXPIRED),
-        ({"path": (0,)}, Reason.UNSUPPORTED_TYPE),
+        ({"path": (1 << 31,)}, Reason.MALFORMED),
+        ({"path": (-1,)}, Reason.MALFORMED),
+        ({"path": (0,) * 9}, Reason.MALFORMED),
         ({"chain": "eip155:0"}, Reason.UNSUPPORTED_TYPE),
         ({"chain": "solana:1"}, Reason.UNSUPPORTED_TYPE),
         ({"chain": "eip155:" + "9" * 20}, Reason.UNSUPPORTED_TYPE),
@@ -135,11 +138,12 @@ VARIANTS: dict[str, object] = {
     "intent_id": "int_2", "wallet_id": "wal_2", "path": (1,), "chain": "eip155:1", "bounds": Bounds(1, 1),
     "action": Transfer(COIN, KNOWN, 51), "initiator": "tara", "purpose": "", "valid_from": NOW - 11,
     "valid_until": NOW + 1001, "label": "Two", "threshold": 4, "parties": (1, 2, 3, 4), "level": "L128",
+    "drill": True, "change": Change.RESHARE, "epoch": 1,
 }  # fmt: skip
-PLAIN: tuple[Subject, Subject] = (intent(), wish(purpose="new"))
+PLAIN: tuple[Subject, ...] = (intent(), wish(purpose="new"), change(Change.REFRESH, purpose="new"))
 
 
 @pytest.mark.parametrize(("plain", "field"), [(one, f.name) for one in PLAIN for f in fields(one)])
-def test_every_field_of_a_subject_is_in_its_digest(plain: Intent | CreateWallet, field: str) -> None:
-    changed = (intent if isinstance(plain, Intent) else wish)(**{field: VARIANTS[field]})
+def test_every_field_of_a_subject_is_in_its_digest(plain: Subject, field: str) -> None:
+    changed = replace(plain, **{field: VARIANTS[field]})  # type: ignore[arg-type]
     assert subject_digest(changed) != subject_digest(plain)

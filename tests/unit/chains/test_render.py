@@ -12,7 +12,8 @@ from oms_core.chains.evm import to_checksum
 from oms_core.chains.intent import Bounds, CreateWallet, Intent, Subject, Transfer
 from oms_core.chains.render import render, rendering_digest
 from oms_core.errors import Malformed, NotFound, Reason
-from tests.people import CHAIN, COIN, KNOWN, NOW, STRANGE, intent, wish, workspace
+from oms_core.keys import Change
+from tests.people import CHAIN, COIN, KNOWN, NOW, STRANGE, change, intent, wish, workspace
 
 ETHER = 10**18
 
@@ -37,6 +38,7 @@ def test_a_wish_for_a_wallet_reads_as_plain_sentences_and_names_the_cosigners() 
     assert lines(wish(parties=(1, 3, 4))) == (
         "Create wallet wal_1 named One, security level L112.",
         "Any 3 of 3 cosigners sign: 1 node-1, 3 node-3, 4 node-4.",
+        "It becomes active when a quorum has signed a test.",
         "Asked for by Order desk (desk, team trading).",
         "Reason given: none.",
         "Valid from 2027-01-15T07:59:50Z until 2027-01-15T08:16:40Z.",
@@ -60,12 +62,13 @@ OTHER: dict[str, object] = {
     "action": Transfer(COIN, KNOWN, 51), "bounds": Bounds(10**16 + 1, 100_000), "purpose": "other",
     "valid_from": NOW - 11, "valid_until": NOW + 1001, "label": "Two", "threshold": 4, "parties": (1, 2, 3, 4),
     "level": "L128",
+    "drill": True, "change": Change.RESHARE, "epoch": 1,
 }  # fmt: skip
-PLAIN: tuple[Subject, Subject] = (intent(), wish(purpose="new"))
+PLAIN: tuple[Subject, ...] = (intent(), wish(purpose="new"), change(Change.REFRESH, purpose="new"))
 
 
 @pytest.mark.parametrize(("plain", "field"), [(one, f.name) for one in PLAIN for f in fields(one)])
-def test_no_field_of_a_subject_is_kept_from_its_reader(plain: Intent | CreateWallet, field: str) -> None:
+def test_no_field_of_a_subject_is_kept_from_its_reader(plain: Subject, field: str) -> None:
     changed = replace(plain, **{field: OTHER[field]})  # type: ignore[arg-type]
     assert lines(changed) != lines(plain)
     assert rendering_digest(render(changed, workspace())) != rendering_digest(render(plain, workspace()))

@@ -1,0 +1,281 @@
+"""The way of a change to a key: approvals, then new shares and everyone's certificate, or a new state, at every node.
+
+What a node has to be told is written down before it is told, and told again whenever it attaches, until it answers: a
+certificate that exists is never lost, so a node that was away finds its way to the epoch that counts (spec §3.5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+from sqlalchemy import RowMapping
+
+from coordinator import durable
+from coordinator.approving import PENDING, Approving
+from coordinator.cosigners import Cosigners
+from coordinator.keybook import KeyBook
+from coordinator.news import News
+from coordinator.outcomes import Outcomes
+from coordinator.sessions import SessionFailed, agree, new_spec, run_session
+from coordinator.store import Call, Store
+from coordinator.wallets import ActiveWallet, Confirmations, Wallets
+from oms_core.approvals import Verdict
+from oms_core.authorize import review
+from oms_core.chains.intent import Proposal, subject_digest
+from oms_core.encoding import decode, encode
+from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Refused, Unavailable
+from oms_core.evidence import ChangeRequest
+from oms_core.keys import DEALS, LEADS_TO, Change, ChangeKey, SignedKeyReceipt
+from oms_core.policy.judge import Outcome
+from oms_core.protocol.identity import verify_identity
+from oms_core.protocol.packets import Resharing
+from oms_core.protocol.shares import Epoch, SignedConfirmation, check_confirmations
+from oms_core.workspace import Workspace, identities, member, workspace_digest
+from proto import cosigner_pb2 as pb
+
+log = structlog.get_logger()
+
+RUNNING, COMMITTING, DONE, FAILED, DENIED = "RUNNING", "COMMITTING", "DONE", "FAILED", "DENIED"
+ENDED = frozenset({DONE, FAILED, DENIED})
+MAX_ATTEMPTS = 8
+RETRY = 2.0  # seconds
+_HOPELESS = frozenset({Reason.UNKNOWN_WALLET, Reason.EPOCH_STALE, Reason.APPROVAL_EXPIRED, Reason.EXPIRED})
+
+
+class KeyChanges:
+    """All changes of keys."""
+
+    def __init__(
+        self,
+        book: KeyBook,
+        store: Store,
+        workspace: Workspace,
+        cosigners: Cosigners,
+        wallets: Wallets,
+        approving: Approving,
+        outcomes: Outcomes,
+        news: News,
+    ) -> None:
+        self._book, self._store, self._workspace, self._cosigners = book, store, workspace, cosigners
+        self._wallets, self._approving, self._outcomes, self._news = wallets, approving, outcomes, news
+
+    def steps(self) -> tuple[durable.Step, ...]:
+        """A change's way."""
+        return (("approvals", self.approvals), ("deal", self.deal), ("settle", self.settle))
+
+    async def submit(self, change_id: str, proposal: Proposal, call: Call) -> None:
+        """Take a wish on. Raises `Refused` if no rule permits it, or it is not about the epoch that counts."""
+        wish = proposal.subject
+        if not isinstance(wish, ChangeKey):
+            raise Malformed("the subject is not a wish to change a key")
+        _, decision = review(proposal, self._workspace, await self._store.facts(int(time.time())))
+        if decision.outcome is Outcome.DENY:
+            first = decision.objections[0]
+            raise Refused(first.text, first.reason, rule=first.rule_id)
+        wallet = await self._wallets.standing(wish.wallet_id)
+        if wish.epoch != wallet.key[1]:
+            raise Refused(f"the wallet's key is in epoch {wallet.key[1]}, not {wish.epoch}", Reason.EPOCH_STALE)
+        values = {
+            "change_id": change_id,
+            "wallet_id": wish.wallet_id,
+            "state": PENDING if decision.outcome is Outcome.NEEDS_APPROVAL else RUNNING,
+            "proposal": encode(proposal),
+            "subject": subject_digest(wish),
+        }
+        await self._book.add_change(values, call)
+
+    async def approvals(self, change_id: str) -> None:
+        """PENDING_APPROVAL → RUNNING, DENIED or FAILED."""
+        while (row := await self._book.change(change_id))["state"] == PENDING:
+            denials = [d for d in await self._store.decisions(change_id) if d["verdict"] == Verdict.DENY]
+            facts = await self._store.facts(int(time.time()))
+            decision, _ = await self._approving.standing(change_id, _wish(row), facts)
+            if denials:
+                text = f"denied by {denials[0]['user_id']}: {denials[0]['comment'] or 'no reason given'}"
+                await self._move(change_id, PENDING, DENIED, reason=Reason.APPROVAL_DENIED, detail=text)
+            elif facts.now >= _wish(row).valid_until:
+                await self._move(change_id, PENDING, FAILED, reason=Reason.EXPIRED, detail="not approved in time")
+            elif decision.outcome is Outcome.PERMIT:
+                await self._move(change_id, PENDING, RUNNING)
+            else:
+                await self._news.wait(change_id)
+
+    async def deal(self, change_id: str) -> None:
+        """RUNNING → COMMITTING: with a certificate of the new epoch, or at once for a new state."""
+        row = await self._book.change(change_id)
+        if row["state"] != RUNNING:
+            return
+        if _wish(row).change not in DEALS:
+            request = await self._request(row, None)
+            await self._move(change_id, RUNNING, COMMITTING, request=encode(request))
+            return
+        wallet = await self._wallets.standing(row["wallet_id"])
+        epoch = wallet.key[1] + 1
+        for attempt in range(MAX_ATTEMPTS):
+            try:
+                signed, request = await self._new_epoch(row, wallet, epoch)
+            except SessionFailed as failed:
+                await self._outcomes.failed(change_id, failed)
+                refusals = [Reason(r.refusal.reason) for r in failed.refusals.values()]
+                if refusals and any(reason is not Reason.EPOCH_STALE for reason in refusals):
+                    await self._move(change_id, RUNNING, FAILED, reason=refusals[0], detail=failed.detail[:500])
+                    return
+                await self._say(change_id, Reason.SESSION_FAILED, failed.detail)
+            except CountersealError as error:
+                await self._say(change_id, error.reason, error.message)
+            else:
+                kept = encode(Confirmations(signed))
+                await self._move(change_id, RUNNING, COMMITTING, certificate=kept, request=encode(request))
+                return
+            epoch += 1
+            await asyncio.sleep(RETRY * (attempt + 1))
+        row = await self._book.change(change_id)
+        await self._move(change_id, RUNNING, FAILED, reason=row["reason"], detail=row["detail"])
+
+    async def _new_epoch(
+        self, row: RowMapping, wallet: ActiveWallet, number: int
+    ) -> tuple[tuple[SignedConfirmation, ...], ChangeRequest]:
+        """Moduli, then shares; every new member's word that it has sealed them. Raises `SessionFailed` and others."""
+        wish, (key_id, old, _) = _wish(row), wallet.key
+        receivers = wish.parties or wallet.parties
+        threshold = wish.threshold or wallet.threshold
+        if missing := [i for i in receivers if i not in self._cosigners.attached()]:
+            raise Unavailable(f"cosigners {missing} are not attached", Reason.QUORUM_UNAVAILABLE)
+        request = await self._request(row, None)
+        spec = new_spec("aux", wallet.level, (key_id, number, b""), threshold, receivers, request)
+        aux = agree(await run_session(self._cosigners, self._workspace, spec, request))
+        dealers = self._dealers(wish, wallet)
+        request = await self._request(row, await self._public(wallet, dealers))
+        resharing = Resharing(dealers, receivers, threshold, number, aux)
+        parties = tuple(sorted({*dealers, *receivers}))
+        spec = new_spec("reshare", wallet.level, wallet.key, wallet.threshold, parties, request, resharing=resharing)
+        results = await run_session(self._cosigners, self._workspace, spec, request)
+        signed = tuple(decode(SignedConfirmation, results[i], 4096) for i in receivers)
+        said = check_confirmations(signed, {i: identities(self._workspace)[i] for i in receivers})
+        if (said.key_id, said.public_key, said.epoch) != (key_id, wallet.public_key, number):
+            raise Malformed("the confirmations are of another key or epoch", Reason.DIGEST_MISMATCH)
+        log.info("new epoch certified", wallet=wish.wallet_id, old=old, new=number)
+        return signed, request
+
+    def _dealers(self, wish: ChangeKey, wallet: ActiveWallet) -> tuple[int, ...]:
+        if wish.change is Change.REFRESH:
+            return wallet.parties
+        dealers = self._cosigners.quorum(wallet.parties, wallet.threshold, set())
+        if dealers is None:
+            raise Unavailable("too few holders of the key are attached", Reason.QUORUM_UNAVAILABLE)
+        return dealers
+
+    async def _public(self, wallet: ActiveWallet, dealers: tuple[int, ...]) -> Epoch:
+        """What is public of the epoch that is dealt from, as its hash has it. Raises `Malformed`."""
+        message = pb.ToCosigner(get_epoch=pb.GetEpoch(key_id=wallet.key[0]))
+        answer = await self._cosigners.link(dealers[0]).ask(message, 30)
+        epoch = decode(Epoch, answer.epoch_public.epoch, 1 << 20)
+        if epoch.hash != wallet.key[2]:
+            raise Malformed(f"cosigner {dealers[0]} shows another epoch", Reason.EPOCH_STALE)
+        return epoch
+
+    async def settle(self, change_id: str) -> None:
+        """COMMITTING → DONE, when enough nodes have carried it out; the others are told when they attach."""
+        while (row := await self._book.change(change_id))["state"] == COMMITTING:
+            wish, wallet = _wish(row), await self._wallets.standing(row["wallet_id"])
+            members = wish.parties or wallet.parties
+            if not await self._book.receipts(change_id):
+                told = tuple(sorted({*members, *wallet.parties}))
+                await self._book.owe(change_id, told, self._message(row, wallet).SerializeToString())
+            for index in self._cosigners.attached():
+                await self.deliver(index)
+            done = set(members) - await self._book.owing(change_id)
+            if len(done) >= self._enough(wish, wallet):
+                await self._enter(row, wish, wallet)
+                await self._move(change_id, COMMITTING, DONE)
+            else:
+                await self._say(change_id, Reason.QUORUM_UNAVAILABLE, f"carried out at {sorted(done)} so far")
+                await asyncio.sleep(RETRY)
+
+    def _message(self, row: RowMapping, wallet: ActiveWallet) -> pb.ToCosigner:
+        if not row["certificate"]:
+            return pb.ToCosigner(change_key=pb.ChangeKey(request=row["request"]))
+        signed = [encode(one) for one in decode(Confirmations, row["certificate"]).signed]
+        commit = pb.CommitEpoch(key_id=wallet.key[0], confirmations=signed, request=row["request"])
+        return pb.ToCosigner(commit_epoch=commit)
+
+    @staticmethod
+    def _enough(wish: ChangeKey, wallet: ActiveWallet) -> int:
+        """To sign again takes a quorum; to stop signing, so many that no quorum is left."""
+        if wish.change in DEALS:
+            return wish.threshold or wallet.threshold
+        return wallet.threshold if wish.change is Change.RESUME else len(wallet.parties) - wallet.threshold + 1
+
+    async def _enter(self, row: RowMapping, wish: ChangeKey, wallet: ActiveWallet) -> None:
+        """What counts from now on, for orders."""
+        if wish.change in DEALS:
+            threshold = wish.threshold or wallet.threshold
+            await self._store.note_wallet(wish.wallet_id, confirmations=row["certificate"], threshold=threshold)
+        else:
+            await self._store.note_wallet(wish.wallet_id, state=str(LEADS_TO[wish.change]))
+        self._news.ring(wish.wallet_id)
+
+    async def run(self) -> None:
+        """Tell nodes that attach what they have missed; until cancelled."""
+        while True:
+            changed = self._cosigners.changed
+            for index in self._cosigners.attached():
+                try:
+                    await self.deliver(index)
+                except Exception as error:
+                    log.exception("could not tell", cosigner=index, kind=type(error).__name__)
+            try:
+                await asyncio.wait_for(changed.wait(), 30)
+            except TimeoutError:
+                continue
+
+    async def deliver(self, index: int) -> None:
+        """Tell a node what it has to be told. What it will never accept is dropped, and said in the log."""
+        for row in await self._book.owed_to(index):
+            try:
+                answer = await self._cosigners.link(index).ask(pb.ToCosigner.FromString(row["message"]), 60)
+            except Unavailable:
+                return
+            if answer.WhichOneof("body") == "key_changed":
+                for data in answer.key_changed.receipts:
+                    self._check_receipt(index, data)
+                    await self._book.add_receipt(row["change_id"], index, data)
+            elif answer.failed.reason not in _HOPELESS:
+                log.warning("not carried out", cosigner=index, reason=answer.failed.reason, detail=answer.failed.detail)
+                continue
+            else:
+                log.warning("will not carry out", cosigner=index, reason=answer.failed.reason)
+            await self._book.told(row["change_id"], index)
+            self._news.ring(row["change_id"])
+
+    def _check_receipt(self, index: int, data: bytes) -> None:
+        signed = decode(SignedKeyReceipt, data, 4096)
+        if signed.receipt.index != index:
+            raise ProofInvalid("the receipt is another node's")
+        verify_identity(
+            member(self._workspace, index).identity, "key-receipt", encode(signed.receipt), signed.signature
+        )
+
+    async def _request(self, row: RowMapping, epoch: Epoch | None) -> ChangeRequest:
+        facts = await self._store.facts(int(time.time()))
+        _, approvals = await self._approving.standing(row["change_id"], _wish(row), facts)
+        ordered = tuple(sorted(approvals, key=lambda approval: approval.claim.approver))
+        return ChangeRequest(decode(Proposal, row["proposal"]), workspace_digest(self._workspace), ordered, epoch)
+
+    async def _move(self, change_id: str, was: str, to: str, **values: Any) -> None:
+        await self._book.move_change(change_id, was, to, **values)
+        log.info("key change", change=change_id, state=to, reason=str(values.get("reason", "")))
+        self._news.ring(change_id)
+
+    async def _say(self, change_id: str, reason: str, detail: str) -> None:
+        await self._book.note_change(change_id, reason=str(reason), detail=detail[:500])
+        self._news.ring(change_id)
+
+
+def _wish(row: RowMapping) -> ChangeKey:
+    wish = decode(Proposal, row["proposal"]).subject
+    assert isinstance(wish, ChangeKey)
+    return wish

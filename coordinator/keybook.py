@@ -1,0 +1,188 @@
+"""What the coordinator remembers of keys: changes, receipts, what it owes to absent nodes, presignatures, verdicts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import Any
+
+from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from coordinator.store import Call, one, remember, stage
+from coordinator.tables import changes, owed, presignatures, quarantine, receipts, verdicts
+from oms_core.errors import Conflict, NotFound, Reason
+from oms_core.protocol.judge import Verdict
+
+
+class KeyBook:
+    """Over the same database as orders and wallets."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    # Changes
+
+    async def add_change(self, change: dict[str, Any], call: Call) -> None:
+        """A new change of a key. Raises `Conflict` if its wish was submitted before."""
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(changes).values({**change, "created_at": time.time()}))
+                await stage(connection, change["change_id"], change["state"], "")
+                await remember(connection, call, change["change_id"])
+        except IntegrityError:
+            raise Conflict("this wish was submitted before") from None
+
+    async def change(self, change_id: str) -> RowMapping:
+        """Raises `NotFound` (UNKNOWN_TRANSACTION)."""
+        async with self._engine.begin() as connection:
+            row = await one(connection, select(changes).where(changes.c.change_id == change_id))
+        if row is None:
+            raise NotFound(f"no change {change_id[:64]!r}", Reason.UNKNOWN_TRANSACTION)
+        return row
+
+    async def changes(self, wallet_id: str = "") -> list[RowMapping]:
+        """All changes, or those of a wallet, oldest first."""
+        query = select(changes).order_by(changes.c.created_at)
+        if wallet_id:
+            query = query.where(changes.c.wallet_id == wallet_id)
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(query)).mappings())
+
+    async def move_change(self, change_id: str, was: str, to: str, **values: Any) -> None:
+        """One step. Raises `Conflict` (WRONG_STATE) if the change is not in ``was`` any more."""
+        async with self._engine.begin() as connection:
+            statement = update(changes).where(changes.c.change_id == change_id, changes.c.state == was)
+            done = await connection.execute(statement.values(state=to, **{"reason": "", "detail": "", **values}))
+            if done.rowcount != 1:
+                raise Conflict(f"the change is not {was}", Reason.WRONG_STATE)
+            await stage(connection, change_id, to, values.get("reason", ""))
+
+    async def note_change(self, change_id: str, **values: Any) -> None:
+        """Change what is said or kept about a change, not its state."""
+        async with self._engine.begin() as connection:
+            await connection.execute(update(changes).where(changes.c.change_id == change_id).values(**values))
+
+    async def add_receipt(self, change_id: str, index: int, receipt: bytes) -> None:
+        """Keep a node's receipt; the first stands."""
+        values = {"change_id": change_id, "cosigner": index, "receipt": receipt}
+        key = (receipts.c.change_id == change_id) & (receipts.c.cosigner == index)
+        async with self._engine.begin() as connection:
+            if await one(connection, select(receipts).where(key)) is None:
+                await connection.execute(insert(receipts).values(values))
+
+    async def receipts(self, change_id: str) -> list[bytes]:
+        """Receipts of a change, by cosigner."""
+        query = select(receipts.c.receipt).where(receipts.c.change_id == change_id).order_by(receipts.c.cosigner)
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(query)).scalars())
+
+    # What nodes still have to be told
+
+    async def owe(self, change_id: str, indices: tuple[int, ...], message: bytes) -> None:
+        """Remember that these nodes have to be told; once each."""
+        async with self._engine.begin() as connection:
+            query = select(owed.c.cosigner).where(owed.c.change_id == change_id)
+            told = set((await connection.execute(query)).scalars())
+            for index in indices:
+                if index not in told:
+                    values = {"change_id": change_id, "cosigner": index, "message": message}
+                    await connection.execute(insert(owed).values(values))
+
+    async def owed_to(self, index: int) -> list[RowMapping]:
+        """What a node has to be told, by change."""
+        async with self._engine.begin() as connection:
+            query = select(owed).where(owed.c.cosigner == index).order_by(owed.c.change_id)
+            return list((await connection.execute(query)).mappings())
+
+    async def owing(self, change_id: str) -> set[int]:
+        """Nodes that have not been told of a change."""
+        async with self._engine.begin() as connection:
+            query = select(owed.c.cosigner).where(owed.c.change_id == change_id)
+            return set((await connection.execute(query)).scalars())
+
+    async def told(self, change_id: str, index: int) -> None:
+        """The node has answered."""
+        async with self._engine.begin() as connection:
+            gone = owed.delete().where(owed.c.change_id == change_id, owed.c.cosigner == index)
+            await connection.execute(gone)
+
+    # Presignatures
+
+    async def add_presignature(
+        self, presignature_id: bytes, wallet_id: str, epoch: int, path: tuple[int, ...], quorum: tuple[int, ...]
+    ) -> None:
+        """A fresh one, held by all of its quorum."""
+        values = {
+            "presignature_id": presignature_id,
+            "wallet_id": wallet_id,
+            "epoch": epoch,
+            "path": json.dumps(path),
+            "quorum": json.dumps(quorum),
+            "at": time.time(),
+        }
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(presignatures).values(values))
+
+    async def presignatures(self, wallet_id: str = "") -> list[RowMapping]:
+        """All that are unused, or those of a wallet, oldest first."""
+        query = select(presignatures).order_by(presignatures.c.at)
+        if wallet_id:
+            query = query.where(presignatures.c.wallet_id == wallet_id)
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(query)).mappings())
+
+    async def drop_presignatures(self, ids: list[bytes]) -> int:
+        """Take some out, for good; how many were there. Who takes a single one out alone may use it."""
+        async with self._engine.begin() as connection:
+            gone = presignatures.delete().where(presignatures.c.presignature_id.in_(ids))
+            return int((await connection.execute(gone)).rowcount)
+
+    # Verdicts
+
+    async def add_verdict(self, about: str, verdict: Verdict, evidence: bytes) -> str:
+        """Keep evidence that convicts a node, and quarantine the node; returns the evidence's id."""
+        evidence_id = "ev_" + hashlib.sha256(evidence).hexdigest()[:32]
+        async with self._engine.begin() as connection:
+            if await one(connection, select(verdicts).where(verdicts.c.evidence_id == evidence_id)) is None:
+                values = {
+                    "evidence_id": evidence_id,
+                    "about": about,
+                    "culprit": verdict.culprit,
+                    "step": verdict.step,
+                    "reason": verdict.reason,
+                    "evidence": evidence,
+                    "at": time.time(),
+                }
+                await connection.execute(insert(verdicts).values(values))
+            held = await one(connection, select(quarantine).where(quarantine.c.cosigner == verdict.culprit))
+            if held is None:
+                values = {"cosigner": verdict.culprit, "evidence_id": evidence_id, "at": time.time()}
+                await connection.execute(insert(quarantine).values(values))
+        return evidence_id
+
+    async def verdicts(self) -> list[RowMapping]:
+        """All evidence, oldest first."""
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(select(verdicts).order_by(verdicts.c.at))).mappings())
+
+    async def verdict(self, evidence_id: str) -> RowMapping:
+        """Raises `NotFound`."""
+        async with self._engine.begin() as connection:
+            row = await one(connection, select(verdicts).where(verdicts.c.evidence_id == evidence_id))
+        if row is None:
+            raise NotFound(f"no evidence {evidence_id[:64]!r}", Reason.UNKNOWN_TRANSACTION)
+        return row
+
+    async def quarantined(self) -> set[int]:
+        """Convicted nodes that no operator has pardoned."""
+        async with self._engine.begin() as connection:
+            return set((await connection.execute(select(quarantine.c.cosigner))).scalars())
+
+    async def pardon(self, index: int) -> bool:
+        """The operator's word that a node may be chosen again; whether it was in quarantine."""
+        async with self._engine.begin() as connection:
+            gone = await connection.execute(quarantine.delete().where(quarantine.c.cosigner == index))
+            return int(gone.rowcount) == 1

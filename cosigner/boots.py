@@ -1,0 +1,143 @@
+"""Whether this node is the newest copy of itself: the token's counter, the store's, and what peers remember.
+
+If it is not, it refuses everything with ROLLBACK_DETECTED, over restarts too, until its operator reconciles it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from cosigner.hsm import Token
+from cosigner.store import boots, heads
+from oms_core.encoding import encode
+from oms_core.errors import Blame, Malformed, ProofInvalid, ProtocolAbort, Reason, Refused
+from oms_core.protocol.heads import SignedHead, known_to, overtaken, read_head, sign_head
+from oms_core.protocol.packets import Hello
+
+log = structlog.get_logger()
+
+
+class Boots:
+    """This node's boots, and the newest ones known of its peers."""
+
+    def __init__(self, engine: Engine, token: Token) -> None:
+        self._engine, self._token = engine, token
+        self._signed: SignedHead | None = None
+        with engine.begin() as connection:
+            if connection.execute(select(boots)).first() is None:
+                # A token that has counted boots with a store that has not is a disk that was lost, or exchanged.
+                row = {"id": 1, "generation": 0, "starting": 0, "seen": 0, "reconciled_at": 0, "rolled_back": ""}
+                connection.execute(insert(boots).values(row))
+
+    @property
+    def rolled_back(self) -> str:
+        """Why this node is not the newest copy of itself; empty if it may well be."""
+        return str(self._row().rolled_back)
+
+    @property
+    def reconciled_at(self) -> int:
+        """When the operator last reconciled this node; 0 if never. What was proposed before is not signed."""
+        return int(self._row().reconciled_at)
+
+    @property
+    def generation(self) -> int:
+        """This boot's."""
+        return int(self._row().generation)
+
+    def begin(self) -> None:
+        """Count this boot, in the store and in the token. Notices if they do not fit."""
+        row, held = self._row(), self._token.generation()
+        fits = row.generation == held or (row.starting and row.generation == held + 1)
+        if not fits:
+            where = "store" if row.generation < held else "token"
+            self._note(f"the {where} is an older copy: boot {row.generation} in the store, {held} in the token")
+        following = held + 1  # a boot that crashed before the token counted it has signed no head: its number is free
+        if fits:
+            self._set(generation=following, starting=1)
+        self._token.advance_generation(following)
+        if fits:
+            self._set(starting=0)
+        self._signed = sign_head(self._token, following, secrets.token_bytes(16))
+
+    def head(self) -> bytes:
+        """My signed head, for hellos."""
+        assert self._signed is not None
+        return encode(self._signed)
+
+    def known(self, peers: tuple[int, ...]) -> tuple[bytes, ...]:
+        """The newest heads of these peers."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(select(heads).where(heads.c.index.in_(peers)).order_by(heads.c.index)).all()
+        return tuple(row.head for row in rows)
+
+    def check(self) -> None:
+        """Raises `Refused` (ROLLBACK_DETECTED) if this node is known not to be the newest copy of itself."""
+        if why := self.rolled_back:
+            raise Refused(f"this node was rolled back: {why}", Reason.ROLLBACK_DETECTED)
+
+    def check_proposed(self, at: int) -> None:
+        """Raises `Refused` (DOUBLE_SIGN_GUARD) for what was proposed before this node was reconciled.
+
+        Whether it was carried out already stands in what the node has lost.
+        """
+        if at < self.reconciled_at:
+            raise Refused("proposed before this node was reconciled", Reason.DOUBLE_SIGN_GUARD)
+
+    def examine(self, hellos: tuple[Hello, ...], roster: Mapping[int, bytes]) -> None:
+        """Look at everyone's head, and at what they know of mine.
+
+        Raises `Refused` (ROLLBACK_DETECTED) if I am old, `ProtocolAbort` naming a peer that is.
+        """
+        assert self._signed is not None
+        me = self._token.index
+        for hello in hellos:
+            if hello.sender == me:
+                continue
+            mine = known_to(hello.known, me, roster[me])
+            if mine is not None and overtaken(self._signed.head, mine.head):
+                self._set(seen=max(self._row().seen, mine.head.generation))
+                self._note(f"peer {hello.sender} has heard of boot {mine.head.generation} of this node")
+                self.check()
+            self._follow(hello, roster[hello.sender])
+
+    def reconcile(self, now: int) -> int:
+        """The operator's word that this copy is the one to go on with; returns its next generation."""
+        row = self._row()
+        following: int = max(row.generation, row.seen, self._token.generation()) + 1
+        self._token.advance_generation(following)
+        self._set(generation=following, starting=0, rolled_back="", reconciled_at=now)
+        return following
+
+    def _follow(self, hello: Hello, public: bytes) -> None:
+        try:
+            theirs = read_head(hello.head, hello.sender, public)
+        except (ProofInvalid, Malformed) as error:
+            raise ProtocolAbort(Blame(hello.sender, "hello", f"its head does not hold: {error.message}")) from error
+        mine = known_to(self.known((hello.sender,)), hello.sender, public)
+        if mine is not None and overtaken(theirs.head, mine.head):
+            text = f"it is an old copy: boot {theirs.head.generation}, known is {mine.head.generation}"
+            raise ProtocolAbort(Blame(hello.sender, "hello", text))
+        values = {"index": hello.sender, "generation": theirs.head.generation, "head": hello.head}
+        with self._engine.begin() as connection:
+            change = upsert(heads).values(values)
+            newer = heads.c.generation <= theirs.head.generation  # two sessions at once may end in any order
+            connection.execute(change.on_conflict_do_update(index_elements=["index"], set_=values, where=newer))
+
+    def _note(self, why: str) -> None:
+        log.critical("rolled back", detail=why)
+        if not self.rolled_back:
+            self._set(rolled_back=why)
+
+    def _row(self) -> Any:
+        with self._engine.begin() as connection:
+            return connection.execute(select(boots)).one()
+
+    def _set(self, **values: object) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(update(boots).values(**values))

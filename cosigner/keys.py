@@ -1,0 +1,191 @@
+"""What happens to a key at this node outside of protocol sessions: confirmed, moved to another state, a new epoch.
+
+Nothing here is believed because the coordinator says it: people's approvals, everyone's signed confirmations and the
+test signature are verified each time. Each change is carried out once, and answered with a signed receipt.
+"""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from cosigner.boots import Boots
+from cosigner.hsm import Token
+from cosigner.ledger import Ledger
+from cosigner.pool import Pool
+from cosigner.vault import Clear, Vault
+from oms_core.authorize import authorize
+from oms_core.chains.intent import subject_digest
+from oms_core.crypto import ecdsa
+from oms_core.encoding import decode, encode
+from oms_core.errors import NotFound, ProofInvalid, Reason, Refused
+from oms_core.evidence import ChangeRequest, drill_digest, probe_digest
+from oms_core.keys import (
+    LEADS_TO,
+    Change,
+    ChangeKey,
+    KeyReceipt,
+    KeyState,
+    SignedKeyReceipt,
+    certificate_digest,
+)
+from oms_core.policy.facts import Facts
+from oms_core.protocol.shares import Epoch, KeyConfirmation, KeyMaterial, SignedConfirmation, check_confirmations
+from oms_core.workspace import identities
+
+log = structlog.get_logger()
+
+_LIMIT = 256 * 1024
+
+
+class Keys:
+    """Confirms, changes and replaces this node's keys. All methods may be called from any thread."""
+
+    def __init__(self, token: Token, vault: Vault, ledger: Ledger, boots: Boots, pool: Pool) -> None:
+        self._token, self._vault, self._ledger = token, vault, ledger
+        self._boots, self._pool = boots, pool
+
+    def confirm(self, key_id: bytes, confirmations: tuple[bytes, ...], probe: bytes, drill: bytes) -> None:
+        """All parties confirm the key, it has signed, and so have its backups if it was wished: it becomes ACTIVE.
+
+        Idempotent. Raises `Refused`, `NotFound`, `Malformed`.
+        """
+        self._boots.check()
+        if any(c.key_id == key_id and c.state == KeyState.ACTIVE for c in self._vault.all_keys()):
+            return
+        clear, material = self._vault.key(key_id, KeyState.PRE_ACTIVE)
+        share = material.share
+        signed = tuple(decode(SignedConfirmation, data, 4096) for data in confirmations)
+        roster = {j: key for j, key in identities(self._vault.workspace()).items() if j in share.parties}
+        try:
+            said = check_confirmations(signed, roster)
+            if _said(said) != _own(clear, material):
+                raise ProofInvalid("the confirmations are of this node's key")
+            digest = probe_digest(share.key_id, share.public_key.to_bytes())
+            ecdsa.verify(share.public_key, digest, decode(ecdsa.Signature, probe, 512))
+            if clear.drill:
+                digest = drill_digest(share.key_id, share.epoch, share.public_key.to_bytes())
+                ecdsa.verify(share.public_key, digest, decode(ecdsa.Signature, drill, 512))
+        except ProofInvalid as error:
+            raise Refused(f"the wallet is not confirmed: {error.message}", Reason.DIGEST_MISMATCH) from error
+        self._vault.advance_key(share.key_id, share.epoch, KeyState.PRE_ACTIVE, KeyState.ACTIVE)
+        log.info("wallet active", wallet=clear.wallet_id)
+
+    def change(self, data: bytes) -> SignedKeyReceipt:
+        """Carry out a wish to suspend, resume, deactivate, destroy … a key, once. Raises `Refused`, `Malformed`."""
+        self._boots.check()
+        request = decode(ChangeRequest, data, _LIMIT)
+        wish = request.proposal.subject
+        if not isinstance(wish, ChangeKey) or wish.change not in LEADS_TO:
+            raise Refused("the wish is not for a state", Reason.INTENT_TX_MISMATCH)
+        subject = subject_digest(wish)
+        if done := self._ledger.change_done(subject):
+            self._vault.finish_erasing()
+            return done
+        self._boots.check_proposed(wish.valid_from)
+        authorized = authorize(request, self._vault.workspace(), self._ledger.facts(int(time.time())))
+        self._ledger.check_counters(request, authorized)
+        clear, to = self._vault.find_key(wish.wallet_id), LEADS_TO[wish.change]
+        if clear.epoch != wish.epoch:
+            raise Refused(f"the wish is about epoch {wish.epoch}, here is {clear.epoch}", Reason.EPOCH_STALE)
+        receipt = self._receipt(clear, to, subject)
+        note = self._ledger.noting_change(subject, receipt)
+        self._vault.advance_key(clear.key_id, clear.epoch, KeyState(clear.state), to, note)
+        self._pool.drop_key(clear.key_id)
+        log.warning("key changed", wallet=clear.wallet_id, state=to)
+        return receipt
+
+    def commit(self, key_id: bytes, confirmations: tuple[bytes, ...], data: bytes) -> SignedKeyReceipt | None:
+        """Go over to a new epoch that all its members have confirmed, and destroy those before it (spec §3.5).
+
+        Idempotent. The receipt is for the epoch that was destroyed here; None if there was none. Raises `Refused`,
+        `NotFound`, `Malformed`; nothing is lost then.
+        """
+        self._boots.check()
+        signed = tuple(decode(SignedConfirmation, one, 4096) for one in confirmations)
+        certificate = certificate_digest(signed)
+        request = decode(ChangeRequest, data, _LIMIT)
+        wish = request.proposal.subject
+        if not signed or not isinstance(wish, ChangeKey):
+            raise Refused("a certificate has confirmations and a wish", Reason.INTENT_TX_MISMATCH)
+        if done := self._ledger.change_done(certificate):
+            self._vault.finish_erasing()
+            return done
+        epoch = signed[0].confirmation.epoch
+        before = [c for c in self._vault.all_keys() if c.key_id == key_id and c.epoch < epoch]
+        receipt = self._receipt(before[0], KeyState.DESTROYED, certificate) if before else None
+        note = self._ledger.noting_change(certificate, receipt) if receipt else None
+        try:
+            material = self._vault.epoch(key_id, epoch)
+        except NotFound:
+            self._check_leaving(wish, request, signed, before)
+            self._vault.destroy_epochs(key_id, epoch, note)
+        else:
+            clear = self._find(key_id, epoch)
+            self._check_certificate(signed, material.share.parties, _own(clear, material))
+            self._vault.commit_epoch(key_id, epoch, note)
+        self._pool.drop_key(key_id, epoch)
+        log.warning("epoch committed", key=key_id.hex()[:16], epoch=epoch)
+        return receipt
+
+    def public(self, key_id: bytes) -> Epoch:
+        """What is public of the epoch that counts. Raises `NotFound`."""
+        clear = next((c for c in self._vault.all_keys() if c.key_id == key_id), None)
+        if clear is None:
+            raise NotFound("no such key at this cosigner", Reason.UNKNOWN_WALLET)
+        return self._vault.epoch(key_id, clear.epoch).public
+
+    def _check_leaving(
+        self,
+        wish: ChangeKey,
+        request: ChangeRequest,
+        signed: tuple[SignedConfirmation, ...],
+        before: list[Clear],
+    ) -> None:
+        """This node is not in the new committee: it needs people's word for that, and all members' for the new epoch.
+
+        The approvals are taken as of the wish's beginning: a certificate may arrive late, and the members, who held
+        them against their clocks, have confirmed.
+        """
+        if not before:
+            raise NotFound("no such key at this cosigner", Reason.UNKNOWN_WALLET)
+        mine = before[0]
+        authorize(request, self._vault.workspace(), Facts(wish.valid_from, ()))
+        if (wish.wallet_id, wish.epoch, wish.change) != (mine.wallet_id, mine.epoch, Change.RESHARE):
+            raise Refused("the wish is about another epoch, or no resharing", Reason.EPOCH_STALE)
+        if self._token.index in wish.parties:
+            raise Refused("this node is to hold the new epoch, and does not", Reason.EPOCH_STALE)
+        old = self._vault.epoch(mine.key_id, mine.epoch)
+        said = signed[0].confirmation
+        expected = (mine.wallet_id, mine.key_id, old.share.public_key, old.share.chain_code, said.epoch)
+        self._check_certificate(signed, wish.parties, (*expected, said.transcript))
+
+    def _check_certificate(
+        self, signed: tuple[SignedConfirmation, ...], parties: tuple[int, ...], expected: tuple[object, ...]
+    ) -> None:
+        roster = {j: key for j, key in identities(self._vault.workspace()).items() if j in parties}
+        try:
+            said = check_confirmations(signed, roster)
+            if len(roster) != len(parties) or _said(said) != expected:
+                raise ProofInvalid("all members confirm this epoch of this key")
+        except ProofInvalid as error:
+            raise Refused(f"the new epoch is not confirmed: {error.message}", Reason.DIGEST_MISMATCH) from error
+
+    def _find(self, key_id: bytes, epoch: int) -> Clear:
+        return next(c for c in self._vault.all_keys(pending=True) if (c.key_id, c.epoch) == (key_id, epoch))
+
+    def _receipt(self, clear: Clear, state: KeyState, subject: bytes) -> SignedKeyReceipt:
+        at, index = int(time.time()), self._token.index
+        receipt = KeyReceipt(clear.wallet_id, clear.key_id, clear.epoch, state, subject, index, at)
+        return SignedKeyReceipt(receipt, self._token.sign("key-receipt", encode(receipt)))
+
+
+def _said(said: KeyConfirmation) -> tuple[object, ...]:
+    return said.wallet_id, said.key_id, said.public_key, said.chain_code, said.epoch, said.transcript
+
+
+def _own(clear: Clear, material: KeyMaterial) -> tuple[object, ...]:
+    share = material.share
+    transcript = material.epoch_hash
+    return clear.wallet_id, share.key_id, share.public_key, share.chain_code, share.epoch, transcript
