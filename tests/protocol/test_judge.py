@@ -21,6 +21,7 @@ from oms_core.protocol.accuse import Case, SignedCase, sign_case, unsigned_cases
 from oms_core.protocol.judge import ROUNDS, NotProven, Verdict, convict, judge
 from oms_core.protocol.packets import Packet, SignedHello, content_hash, session_id
 from oms_core.protocol.presign_rounds import Third
+from oms_core.protocol.rounds import Session, echo_hash
 from oms_core.protocol.sign import sign
 from tests.parties import channels, identity, roster, start
 from tests.protocol.rooms import sign_header
@@ -358,14 +359,29 @@ def made_up(made: Case, change: Callable[[Packet], bytes | None], **values: Any)
     for old in made.hellos:
         hello = replace(old.hello, spec=digest("spec", spec))
         hellos.append(SignedHello(hello, identity(hello.sender).sign("hello", encode(hello))))
-    ssid = session_id(spec, TOY, roster(ALL), [one.hello for one in hellos])
+    session = Session(session_id(spec, TOY, roster(ALL), [one.hello for one in hellos]), ACCUSER, ALL, TOY)
+    said: dict[str, dict[int, Any]] = {}
     packets = []
     for packet in made.packets:
-        data = change(packet)
-        header = replace(packet.header, ssid=ssid, broadcast=content_hash("broadcast", data))
-        signature = sign_header(header.sender, header)
-        packets.append(replace(packet, header=header, broadcast=data, signature=signature))
+        header, data = packet.header, change(packet)
+        if data:
+            document = decode(ROUNDS[header.step].broadcast, data, len(data))
+            said.setdefault(header.step, {})[header.sender] = document = echoing(session, said, header.step, document)
+            data = encode(document)
+        header = replace(header, ssid=session.ssid, broadcast=content_hash("broadcast", data))
+        packets.append(replace(packet, header=header, broadcast=data, signature=sign_header(header.sender, header)))
     return replace(made, spec=spec, hellos=tuple(hellos), packets=tuple(packets))
+
+
+def echoing(session: Session, said: dict[str, dict[int, Any]], step: str, document: Any) -> Any:
+    """With the echo of what was made up before."""
+    about = next((earlier for earlier, made in ROUNDS.items() if made.echoed_by == step), "")
+    if about not in said:
+        return document
+    fresh = echo_hash(session, about, said[about])
+    if step == "presign.3":
+        return replace(document, echo=replace(document.echo, hash=fresh))
+    return replace(document, hash=fresh)
 
 
 @every_step
