@@ -104,7 +104,8 @@ class Keys:
         """
         self._boots.check()
         signed = tuple(decode(SignedConfirmation, one, 4096) for one in confirmations)
-        certificate = certificate_digest(signed)
+        said = sorted((one.confirmation for one in signed), key=lambda one: one.index)
+        certificate = certificate_digest(tuple(said))  # the same words in another order, or signed again, are the same
         request = decode(ChangeRequest, data, _LIMIT)
         wish = request.proposal.subject
         if not signed or not isinstance(wish, ChangeKey):

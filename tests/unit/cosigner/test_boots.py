@@ -183,6 +183,7 @@ def test_of_a_node_and_its_clone_that_run_side_by_side_only_one_goes_on(
     assert world.meet(node) == {}
     refuses_everything(clone)
     clone.stop()
+    node.start()
 
 
 def test_a_node_whose_clone_got_ahead_is_the_one_that_stops(node: Node, world: World, tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_heads_that_the_node_has_not_signed_stop_nobody(node: Node, world: World
     first, *rest = world.hellos(node)
     lying = tuple(replace(hello, known=(forged, *hello.known, forged)) for hello in rest)
     node.boots.examine((first, *lying), world.roster)
-    world.peers[2].examine((first, *lying), world.roster)
+    world.peers[3].examine((first, *lying), world.roster)
     assert node.boots.rolled_back == ""
 
 

@@ -1,0 +1,390 @@
+"""What happens to a key outside of sessions: confirmed, moved to another state, each wish once and with a receipt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cosigner import keys as module
+from cosigner.keys import Keys
+from oms_core.chains.intent import subject_digest
+from oms_core.encoding import encode
+from oms_core.errors import CountersealError, LocalError, Malformed, NotFound, Reason, Refused
+from oms_core.evidence import ChangeRequest, probe_digest
+from oms_core.keys import LEADS_TO, NEXT, Change, ChangeKey, KeyReceipt, KeyState, SignedKeyReceipt
+from oms_core.protocol.create_key import confirmation
+from oms_core.protocol.identity import verify_identity
+from tests.people import NOW, approve, change, change_request, intent, sign_request, workspace
+from tests.unit.cosigner.epochs import ALL, certificate, confirmed, dealt, drill, originals, probe, signed
+from tests.unit.cosigner.node import KEY_ID, Node, activate, material
+from tests.unit.cosigner.test_pool import presignature
+
+STATES = [state for state in KeyState if state not in (KeyState.PENDING, KeyState.DESTROYED)]
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' documents are valid around NOW."""
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+
+
+def asked(wish: ChangeKey) -> bytes:
+    """The wish with the approvals of both security officers."""
+    request: ChangeRequest = change_request(wish, approve(wish, "sam"), approve(wish, "sonja"))
+    return encode(request)
+
+
+def reason(keys: Keys, wish: ChangeKey) -> Reason:
+    with pytest.raises(CountersealError) as caught:
+        keys.change(asked(wish))
+    return caught.value.reason
+
+
+def state(node: Node) -> str:
+    return node.vault.find_key("wal_1").state
+
+
+# Changes of state
+
+
+@pytest.mark.parametrize("wanted", LEADS_TO)
+@pytest.mark.parametrize("was", STATES)
+def test_a_key_goes_only_where_the_table_says(node: Node, was: KeyState, wanted: Change) -> None:
+    node.vault.pin_workspace(workspace())
+    node.vault.put_key("wal_1", material(), was)
+    wish, to = change(wanted), LEADS_TO[wanted]
+    if to in NEXT[was]:
+        receipt = node.keys.change(asked(wish)).receipt
+        assert (receipt.state, receipt.subject, receipt.epoch) == (to, subject_digest(wish), 0)
+        assert [c.state for c in node.vault.all_keys()] == ([] if to is KeyState.DESTROYED else [to])
+    else:
+        assert reason(node.keys, wish) == Reason.WRONG_STATE
+        assert state(node) == was
+
+
+def test_a_receipt_is_signed_by_the_node_for_this_wish(node: Node) -> None:
+    activate(node)
+    wish = change(Change.SUSPEND)
+    made = node.keys.change(asked(wish))
+    verify_identity(node.token.public, "key-receipt", encode(made.receipt), made.signature)
+    assert made.receipt == KeyReceipt("wal_1", KEY_ID, 0, KeyState.SUSPENDED, subject_digest(wish), 1, NOW)
+
+
+def test_one_wish_is_carried_out_once_and_always_answered_with_the_same_receipt(node: Node) -> None:
+    activate(node)
+    data = asked(change(Change.SUSPEND))
+    first = node.keys.change(data)
+    assert [node.keys.change(data) for _ in range(3)] == [first] * 3
+    node.restart()
+    assert node.keys.change(data) == first
+
+
+def test_a_resume_that_is_replayed_after_a_later_suspend_does_nothing(node: Node) -> None:
+    activate(node)
+    suspend, resume = asked(change(Change.SUSPEND)), asked(change(Change.RESUME))
+    node.keys.change(suspend)
+    resumed = node.keys.change(resume)
+    assert state(node) == KeyState.ACTIVE
+    node.keys.change(suspend)
+    assert state(node) == KeyState.ACTIVE
+    node.keys.change(asked(change(Change.SUSPEND, purpose="again")))
+    for _ in range(2):
+        assert node.keys.change(resume) == resumed
+        assert state(node) == KeyState.SUSPENDED
+        node.restart()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"epoch": 1}, Reason.EPOCH_STALE),
+        ({"wallet_id": "wal_2"}, Reason.UNKNOWN_WALLET),
+        ({"valid_until": NOW - 1}, Reason.EXPIRED),
+        ({"valid_from": NOW + 100}, Reason.EXPIRED),
+        ({"epoch": -1}, Reason.MALFORMED),
+    ],
+)
+def test_a_wish_for_another_key_epoch_or_time_changes_nothing(
+    node: Node, changes: dict[str, object], expected: Reason
+) -> None:
+    activate(node)
+    wish = change(Change.SUSPEND, **changes)
+    with pytest.raises(CountersealError) as caught:
+        node.keys.change(encode(change_request(wish)))
+    assert caught.value.reason == expected
+    assert state(node) == KeyState.ACTIVE
+
+
+def test_only_suspending_needs_no_approval(node: Node) -> None:
+    activate(node)
+    node.keys.change(encode(change_request(change(Change.SUSPEND))))
+    for wanted in (Change.RESUME, Change.DEACTIVATE, Change.COMPROMISE):
+        wish = change(wanted)
+        with pytest.raises(Refused) as caught:
+            node.keys.change(encode(change_request(wish, approve(wish, "sam"))))
+        assert caught.value.reason == Reason.APPROVAL_MISSING
+    assert state(node) == KeyState.SUSPENDED
+
+
+def test_a_wish_to_deal_a_key_is_not_a_change_of_state(node: Node) -> None:
+    activate(node)
+    assert {reason(node.keys, change(wanted)) for wanted in (Change.REFRESH, Change.RESHARE)} == {
+        Reason.INTENT_TX_MISMATCH
+    }
+    order = replace(change_request(change()), proposal=sign_request(intent()).proposal)
+    with pytest.raises(Refused) as caught:
+        node.keys.change(encode(order))
+    assert caught.value.reason == Reason.INTENT_TX_MISMATCH
+
+
+@pytest.mark.parametrize("data", [b"", b"junk", bytes(300_000)])
+def test_bytes_that_are_no_request_change_nothing(node: Node, data: bytes) -> None:
+    activate(node)
+    with pytest.raises(Malformed):
+        node.keys.change(data)
+
+
+def test_a_change_drops_the_presignatures_of_that_key_alone(node: Node) -> None:
+    activate(node)
+    node.pool.put("wal_1", presignature(1))
+    node.pool.put("wal_2", other := presignature(2, b"o" * 32))
+    node.keys.change(asked(change(Change.SUSPEND)))
+    assert node.pool.ids() == (other.public.id,)
+
+
+def test_a_destroyed_share_does_not_open_from_an_older_copy_of_the_store(node: Node, tmp_path: Path) -> None:
+    activate(node)
+    node.keys.change(asked(change(Change.DEACTIVATE)))
+    node.stop()
+    old = node.copy(tmp_path / "old")
+    node.boot()
+    node.keys.change(asked(change(Change.DESTROY)))
+    node.stop()
+    node.take(old, store=True)
+    node.start()
+    assert state(node) == KeyState.DEACTIVATED
+    with pytest.raises(LocalError, match="destroyed") as caught:
+        node.vault.epoch(KEY_ID, 0)
+    assert caught.value.reason == Reason.SHARE_AAD_MISMATCH
+
+
+# A new wallet
+
+
+@pytest.fixture
+def new(node: Node) -> Node:
+    """A wallet that is made, and waits for everyone's confirmation."""
+    node.vault.pin_workspace(workspace())
+    node.vault.put_key("wal_1", material(), KeyState.PRE_ACTIVE)
+    return node
+
+
+def test_a_wallet_that_all_confirm_and_that_has_signed_becomes_active_and_stays_so(new: Node) -> None:
+    for _ in range(2):
+        new.keys.confirm(KEY_ID, certificate(originals()), probe(), b"")
+        assert state(new) == KeyState.ACTIVE
+
+
+def bent(**changes: object) -> bytes:
+    return confirmed(5, replace(confirmation("wal_1", material(5)), **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        None,
+        certificate(originals())[0],
+        bent(index=6),
+        bent(wallet_id="wal_2"),
+        bent(key_id=bytes(32)),
+        bent(chain_code=bytes(32)),
+        bent(epoch=1),
+        bent(transcript=bytes(32)),
+        confirmed(4, confirmation("wal_1", material(5))),
+        b"junk",
+    ],
+)
+def test_a_wallet_is_not_active_while_one_confirmation_is_missing_or_of_something_else(
+    new: Node, last: bytes | None
+) -> None:
+    first = certificate(originals())[:4]
+    with pytest.raises((Refused, Malformed)):
+        new.keys.confirm(KEY_ID, (*first, last) if last is not None else first, probe(), b"")
+    assert state(new) == KeyState.PRE_ACTIVE
+
+
+def test_confirmations_that_agree_on_another_wallet_are_refused(new: Node) -> None:
+    with pytest.raises(Refused) as caught:
+        new.keys.confirm(KEY_ID, certificate(originals(), "wal_2"), probe(), b"")
+    assert caught.value.reason == Reason.DIGEST_MISMATCH
+
+
+def test_a_wallet_that_has_not_signed_the_probe_is_not_active(new: Node) -> None:
+    wrong = signed(probe_digest(bytes(32), material().share.public_key.to_bytes()))
+    for test_signature in (wrong, drill(), b""):
+        with pytest.raises((Refused, Malformed)):
+            new.keys.confirm(KEY_ID, certificate(originals()), test_signature, b"")
+    assert state(new) == KeyState.PRE_ACTIVE
+
+
+def test_a_wallet_that_wants_a_drill_is_active_only_when_its_backups_have_signed(node: Node) -> None:
+    node.vault.pin_workspace(workspace())
+    node.vault.put_key("wal_1", material(), KeyState.PRE_ACTIVE, drill=True)
+    for proof in (b"", probe(), drill(1), signed(bytes(32))):
+        with pytest.raises((Refused, Malformed)):
+            node.keys.confirm(KEY_ID, certificate(originals()), probe(), proof)
+        assert state(node) == KeyState.PRE_ACTIVE
+    node.keys.confirm(KEY_ID, certificate(originals()), probe(), drill())
+    assert state(node) == KeyState.ACTIVE
+
+
+def test_a_suspended_wallet_is_not_made_active_by_confirmations(node: Node) -> None:
+    activate(node)
+    node.vault.advance_key(KEY_ID, 0, KeyState.ACTIVE, KeyState.SUSPENDED)
+    with pytest.raises(Refused) as caught:
+        node.keys.confirm(KEY_ID, certificate(originals()), probe(), b"")
+    assert caught.value.reason == Reason.WRONG_STATE
+
+
+# A new epoch
+
+
+@pytest.fixture
+def pending(node: Node) -> Node:
+    """Epoch 0 counts, epoch 1 is sealed and pending."""
+    activate(node)
+    node.vault.put_key("wal_1", dealt()[1])
+    return node
+
+
+REFRESH = asked(change(Change.REFRESH))
+
+
+def test_a_full_certificate_makes_the_new_epoch_count_and_destroys_the_old_one(pending: Node) -> None:
+    pending.pool.put("wal_1", presignature(1))
+    made = pending.keys.commit(KEY_ID, certificate(dealt()), REFRESH)
+    assert isinstance(made, SignedKeyReceipt)
+    assert (made.receipt.epoch, made.receipt.state) == (0, KeyState.DESTROYED)
+    assert [(c.epoch, c.state) for c in pending.vault.all_keys(pending=True)] == [(1, KeyState.ACTIVE)]
+    assert pending.vault.epoch(KEY_ID, 1) == dealt()[1]
+    assert pending.token._wrapping(f"{KEY_ID.hex()[:32]}-0") is None
+    assert pending.pool.ids() == ()
+    assert pending.keys.public(KEY_ID) == dealt()[1].public
+
+
+def test_the_same_words_in_another_order_or_signed_again_give_the_same_receipt(pending: Node) -> None:
+    first = pending.keys.commit(KEY_ID, certificate(dealt()), REFRESH)
+    assert first is not None
+    again = certificate(dealt())
+    assert again != certificate(dealt())
+    assert [pending.keys.commit(KEY_ID, words, REFRESH) for words in (again, again[::-1])] == [first] * 2
+
+
+def test_a_suspended_key_stays_suspended_in_its_new_epoch(pending: Node) -> None:
+    pending.keys.change(asked(change(Change.SUSPEND)))
+    pending.keys.commit(KEY_ID, certificate(dealt()), REFRESH)
+    assert [(c.epoch, c.state) for c in pending.vault.all_keys()] == [(1, KeyState.SUSPENDED)]
+
+
+def other(j: int, **changes: object) -> bytes:
+    return confirmed(j, replace(confirmation("wal_1", dealt()[5]), **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        None,
+        other(5, index=4),
+        other(4),
+        other(5, transcript=bytes(32)),
+        other(5, epoch=2),
+        other(5, wallet_id="wal_2"),
+        other(5, chain_code=bytes(32)),
+        certificate(originals())[4],
+        b"junk",
+    ],
+)
+def test_the_old_epoch_counts_while_one_confirmation_is_missing_foreign_or_of_something_else(
+    pending: Node, last: bytes | None
+) -> None:
+    first = certificate(dealt())[:4]
+    with pytest.raises((Refused, Malformed)):
+        pending.keys.commit(KEY_ID, (*first, last) if last is not None else first, REFRESH)
+    assert [(c.epoch, c.state) for c in pending.vault.all_keys(pending=True)] == [
+        (0, KeyState.ACTIVE),
+        (1, KeyState.PENDING),
+    ]
+    assert pending.vault.epoch(KEY_ID, 0) == material()
+
+
+def test_nothing_is_committed_without_confirmations_or_for_another_wish(pending: Node) -> None:
+    for confirmations, data in (((), REFRESH), (certificate(dealt()), encode(change_request(change())) + b"x")):
+        with pytest.raises((Refused, Malformed)):
+            pending.keys.commit(KEY_ID, confirmations, data)
+    order = replace(change_request(change()), proposal=sign_request(intent()).proposal)
+    with pytest.raises(Refused):
+        pending.keys.commit(KEY_ID, certificate(dealt()), encode(order))
+
+
+STAYING = (2, 3, 4, 5)
+
+
+def test_a_node_that_leaves_destroys_its_share_on_everyones_word_and_peoples(node: Node) -> None:
+    activate(node)
+    wish = asked(change(Change.RESHARE))
+    made = node.keys.commit(KEY_ID, certificate(dealt(1, STAYING)), wish)
+    assert made is not None
+    assert (made.receipt.epoch, made.receipt.state, made.receipt.index) == (0, KeyState.DESTROYED, 1)
+    assert node.vault.all_keys(pending=True) == []
+    assert node.token._wrapping(f"{KEY_ID.hex()[:32]}-0") is None
+    assert node.keys.commit(KEY_ID, certificate(dealt(1, STAYING)), wish) == made
+
+
+def leaving_refused(node: Node, confirmations: tuple[bytes, ...], data: bytes) -> Reason:
+    with pytest.raises((Refused, Malformed, NotFound)) as caught:
+        node.keys.commit(KEY_ID, confirmations, data)
+    assert [(c.epoch, c.state) for c in node.vault.all_keys()] == [(0, KeyState.ACTIVE)]
+    return caught.value.reason
+
+
+def test_a_node_that_is_said_to_leave_keeps_its_share_unless_all_is_there(node: Node) -> None:
+    activate(node)
+    full, wish = certificate(dealt(1, STAYING)), change(Change.RESHARE)
+    unapproved = encode(change_request(wish, approve(wish, "sam")))
+    assert leaving_refused(node, full, unapproved) == Reason.APPROVAL_MISSING
+    assert leaving_refused(node, full[:3], asked(wish)) == Reason.MALFORMED
+    assert leaving_refused(node, full, REFRESH) == Reason.EPOCH_STALE
+    assert leaving_refused(node, full, asked(replace(wish, epoch=1))) == Reason.EPOCH_STALE
+    assert leaving_refused(node, full, asked(replace(wish, wallet_id="wal_2"))) == Reason.EPOCH_STALE
+    assert leaving_refused(node, certificate(dealt()), asked(replace(wish, parties=ALL))) == Reason.EPOCH_STALE
+    strangers = tuple(confirmed(j, confirmation("wal_1", dealt(1, STAYING)[2])) for j in STAYING)
+    assert leaving_refused(node, strangers, asked(wish)) in (Reason.DIGEST_MISMATCH, Reason.MALFORMED)
+    foreign = tuple(
+        confirmed(j, replace(confirmation("wal_1", made), public_key=identity_point()))
+        for j, made in dealt(1, STAYING).items()
+    )
+    assert leaving_refused(node, foreign, asked(wish)) == Reason.DIGEST_MISMATCH
+
+
+def identity_point() -> object:
+    return dealt()[1].share.public_shares[0][1]
+
+
+def test_a_node_that_holds_nothing_of_a_key_has_nothing_to_commit(node: Node) -> None:
+    node.vault.pin_workspace(workspace())
+    with pytest.raises(NotFound) as caught:
+        node.keys.commit(KEY_ID, certificate(dealt(1, STAYING)), asked(change(Change.RESHARE)))
+    assert caught.value.reason == Reason.UNKNOWN_WALLET
+    with pytest.raises(NotFound):
+        node.keys.public(KEY_ID)
+
+
+def test_a_new_member_commits_without_a_receipt_as_often_as_asked(node: Node) -> None:
+    node.vault.pin_workspace(workspace())
+    node.vault.put_key("wal_1", dealt()[1])
+    for _ in range(2):
+        assert node.keys.commit(KEY_ID, certificate(dealt()), REFRESH) is None
+        assert state(node) == KeyState.ACTIVE
