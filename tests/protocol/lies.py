@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from oms_core.crypto.curve import G, Q
@@ -30,16 +30,15 @@ def announced(bend: Callable[[Turn, int, Products], Products]) -> Lie:
 
 
 def sums(change: Callable[[Turn], Third]) -> Lie:
-    """Bends round 3 of presigning and goes on as one who had meant it, so that an alert finds it in its place."""
-    told: list[Third] = []
+    """Bends round 3 of presigning and believes it: its own protocol goes on with what it said, into the alert."""
 
     def lie(turn: Turn) -> Any:
-        if turn.step == "presign.3":
-            told.append(change(turn))
-            return told[-1]
-        if turn.step == "presign.3.echo":
-            turn.memory["M3"][turn.memory["me"]] = told[-1]
-        return turn.message
+        if turn.step != "presign.3":
+            return turn.message
+        told = change(turn)
+        for field in fields(told):
+            object.__setattr__(turn.memory["closing"], field.name, getattr(told, field.name))
+        return told
 
     return lie
 
