@@ -133,9 +133,14 @@ def run_reshare(
     )
 
 
+def resharing(dealers: tuple[int, ...], receivers: tuple[int, ...], threshold: int, epoch: int = 1) -> Resharing:
+    """What is dealt by whom to whom."""
+    return Resharing(dealers, receivers, threshold, epoch, aux=b"a" * 32)
+
+
 def run_refresh(liars: Liars = None, relay: Relay | None = None) -> Held:
     """The key 2 of 3, from all its holders to themselves."""
-    return run_reshare(Resharing(ALL, ALL, 2, 1, b"a" * 32), liars=liars, relay=relay)
+    return run_reshare(resharing(ALL, ALL, 2), liars=liars, relay=relay)
 
 
 def run_alert(
