@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import click
 from cosigner import logs
 from cosigner.config import Config, load
 from cosigner.frames import read_frame, write_frame
-from oms_core.encoding import decode
-from oms_core.errors import CountersealError, LocalError, Reason
-from oms_core.workspace import Workspace, check_workspace, workspace_digest
+from oms_core.backup import Label
+from oms_core.encoding import decode, encode
+from oms_core.errors import CountersealError, LocalError, NotFound, Reason
+from oms_core.workspace import Workspace, check_workspace, identities, workspace_digest
 from proto import cosigner_pb2 as pb
 
 
@@ -112,8 +115,156 @@ def status(path: Path) -> None:
     said = answer.status
     click.echo(f"cosigner {said.index}  HSM {said.hsm}  boot generation {said.boot_generation}")
     click.echo(f"up {said.uptime_seconds} s  open sessions {said.open_sessions}  workspace {said.workspace.hex()[:16]}")
+    if said.rolled_back:
+        click.echo(f"ROLLED BACK: {said.rolled_back}. This node refuses everything; see `cosigner reconcile`")
     for wallet in said.wallets:
         click.echo(f"wallet {wallet.wallet_id}  {wallet.state}  epoch {wallet.epoch}  key {wallet.key_id.hex()[:16]}")
+    for stock in said.stock:
+        where = "/".join(["m", *map(str, stock.path)])
+        quorum = ", ".join(map(str, stock.quorum))
+        kind = f"{stock.wallet_id}  path {where}  with {quorum}"
+        click.echo(f"presignatures {kind}: {stock.count}, oldest {stock.oldest_seconds} s")
+    for index in said.convicted:
+        click.echo(f"CONVICTED: cosigner {index}; nothing is signed with it. See `cosigner convictions`")
+
+
+@cli.group("recovery-key")
+def recovery_key() -> None:
+    """The key that this team keeps offline, and to which its backups are sealed."""
+
+
+@recovery_key.command("new")
+@click.argument("file", type=click.Path(path_type=Path))
+def new_recovery_key(file: Path) -> None:
+    """Make a recovery key: FILE is secret and goes offline, FILE.pub stays with the node."""
+    from cosigner import backup
+
+    public = backup.new_recovery_key(file)
+    click.echo(
+        f"{file.name} is secret: keep it offline, and where its loss would be noticed; {public.name} seals backups"
+    )
+
+
+@cli.command("backup")
+@click.option("--to", "to", type=click.Path(path_type=Path), required=True, help="The new file.")
+@click.option("--recovery", type=click.Path(path_type=Path), required=True, help="The recovery key's FILE.pub.")
+@click.option("--wallet", default="", help="The wallet's id; may be left out if there is one only.")
+@click.pass_obj
+def make_backup(path: Path, to: Path, recovery: Path, wallet: str) -> None:
+    """Write a backup of a wallet's share, sealed to the recovery key. The enclave may run."""
+    from cosigner import backup
+
+    with backup.open_node(_hardened(path), running=True) as node:
+        label = backup.back_up(node, wallet, recovery, to)
+    click.echo(f"{to.name}: {_told(label)}")
+
+
+@cli.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--recovery-key", "secret", type=click.Path(path_type=Path), required=True, help="The secret file.")
+@click.option("--signer", default="", help="Identity key, in hex, of the lost token that signed the backup.")
+@click.option("--dry-run", is_flag=True, help="Check everything, change nothing.")
+@click.pass_obj
+def restore_backup(path: Path, file: Path, secret: Path, signer: str, dry_run: bool) -> None:
+    """Put the share of a backup back into this node. The enclave must not run."""
+    from cosigner import backup
+
+    try:
+        expected = bytes.fromhex(signer)
+    except ValueError:
+        raise LocalError("--signer is an identity key in hex", Reason.CONFIG_INVALID) from None
+    with backup.open_node(_hardened(path)) as node:
+        data, key = backup.read_file(file), backup.read_recovery_secret(secret)
+        label = backup.restore(node, data, key, expected, dry_run)
+    click.echo(f"{'would restore' if dry_run else 'restored'} {_told(label)}")
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def reconcile(path: Path, yes: bool) -> None:
+    """Say that this copy of the node is the one to go on with, after it was found rolled back."""
+    from cosigner import backup
+
+    with backup.open_node(_hardened(path)) as node:
+        seen = node.boots.suspicion()
+        if not seen:
+            click.echo("nothing shows that this node is not its newest copy; there is nothing to reconcile")
+            return
+        click.echo(backup.MEANING.format(seen=seen))
+        for clear in node.vault.all_keys():
+            click.echo(f"  wallet {clear.wallet_id}  {clear.state}  epoch {clear.epoch}")
+        if not yes:
+            click.confirm("Is this copy the one to go on with, and does no other one run?", abort=True)
+        click.echo(f"reconciled: boot generation {node.boots.reconcile(int(time.time()))}")
+
+
+@cli.command("convictions")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write the evidence to, one file a peer.")
+@click.pass_obj
+def show_convictions(path: Path, out: Path | None) -> None:
+    """List the peers that this node holds proof against."""
+    from cosigner import backup
+    from cosigner.convictions import Convictions
+
+    with backup.open_node(load(path), running=True) as node:
+        found = Convictions(node.store, node.token)
+        for index in found.convicted():
+            evidence = found.evidence(index) or b""
+            click.echo(f"cosigner {index}  {backup.told_of(evidence, identities(node.vault.workspace()))}")
+            if out is not None:
+                file = out / f"cosigner-{index}.evidence"
+                backup.write_new(file, evidence)
+                click.echo(f"  {len(evidence)} bytes of evidence in {file.name}")
+        if not found.convicted():
+            click.echo("no peer is convicted here")
+
+
+@cli.command()
+@click.argument("index", type=int)
+@click.pass_obj
+def pardon(path: Path, index: int) -> None:
+    """Let a convicted peer take part again. Its evidence is forgotten here: write it out before."""
+    from cosigner import backup
+    from cosigner.convictions import Convictions
+
+    with backup.open_node(load(path), running=True) as node:
+        if not Convictions(node.store, node.token).pardon(index):
+            raise NotFound(f"cosigner {index} is not convicted here", Reason.UNKNOWN_USER)
+    click.echo(f"cosigner {index} may take part again")
+
+
+@cli.command()
+@click.argument("backups", nargs=-1, required=True, metavar="BACKUP:RECOVERY_KEY...")
+@click.option("--out", type=click.Path(path_type=Path), help="New file for the record of the drill.")
+def drill(backups: tuple[str, ...], out: Path | None) -> None:
+    """Prove that backups of a quorum sign, each opened in a process of its own; nothing of it is left behind."""
+    from cosigner import backup
+    from cosigner.drill import drill_backups
+
+    pairs = [pair.rpartition(":") for pair in backups]
+    if any(not colon or not file or not secret for file, colon, secret in pairs):
+        raise LocalError("each backup is named as BACKUP:RECOVERY_KEY", Reason.CONFIG_INVALID)
+    if out is not None and out.exists():
+        raise LocalError(f"{out.name} exists already", Reason.CONFIG_INVALID)
+    record = drill_backups([(Path(file), Path(secret)) for file, _, secret in pairs], click.echo)
+    if out is not None:
+        backup.write_new(out, encode(record))
+        click.echo(f"record of the drill in {out.name}")
+
+
+def _hardened(path: Path) -> Config:
+    from cosigner.enclave import harden
+
+    harden()
+    return load(path)
+
+
+def _told(label: Label) -> str:
+    epoch = label.epoch
+    made = datetime.fromtimestamp(label.made_at, UTC).isoformat(timespec="seconds")
+    what = f"wallet {label.wallet_id}  {label.state}  epoch {epoch.epoch}  key {epoch.key_id.hex()[:16]}"
+    return f"{what}  share {label.index} of {epoch.threshold}-of-{len(epoch.parties)}  made {made}"
 
 
 async def _ask(config: Config, request: pb.ToCosigner) -> pb.FromCosigner:

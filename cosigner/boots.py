@@ -52,11 +52,10 @@ class Boots:
 
     def begin(self) -> None:
         """Count this boot, in the store and in the token. Notices if they do not fit."""
-        row, held = self._row(), self._token.generation()
-        fits = row.generation == held or (row.starting and row.generation == held + 1)
-        if not fits:
-            where = "store" if row.generation < held else "token"
-            self._note(f"the {where} is an older copy: boot {row.generation} in the store, {held} in the token")
+        held, misfit = self._token.generation(), self._misfit()
+        fits = not misfit
+        if misfit:
+            self._note(misfit)
         following = held + 1  # a boot that crashed before the token counted it has signed no head: its number is free
         if fits:
             self._set(generation=following, starting=1)
@@ -64,6 +63,10 @@ class Boots:
         if fits:
             self._set(starting=0)
         self._signed = sign_head(self._token, following, secrets.token_bytes(16))
+
+    def suspicion(self) -> str:
+        """Why this node is not the newest copy of itself, looked at before a start; empty if it may well be."""
+        return self.rolled_back or self._misfit()
 
     def head(self) -> bytes:
         """My signed head, for hellos."""
@@ -128,6 +131,13 @@ class Boots:
             change = upsert(heads).values(values)
             newer = heads.c.generation <= theirs.head.generation  # two sessions at once may end in any order
             connection.execute(change.on_conflict_do_update(index_elements=["index"], set_=values, where=newer))
+
+    def _misfit(self) -> str:
+        row, held = self._row(), self._token.generation()
+        if row.generation == held or (row.starting and row.generation == held + 1):
+            return ""
+        where = "store" if row.generation < held else "token"
+        return f"the {where} is an older copy: boot {row.generation} in the store, {held} in the token"
 
     def _note(self, why: str) -> None:
         log.critical("rolled back", detail=why)

@@ -18,7 +18,7 @@ from oms_core.chains.intent import Intent, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused
 from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
-from oms_core.keys import SignedKeyReceipt
+from oms_core.keys import KeyState, SignedKeyReceipt
 from oms_core.policy.facts import Facts, Provenance, Spend
 from oms_core.policy.judge import DAY
 
@@ -68,6 +68,14 @@ class Ledger:
         with self._engine.begin() as connection:
             row = connection.execute(select(changes.c.receipt).filter_by(subject=subject)).first()
         return decode(SignedKeyReceipt, row.receipt) if row else None
+
+    def destroyed(self, key_id: bytes) -> int:
+        """The highest epoch of a key that was destroyed here; -1 if none was."""
+        with self._engine.begin() as connection:
+            held = connection.execute(select(changes.c.receipt)).scalars().all()
+        receipts = [decode(SignedKeyReceipt, data).receipt for data in held]
+        gone = [one.epoch for one in receipts if (one.key_id, one.state) == (key_id, KeyState.DESTROYED)]
+        return max(gone, default=-1)
 
     def noting_change(self, subject: bytes, receipt: SignedKeyReceipt) -> Callable[[Connection], None]:
         """What remembers a change, inside the transaction that carries it out: each wish is carried out once."""

@@ -79,6 +79,31 @@ class Vault:
             raise Conflict(f"wallet {wallet_id} has a key here already", Reason.WRONG_STATE)
         self._insert(self._clear("key", wallet_id, share.key_id, share.epoch, state, drill), encode(material))
 
+    def check_restorable(self, wallet_id: str, material: KeyMaterial) -> list[Clear]:
+        """Whether `restore_key` would take it. Returns the older epochs that it would destroy.
+
+        Raises `Refused` (EPOCH_STALE) if this epoch of the key, or a later one, is here; `Conflict` for another key.
+        """
+        share, held = material.share, self.all_keys(pending=True)
+        if any(clear.wallet_id == wallet_id and clear.key_id != share.key_id for clear in held):
+            raise Conflict(f"wallet {wallet_id} has another key here", Reason.WRONG_STATE)
+        held = [clear for clear in held if clear.key_id == share.key_id]
+        newest = max((clear.epoch for clear in held), default=-1)
+        if newest >= share.epoch:
+            raise Refused(f"epoch {newest} of this key is here, the backup is of {share.epoch}", Reason.EPOCH_STALE)
+        return held
+
+    def restore_key(self, wallet_id: str, material: KeyMaterial, state: KeyState, drill: bool) -> None:
+        """Seal material of a backup under a fresh HSM key, in the state that it had; epochs before it are destroyed.
+
+        Raises as `check_restorable`.
+        """
+        older, share = self.check_restorable(wallet_id, material), material.share
+        self.finish_erasing()
+        self._erase(older)
+        self._token.destroy(_under(self._clear("key", wallet_id, share.key_id, share.epoch, state, drill)))
+        self.put_key(wallet_id, material, state, drill)
+
     def put_aux(self, wallet_id: str, key_id: bytes, epoch: int, aux: SealedAux) -> None:
         """Seal moduli for an epoch to come."""
         self._insert(self._clear("aux", wallet_id, key_id, epoch, KeyState.PENDING), encode(aux))
