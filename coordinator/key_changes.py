@@ -118,12 +118,19 @@ class KeyChanges:
             try:
                 signed, request = await self._new_epoch(row, wallet, epoch)
             except SessionFailed as failed:
-                await self._outcomes.failed(change_id, failed)
+                guilty = await self._outcomes.failed(change_id, failed)
                 refusals = [Reason(r.refusal.reason) for r in failed.refusals.values()]
                 if refusals and any(reason is not Reason.EPOCH_STALE for reason in refusals):
                     await self._move(change_id, RUNNING, FAILED, reason=refusals[0], detail=failed.detail[:500])
                     return
+                if guilty:
+                    text = f"cosigners {sorted(guilty)} lied; change the committee, or pardon them"
+                    await self._move(change_id, RUNNING, FAILED, reason=Reason.CULPRIT_IDENTIFIED, detail=text)
+                    return
                 await self._say(change_id, Reason.SESSION_FAILED, failed.detail)
+            except Refused as error:
+                await self._move(change_id, RUNNING, FAILED, reason=error.reason, detail=error.message)
+                return
             except CountersealError as error:
                 await self._say(change_id, error.reason, error.message)
             else:
@@ -142,6 +149,8 @@ class KeyChanges:
         wish, (key_id, old, _) = _wish(row), wallet.key
         receivers = wish.parties or wallet.parties
         threshold = wish.threshold or wallet.threshold
+        if barred := sorted(self._cosigners.quarantined & set(receivers)):
+            raise Refused(f"cosigners {barred} are in quarantine", Reason.CULPRIT_IDENTIFIED)
         if missing := [i for i in receivers if i not in self._cosigners.attached()]:
             raise Unavailable(f"cosigners {missing} are not attached", Reason.QUORUM_UNAVAILABLE)
         request = await self._request(row, None)

@@ -21,6 +21,7 @@ from functools import cache
 from typing import Any, ClassVar, TypeVar, Union, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
 import cbor2
+import gmpy2
 
 from oms_core.errors import Malformed, Reason
 
@@ -31,7 +32,7 @@ DEFAULT_LIMIT = 1 << 20
 KIND = "@"  # map key of a document's kind; no field can have this name
 
 _DOMAIN = "counterseal"
-_MPZ = type(__import__("gmpy2").mpz(0))
+_MPZ = type(gmpy2.mpz(0))
 
 
 @dataclass_transform(frozen_default=True)
@@ -48,7 +49,7 @@ def document(kind: str) -> Callable[[type[T]], type[T]]:
 
 def encode(value: object) -> bytes:
     """Canonical bytes of a document or plain value. Raises TypeError on what has no canonical form."""
-    data: bytes = cbor2.dumps(_plain(value), canonical=True)
+    data: bytes = cbor2.dumps(_plain(value))
     return data
 
 
@@ -109,13 +110,25 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {_key(key): _plain(item) for key, item in value.items()}
+        plain = {_key(key): _plain(item) for key, item in value.items()}
+        return dict(sorted(plain.items(), key=lambda item: _order(item[0])))
     if hasattr(value, "__canonical__"):
         return value.__canonical__()
     if is_dataclass(value) and hasattr(value, "__kind__"):
-        plain = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-        return {KIND: value.__kind__, **plain}
+        return {name: value.__kind__ if name == KIND else _plain(getattr(value, name)) for name in _names(type(value))}
     raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+def _order(key: object) -> bytes:
+    """Map keys stand in the order of their bytes (RFC 8949, 4.2.1), which is not that of RFC 7049 for mixed keys."""
+    encoded: bytes = cbor2.dumps(key)
+    return encoded
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """A document's keys, its kind among them, as they are written."""
+    return tuple(sorted((KIND, *(field.name for field in fields(kind))), key=_order))
 
 
 def _key(key: object) -> object:

@@ -11,6 +11,7 @@ from oms.client import Client
 from oms.devnet.ceremony import ETHER, ORIGIN
 from oms.devnet.network import Network
 from oms_core.chains.intent import CreateWallet
+from oms_core.keys import Change, ChangeKey
 from proto import oms_pb2 as pb
 
 WALLET = "wal_treasury"
@@ -79,3 +80,29 @@ async def until(
             return tx
         assert time.monotonic() < deadline, (tx.state, tx.reason, tx.detail)
         await asyncio.sleep(0.02)
+
+
+def wish_to_change(change: Change, epoch: int, parties: tuple[int, ...] = (), threshold: int = 0) -> ChangeKey:
+    now = int(time.time())
+    return ChangeKey(WALLET, change, epoch, threshold, parties, "desk", "tests", now, now + 3600)
+
+
+async def change_key(
+    network: Network, client: Client, change: Change, parties: tuple[int, ...] = (), threshold: int = 0
+) -> pb.KeyChange:
+    """Ask, have security people approve, and wait for the end."""
+    wish = wish_to_change(change, (await client.wallet(WALLET)).epoch, parties, threshold)
+    asked = await client.change_key(network.desk().propose(wish))
+    await approve(network, client, asked.change_id, *(("sam",) if change is Change.SUSPEND else ("sam", "sonja")))
+    return [seen async for seen in client.watch_key_change(asked.change_id)][-1]
+
+
+async def pooled(client: Client, seconds: float = 60) -> None:
+    """Wait until a quorum holds presignatures for the treasury."""
+    deadline = time.monotonic() + seconds
+    while True:
+        held = [one.index for one in (await client.status()).cosigners if one.stock]
+        if len(held) >= 3:
+            return
+        assert time.monotonic() < deadline, held
+        await asyncio.sleep(0.5)

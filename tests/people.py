@@ -72,7 +72,13 @@ def workspace() -> Workspace:
         address_book=(AddressEntry("known", "Known", CHAIN, KNOWN), AddressEntry("denied", "Denied", CHAIN, DENIED)),
         rules=(
             Permit("permit-book", (Action.TRANSFER,), (ANY,), ("trader",), Destination.ADDRESS_BOOK),
-            Permit("permit-keys", (Action.KEY_CREATE, Action.KEY_CHANGE, Action.KEY_SUSPEND), (ANY,), ("security",), Destination.ANY),
+            Permit(
+                "permit-keys",
+                (Action.KEY_CREATE, Action.KEY_CHANGE, Action.KEY_SUSPEND),
+                (ANY,),
+                ("security",),
+                Destination.ANY,
+            ),
             Limit("limit", (ANY,), COIN, 1000, 2000),
             Require("require-risk", (Action.TRANSFER,), (ANY,), COIN, 100, 2, "risk"),
             Require("require-security", (Action.KEY_CREATE, Action.KEY_CHANGE), (ANY,), COIN, 0, 2, "security"),

@@ -67,11 +67,11 @@ class Network:
         options = ("--port", str(self.rpc), "--chain-id", "31337", "--block-time", "1", "--silent", "--state", state)
         self.processes.start("anvil", str(ANVIL), *options)
 
-    def start_cosigner(self, index: int) -> None:
-        """Start one cosigner's enclave and gateway."""
+    def start_cosigner(self, index: int, enclave: tuple[str, ...] = ("cosigner",)) -> None:
+        """Start one cosigner's enclave, or a module with arguments that stands in for it, and its gateway."""
         config = str(self.root / f"cosigner-{index}" / "cosigner.toml")
-        for part in ("enclave", "gateway"):
-            self.processes.start(f"{part}-{index}", sys.executable, "-m", "cosigner", "--config", config, part)
+        for part, module in (("enclave", enclave), ("gateway", ("cosigner",))):
+            self.processes.start(f"{part}-{index}", sys.executable, "-m", *module, "--config", config, part)
 
     def start_coordinator(self, module: str = "coordinator") -> None:
         """Start the coordinator, or a module that stands in for it."""

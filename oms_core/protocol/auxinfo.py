@@ -47,20 +47,23 @@ class Factors:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """My own triple, as its owner has it or as I announced it: Π^fac is made for it."""
+    """My own triple, as its owner has it or as I announced it: Π^fac is made for it.
+
+    ``own`` are my moduli, with which nobody may share a factor. A judge has none: it cannot tell who robbed whom.
+    """
 
     pedersen: PedersenPublic
+    own: tuple[int, ...]
 
 
 def check_reveal(record: Record, ground: Ground, j: Party) -> None:
     """Round 3's checks of j's opening and moduli."""
-    session, reveal, mine = record.session, record.said(REVEAL)[j], record.said(REVEAL)[record.session.me]
-    own = (int(mine.paillier.N), int(mine.pedersen.N))
+    session, reveal = record.session, record.said(REVEAL)[j]
     ensure(len(reveal.rho) == len(reveal.u) == 32, "random strings of 32 bytes")
     said = record.said(COMMIT)[j].hash
     ensure(said == commitment(session.ssid, j, reveal), "the opening matches the commitment")
-    check_modulus(reveal.paillier.N, session.level, (*own, reveal.pedersen.N))
-    check_modulus(reveal.pedersen.N, session.level, own)
+    check_modulus(reveal.paillier.N, session.level, (*ground.own, reveal.pedersen.N))
+    check_modulus(reveal.pedersen.N, session.level, ground.own)
     check_pedersen(reveal.pedersen, session.level)
     prm.verify(session.level, session.context("prm", j), reveal.pedersen, reveal.proof)
 
@@ -93,7 +96,7 @@ def auxinfo(session: Session, primes: Primes) -> Steps[AuxInfo]:
     # Round 1: commit to my moduli and their proof.
     paillier = PaillierSecret(*primes[:2])
     pedersen = generate_pedersen(*primes[2:])
-    ground = Ground(pedersen)
+    ground = Ground(pedersen, (int(paillier.N), int(pedersen.N)))
     mine = Reveal(
         paillier=paillier.public,
         pedersen=pedersen.public,

@@ -113,9 +113,11 @@ def reshare(
         raise Malformed("dealers and receivers are the parties, and the dealers a quorum")
     if not set(new.dealers) <= set(epoch.parties) or (me in new.dealers) != (share is not None):
         raise Malformed("dealers deal their share of this epoch")
-    if share is not None and (share.epoch, share.public_key, share.index) != (epoch.epoch, epoch.public_key, me):
-        raise Malformed("my share is of another epoch")
+    if share is not None and (share.key_id, share.epoch, share.index) != (epoch.key_id, epoch.epoch, me):
+        raise Malformed("my share is of another key or epoch")
     record, ground = Record(session), Ground(epoch, new)
+    if share is not None and mul_base(share.secret) != dict(epoch.public_shares)[me]:
+        raise Malformed("my share does not fit the epoch")
     if total(ground.dealt(j) for j in new.dealers) != epoch.public_key:
         raise Malformed("the public shares do not interpolate to the key")
 

@@ -164,9 +164,9 @@ async def test_what_is_not_there_is_not_found(store: Store) -> None:
 
 
 async def test_a_wallets_id_is_taken_once_and_its_state_is_a_compare_and_swap(store: Store) -> None:
-    await store.add_wallet("wal_1", "GENERATING", b"p", b"k", call())
+    await store.add_wallet("wal_1", "GENERATING", b"p", b"k", 3, call())
     with pytest.raises(Conflict):
-        await store.add_wallet("wal_1", "GENERATING", b"p", b"k", call())
+        await store.add_wallet("wal_1", "GENERATING", b"p", b"k", 3, call())
     await store.move_wallet("wal_1", "GENERATING", "FAILED", reason="X", detail="y")
     with pytest.raises(Conflict):
         await store.move_wallet("wal_1", "GENERATING", "PRE_ACTIVE")

@@ -76,6 +76,7 @@ CHANGED: dict[str, object] = {
     "intent_id": "int_2", "wallet_id": "wal_2", "path": (1,), "chain": "eip155:1", "bounds": Bounds(1, 21_000),
     "action": Transfer(COIN, STRANGE, 500), "initiator": "tara", "purpose": "", "valid_from": NOW - 11,
     "valid_until": NOW + 1001, "label": "Two", "threshold": 4, "parties": (1, 2, 3, 4), "level": "L128",
+    "drill": True,
 }  # fmt: skip
 
 

@@ -223,3 +223,12 @@ def test_what_has_no_canonical_form_is_not_written() -> None:
     for value in (1.5, {1, 2}, object(), {b"x": 1}):
         with pytest.raises(TypeError):
             encode(value)
+
+
+def test_keys_of_different_kinds_stand_in_the_order_of_their_bytes_and_can_be_read_again() -> None:
+    from oms_core.encoding import _scan
+
+    for mixed in ({24: 1, -1: 2}, {"a": 1, 300: 2, -500: 3}, {"bb": 1, "a": 2, 70000: 3}):
+        data = encode(mixed)
+        assert _scan(data, 0, 0) == len(data)
+        assert encode(dict(reversed(mixed.items()))) == data
