@@ -11,7 +11,7 @@ import pytest
 from oms_core.crypto.params import TOY
 from oms_core.encoding import decode, digest, encode
 from oms_core.errors import Blame, Malformed, ProofInvalid, ProtocolAbort
-from oms_core.protocol.accuse import Case, SignedCase, sign_case, unsigned_cases
+from oms_core.protocol.accuse import Case, Equivocation, SignedCase, sign_case, unsigned_cases
 from oms_core.protocol.judge import ROUNDS, NotProven, convict, judge
 from oms_core.protocol.packets import Packet, SignedHello, content_hash, session_id
 from oms_core.protocol.presign_rounds import Third
@@ -63,6 +63,25 @@ def test_an_accusation_that_nobody_signed_comes_to_no_verdict() -> None:
             judge(SignedCase(made, signature), roster(ALL), TOY)
     with pytest.raises(ProofInvalid):
         judge(replace(true, case=replace(made, accuser=2)), roster(ALL), TOY)
+
+
+def test_an_equivocation_that_was_made_up_comes_to_no_verdict() -> None:
+    [first, second] = (packet.header.place for packet in case("keygen.3", run_keygen).packets[:2])
+    mine = replace(first, sender=ACCUSER)
+    other = replace(mine, content=bytes(32))
+    true = Equivocation(mine, identity(1).sign("round", encode(mine)), other, identity(1).sign("round", encode(other)))
+    assert judge(true, roster(ALL), TOY).culprit == ACCUSER
+    for false in (
+        replace(true, second=mine, second_signature=true.first_signature),
+        replace(true, second_signature=true.first_signature),
+        replace(true, first_signature=b""),
+        replace(true, first=replace(mine, sender=ACCUSED), second=replace(other, sender=ACCUSED)),
+        replace(true, second=replace(second, sender=2)),
+    ):
+        with pytest.raises(ProofInvalid):
+            judge(false, roster(ALL), TOY)
+    with pytest.raises(Malformed):
+        judge(true, roster((2, 3)), TOY)
 
 
 def test_an_accusation_among_parties_that_the_judge_does_not_know_comes_to_no_verdict() -> None:
