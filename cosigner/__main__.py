@@ -213,6 +213,7 @@ def show_convictions(path: Path, out: Path | None) -> None:
             evidence = found.evidence(index) or b""
             click.echo(f"cosigner {index}  {backup.told_of(evidence, identities(node.vault.workspace()))}")
             if out is not None:
+                out.mkdir(parents=True, exist_ok=True)
                 file = out / f"cosigner-{index}.evidence"
                 backup.write_new(file, evidence)
                 click.echo(f"  {len(evidence)} bytes of evidence in {file.name}")

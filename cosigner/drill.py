@@ -65,7 +65,8 @@ class Child:
         """The next answer."""
         assert self.process.stdout is not None
         try:
-            answer = await asyncio.wait_for(read_frame(self.process.stdout, pb.FromCosigner, FRAME), _SECONDS)
+            async with asyncio.timeout(_SECONDS):
+                answer = await read_frame(self.process.stdout, pb.FromCosigner, FRAME)
         except (EOFError, TimeoutError):
             raise BackupInvalid("its process has ended, or does not answer") from None
         if answer.WhichOneof("body") == "failed":
@@ -87,7 +88,7 @@ async def _drill(pairs: list[tuple[Path, Path]], say: Say) -> DrillRecord:
     epoch = usable[0][2].label.epoch
     folder = _SHM if _SHM.is_dir() and os.access(_SHM, os.W_OK) else None
     children: list[Child] = []
-    with tempfile.TemporaryDirectory(prefix="cs-drill-", dir=folder) as root:
+    with tempfile.TemporaryDirectory(prefix=f"cs-drill-{os.getpid()}-", dir=folder) as root:
         try:
             for number, (file, secret, backup) in enumerate(usable):
                 home = Path(root) / str(number)
@@ -107,7 +108,7 @@ def _usable(pairs: list[tuple[Path, Path]], say: Say) -> list[tuple[Path, Path, 
         try:
             read.append((file, secret, read_backup(read_file(file)).backup))
         except BackupInvalid as error:
-            say(f"{file.name}: BAD: {error.message}")
+            say(f"{file}: BAD: {error.message}")
     if not read:
         raise Refused("no backup can be read", Reason.QUORUM_UNAVAILABLE)
     counted = Counter(backup.label.epoch.hash for _, _, backup in read)
@@ -116,9 +117,9 @@ def _usable(pairs: list[tuple[Path, Path]], say: Say) -> list[tuple[Path, Path, 
     for file, secret, backup in read:
         label = backup.label
         if (label.epoch, label.wallet_id, label.level) != (newest.epoch, newest.wallet_id, newest.level):
-            say(f"{file.name}: BAD: {_difference(label, newest)}")
+            say(f"{file}: BAD: {_difference(label, newest)}")
         elif label.index in usable:
-            say(f"{file.name}: BAD: node {label.index} is there twice")
+            say(f"{file}: BAD: node {label.index} is there twice")
         else:
             usable[label.index] = file, secret, backup
     threshold = newest.epoch.threshold
@@ -145,7 +146,7 @@ async def _spawn(file: Path, secret: Path, label: Label, home: Path) -> Child:
         cwd=home,
         start_new_session=True,
     )
-    return Child(file.name, label, process)
+    return Child(str(file), label, process)
 
 
 async def _ready(children: list[Child], threshold: int, say: Say) -> list[Child]:
@@ -255,7 +256,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
-        await asyncio.wait_for(process.wait(), 2)
+        async with asyncio.timeout(2):
+            await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -82,16 +82,15 @@ def teams(key: dict[int, KeyMaterial], tmp_path_factory: pytest.TempPathFactory)
     return teams
 
 
-def left_behind() -> list[Path]:
+def left_behind(pid: int) -> list[Path]:
     folders = {Path(tempfile.gettempdir()), Path("/dev/shm")}
-    return [path for folder in folders if folder.is_dir() for path in folder.glob("cs-drill-*")]
+    return [path for folder in folders if folder.is_dir() for path in folder.glob(f"cs-drill-{pid}-*")]
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
-    before = left_behind()
     yield
-    assert left_behind() == before
+    assert left_behind(os.getpid()) == []
 
 
 def pairs(teams: dict[int, Team], *indices: int) -> list[tuple[Path, Path]]:
@@ -113,15 +112,18 @@ def test_three_backups_sign_in_processes_of_their_own(
     teams: dict[int, Team], key: dict[int, KeyMaterial], tmp_path: Path
 ) -> None:
     out = tmp_path / "record"
-    done = subprocess.run(command(teams, 2, 3, 5, out=out), capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "signed under the key, and verified by two libraries" in done.stdout
+    process = subprocess.Popen(
+        command(teams, 2, 3, 5, out=out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    said, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "signed under the key, and verified by two libraries" in said
+    assert left_behind(process.pid) == []
     record = decode(DrillRecord, out.read_bytes())
     assert record.indices == (2, 3, 5)
     assert proves(record, key)
     for j in (2, 3, 5):
-        shown = done.stdout + done.stderr
-        assert not any(form in shown for form in (str(key[j].share.secret), f"{key[j].share.secret:x}"))
+        assert not any(form in said + errors for form in (str(key[j].share.secret), f"{key[j].share.secret:x}"))
 
 
 def test_after_all_nodes_are_lost_any_three_restored_ones_sign_under_the_same_key(
@@ -169,8 +171,8 @@ def test_bad_backups_are_named_and_the_others_go_on(
     assert record.indices == (2, 4, 5)
     assert proves(record, key)
     bad = [line for line in said if "BAD" in line]
-    assert any(line.startswith("flipped: BAD: it does not open") for line in bad)
-    assert any(line.startswith("junk: BAD: it is no backup") for line in bad)
+    assert any(line.startswith(f"{flipped}: BAD: it does not open") for line in bad)
+    assert any(line.startswith(f"{junk}: BAD: it is no backup") for line in bad)
     assert any("it is sealed to another recovery key" in line for line in bad)
     assert any("node 5 is there twice" in line for line in bad)
     assert len(bad) == 4
@@ -206,11 +208,13 @@ def test_a_drill_that_is_stopped_leaves_nothing(teams: dict[int, Team]) -> None:
     process = subprocess.Popen(command(teams, *ALL), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert "opened and verified" in process.stdout.readline()
+    assert len(left_behind(process.pid)) == 1
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 2
+    assert process.returncode == 2, errors
     assert "the drill was stopped" in errors
+    assert left_behind(process.pid) == []
     assert len(children) == 5
     for child in children:
         with pytest.raises(ProcessLookupError):

@@ -18,7 +18,7 @@ from cosigner.keys import Keys
 from cosigner.ledger import Ledger
 from cosigner.pool import Pool
 from cosigner.store import open_store
-from cosigner.vault import Vault
+from cosigner.vault import Clear, Vault, _under
 from oms.devnet import ceremony
 from oms_core.crypto.params import L112
 from oms_core.keys import KeyState
@@ -101,6 +101,11 @@ def load_module(config: Config) -> None:
     """Point the PKCS#11 module at this configuration's tokens. What was open of others is closed by that."""
     os.environ["SOFTHSM2_CONF"] = str(config.hsm.softhsm_conf)
     pkcs11.lib(str(config.hsm.module)).reinitialize()
+
+
+def wrapping_key(node: Node, epoch: int) -> object:
+    """The HSM key that seals this epoch of the tests' key; None if there is none."""
+    return node.token._wrapping(_under(Clear("key", 1, "", KEY_ID, epoch, "", False)))
 
 
 def material(party: int = 1, n: int = 5, t: int = 3) -> KeyMaterial:

@@ -19,7 +19,7 @@ from oms_core.errors import Conflict, LocalError, NotFound, Reason, Refused
 from oms_core.keys import Change, KeyState
 from tests.people import NOW, approve, change, change_request
 from tests.unit.cosigner.epochs import certificate, dealt
-from tests.unit.cosigner.node import KEY_ID, Node, activate, load_module, material
+from tests.unit.cosigner.node import KEY_ID, Node, activate, load_module, material, wrapping_key
 
 AUX = SealedAux("L112", material().aux)
 
@@ -52,14 +52,10 @@ def epochs(node: Node) -> list[tuple[int, str]]:
     return [(clear.epoch, clear.state) for clear in node.vault.all_keys(pending=True)]
 
 
-def has_wrapping_key(node: Node, epoch: int) -> bool:
-    return node.token._wrapping(f"{KEY_ID.hex()[:32]}-{epoch}") is not None
-
-
 def test_each_epoch_is_sealed_under_a_key_of_its_own(pending: Node) -> None:
-    assert has_wrapping_key(pending, 0)
-    assert has_wrapping_key(pending, 1)
-    pending.token.destroy(f"{KEY_ID.hex()[:32]}-1")
+    assert wrapping_key(pending, 0)
+    assert wrapping_key(pending, 1)
+    pending.token._call(wrapping_key(pending, 1).destroy)  # type: ignore[attr-defined]
     assert pending.vault.epoch(KEY_ID, 0) == material()
     with pytest.raises(LocalError, match="destroyed"):
         pending.vault.epoch(KEY_ID, 1)
@@ -92,7 +88,7 @@ def test_several_attempts_may_be_pending_and_one_is_committed(pending: Node) -> 
     assert epochs(pending) == [(0, "ACTIVE"), (1, "PENDING"), (2, "PENDING")]
     pending.keys.commit(KEY_ID, certificate(dealt(2)), asked(Change.REFRESH))
     assert epochs(pending) == [(2, "ACTIVE")]
-    assert [has_wrapping_key(pending, epoch) for epoch in (0, 1, 2)] == [False, False, True]
+    assert [bool(wrapping_key(pending, epoch)) for epoch in (0, 1, 2)] == [False, False, True]
     with pytest.raises(NotFound):
         pending.vault.aux(KEY_ID, 1)
 
@@ -128,12 +124,12 @@ def test_after_a_crash_between_commit_and_erasing_the_next_start_erases(
 ) -> None:
     wish = asked(Change.REFRESH)
     crashes_before_destroying(monkeypatch, lambda: pending.keys.commit(KEY_ID, certificate(dealt()), wish))
-    assert has_wrapping_key(pending, 0)
+    assert wrapping_key(pending, 0)
     pending.stop()
     load_module(pending.config)
     Enclave(pending.config).token.close()
     pending.start()
-    assert not has_wrapping_key(pending, 0)
+    assert not wrapping_key(pending, 0)
     assert epochs(pending) == [(1, "ACTIVE")]
     assert pending.vault.epoch(KEY_ID, 1) == dealt()[1]
 
@@ -144,11 +140,11 @@ def test_after_a_crash_between_commit_and_erasing_asking_again_erases_and_gives_
     words, wish = certificate(dealt()), asked(Change.REFRESH)
     crashes_before_destroying(monkeypatch, lambda: pending.keys.commit(KEY_ID, words, wish))
     pending.restart()
-    assert has_wrapping_key(pending, 0)
+    assert wrapping_key(pending, 0)
     receipt = pending.keys.commit(KEY_ID, words, wish)
     assert receipt is not None
     assert receipt.receipt.state == KeyState.DESTROYED
-    assert not has_wrapping_key(pending, 0)
+    assert not wrapping_key(pending, 0)
 
 
 def test_a_share_says_that_it_is_destroyed_only_when_it_is(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,9 +154,9 @@ def test_a_share_says_that_it_is_destroyed_only_when_it_is(node: Node, monkeypat
     crashes_before_destroying(monkeypatch, lambda: node.keys.change(wish))
     node.restart()
     assert epochs(node) == []
-    assert has_wrapping_key(node, 0)
+    assert wrapping_key(node, 0)
     assert node.keys.change(wish).receipt.state == KeyState.DESTROYED
-    assert not has_wrapping_key(node, 0)
+    assert not wrapping_key(node, 0)
     with node.store.begin() as connection:
         assert connection.execute(select(erasing)).all() == []
 

@@ -19,7 +19,7 @@ from oms_core.protocol.create_key import confirmation
 from oms_core.protocol.identity import verify_identity
 from tests.people import NOW, approve, change, change_request, intent, sign_request, workspace
 from tests.unit.cosigner.epochs import ALL, certificate, confirmed, dealt, drill, originals, probe, signed
-from tests.unit.cosigner.node import KEY_ID, Node, activate, material
+from tests.unit.cosigner.node import KEY_ID, Node, activate, material, wrapping_key
 from tests.unit.cosigner.test_pool import presignature
 
 STATES = [state for state in KeyState if state not in (KeyState.PENDING, KeyState.DESTROYED)]
@@ -270,7 +270,7 @@ def test_a_full_certificate_makes_the_new_epoch_count_and_destroys_the_old_one(p
     assert (made.receipt.epoch, made.receipt.state) == (0, KeyState.DESTROYED)
     assert [(c.epoch, c.state) for c in pending.vault.all_keys(pending=True)] == [(1, KeyState.ACTIVE)]
     assert pending.vault.epoch(KEY_ID, 1) == dealt()[1]
-    assert pending.token._wrapping(f"{KEY_ID.hex()[:32]}-0") is None
+    assert wrapping_key(pending, 0) is None
     assert pending.pool.ids() == ()
     assert pending.keys.public(KEY_ID) == dealt()[1].public
 
@@ -339,7 +339,7 @@ def test_a_node_that_leaves_destroys_its_share_on_everyones_word_and_peoples(nod
     assert made is not None
     assert (made.receipt.epoch, made.receipt.state, made.receipt.index) == (0, KeyState.DESTROYED, 1)
     assert node.vault.all_keys(pending=True) == []
-    assert node.token._wrapping(f"{KEY_ID.hex()[:32]}-0") is None
+    assert wrapping_key(node, 0) is None
     assert node.keys.commit(KEY_ID, certificate(dealt(1, STAYING)), wish) == made
 
 

@@ -20,7 +20,7 @@ from proto import cosigner_pb2 as pb
 from tests.parties import identity
 from tests.people import NOW, change
 from tests.unit.cosigner.epochs import certificate, dealt
-from tests.unit.cosigner.node import KEY_ID, Node, activate, load_module, make_node, material
+from tests.unit.cosigner.node import KEY_ID, Node, activate, load_module, make_node, material, wrapping_key
 from tests.unit.cosigner.test_convictions import TOY, caught_lying
 from tests.unit.cosigner.test_keys import asked
 
@@ -153,7 +153,7 @@ def test_a_dry_run_changes_nothing(own: Node) -> None:
     load_module(own.config)
     own.start()
     assert own.vault.all_keys(pending=True) == []
-    assert own.token._wrapping(f"{KEY_ID.hex()[:32]}-0") is not None
+    assert wrapping_key(own, 0) is not None
     own.stop()
 
 
@@ -299,9 +299,9 @@ def test_convictions_are_shown_with_their_verdict_written_out_and_pardoned(
     lying = caught_lying()
     Convictions(own.store, identity(1)).convict(lying.channels[1], lying.errors[1], None, None)  # type: ignore[arg-type]
     own.stop()
-    said = told(own, "convictions", "--out", str(tmp_path))
+    said = told(own, "convictions", "--out", str(tmp_path / "evidence"))
     assert "cosigner 3  at keygen.2: the opening matches the commitment" in said
-    assert (tmp_path / "cosigner-3.evidence").read_bytes() == lying.errors[1].evidence[0]
+    assert (tmp_path / "evidence" / "cosigner-3.evidence").read_bytes() == lying.errors[1].evidence[0]
     assert "cosigner 3 may take part again" in told(own, "pardon", "3")
     assert reason(own, "pardon", "3") == Reason.UNKNOWN_USER
 
