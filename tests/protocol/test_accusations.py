@@ -10,7 +10,7 @@ import pytest
 
 from oms_core.crypto.params import TOY
 from oms_core.encoding import decode, digest, encode
-from oms_core.errors import Blame, Malformed, ProofInvalid, ProtocolAbort
+from oms_core.errors import Blame, Malformed, ProofInvalid, ProtocolAbort, Reason
 from oms_core.protocol.accuse import Case, Equivocation, SignedCase, sign_case, unsigned_cases
 from oms_core.protocol.judge import ROUNDS, NotProven, convict, judge
 from oms_core.protocol.packets import Packet, SignedHello, content_hash, session_id
@@ -91,10 +91,16 @@ def test_an_accusation_among_parties_that_the_judge_does_not_know_comes_to_no_ve
             judge(sign_case(made, identity(ACCUSER)), known, TOY)
 
 
-def test_a_judge_with_another_identity_key_of_the_accused_does_not_convict_it() -> None:
+def test_an_accusation_under_other_identity_keys_than_the_judge_has_comes_to_no_verdict() -> None:
+    """Else a key that was changed since would make a liar of whoever accused before."""
     made = case("keygen.2", run_keygen)
-    found = judge(sign_case(made, identity(ACCUSER)), {**roster(ALL), 3: identity(7).public}, TOY)
-    assert found.culprit == ACCUSER
+    with pytest.raises(Malformed) as refused:
+        judge(sign_case(made, identity(ACCUSER)), {**roster(ALL), 3: identity(7).public}, TOY)
+    assert refused.value.reason == Reason.PEER_IDENTITY
+    for digest_ in (b"", bytes(32)):
+        with pytest.raises(Malformed):
+            judge(sign_case(replace(made, roster=digest_), identity(ACCUSER)), roster(ALL), TOY)
+    assert judge(sign_case(made, identity(ACCUSER)), roster((*ALL, 4)), TOY).culprit == ACCUSER
 
 
 @pytest.mark.parametrize("level", [None, replace(TOY, name="L112")])
@@ -185,3 +191,14 @@ def test_a_case_that_all_have_made_up_together_convicts_one_of_them_and_the_judg
         for values in ({}, {"resharing": None}, {"digest": b""}, {"path": (2**31,)}, {"path": (3,)}, {"threshold": 3}):
             found = verdict(made_up(made, change, **values))
             assert found.culprit in {ACCUSER, ACCUSED}
+
+
+def test_under_a_spec_out_of_shape_nobody_is_convicted_but_who_accuses() -> None:
+    made = case("keygen.1", run_keygen)
+
+    def lying(packet: Packet) -> bytes | None:
+        return b"" if (packet.header.sender, packet.header.step) == (ACCUSED, "keygen.1") else packet.broadcast
+
+    assert verdict(made_up(made, lying)).culprit == ACCUSED
+    for values in ({"threshold": 0}, {"threshold": 4}, {"session_id": b""}, {"key_id": b""}, {"epoch": -1}):
+        assert verdict(made_up(made, lying, **values)).culprit == ACCUSER

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from oms_core.crypto.curve import G
 from oms_core.crypto.params import TOY
 from oms_core.encoding import encode
-from oms_core.protocol.accuse import Case
+from oms_core.protocol.accuse import Case, roster_digest
 from oms_core.protocol.judge import ROUNDS, NotProven, Verdict, convict
 from oms_core.protocol.packets import Packet, content_hash
 from tests.parties import identity, roster
@@ -172,10 +172,11 @@ def test_an_honest_party_is_not_convicted_under_another_spec(step: str, go: Call
     made = case(step, go)
     for name, value in SPECS.items():
         spec = replace(made.spec, **{name: value})
-        backfires(replace(made, spec=spec))
+        bent = replace(made, spec=spec, roster=roster_digest(roster(spec.parties)))
+        backfires(bent)
         own = replace(made.hellos[0].hello, spec=b"s" * 32)
         mine = replace(made.hellos[0], hello=own, signature=identity(ACCUSER).sign("hello", encode(own)))
-        backfires(replace(made, spec=spec, hellos=(mine, *made.hellos[1:])))
+        backfires(replace(bent, hellos=(mine, *made.hellos[1:])))
 
 
 @pytest.mark.parametrize("step", [step for step, made in ROUNDS.items() if made.expects_direct])

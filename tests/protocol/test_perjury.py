@@ -108,6 +108,18 @@ def test_a_perjurer_is_convicted_by_its_header_alone_if_the_relay_loses_what_goe
     assert tried(made.channels[1], aborted.value) == [Verdict(3, STEP, reason)]
 
 
+def test_a_header_for_another_step_of_this_round_names_its_signer_to_who_receives_it() -> None:
+    """Which step the round is, others cannot tell by one header: nothing is accused."""
+    made = room()
+    packet = opened(made.packets[1][3])
+    made.packets[1][3] = signed(3, replace(packet.header, step="keygen.3"), packet)
+    with pytest.raises(ProtocolAbort, match="the step that this round is") as aborted:
+        made.unpack(1)
+    assert aborted.value.culprits == {3}
+    [verdict] = tried(made.channels[1], aborted.value)
+    assert (verdict.culprit, verdict.step) == (1, "accusation")
+
+
 def test_an_unannounced_secret_convicts_its_signer() -> None:
     made = room("keygen.1")
     packet = opened(made.packets[1][3])
