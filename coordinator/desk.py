@@ -7,6 +7,7 @@ that has an effect: the execution is kept before it is signed, the signed bytes 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from typing import Any
@@ -22,7 +23,7 @@ from coordinator.cosigners import Cosigners
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
 from coordinator.presigning import Presigning
-from coordinator.sessions import SessionFailed, agree, new_spec, run_session
+from coordinator.sessions import SessionFailed, new_spec, run_session
 from coordinator.store import Call, Store
 from coordinator.wallets import Wallets
 from oms_core.approvals import Approval, Verdict
@@ -31,8 +32,9 @@ from oms_core.chains.evm import assemble, derive, sender, signing_digest, transa
 from oms_core.chains.intent import Execution, Intent, Proposal, subject_digest
 from oms_core.crypto import ecdsa
 from oms_core.crypto.bip32 import derive as public_key_at
+from oms_core.crypto.curve import Point
 from oms_core.encoding import decode, encode
-from oms_core.errors import CountersealError, Malformed, Reason, Refused, Unavailable
+from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Refused, Unavailable
 from oms_core.evidence import SignedRefusal, SignRequest
 from oms_core.lifecycle import TERMINAL, State
 from oms_core.policy.judge import Outcome
@@ -214,9 +216,8 @@ class Desk:
             presignature=presignature,
         )
         results = await run_session(self._cosigners, self._workspace, spec, request)
-        signature = decode(ecdsa.Signature, agree(results), 512)
         key = public_key_at(wallet.public_key, wallet.chain_code, path).public_key
-        ecdsa.verify(key, signing_digest(tx), signature)
+        signature = self._signature(results, key, signing_digest(tx))
         raw = assemble(tx, signature)
         if sender(raw) != await self._wallets.account(row["wallet_id"], path):
             raise Malformed("the signed transaction is not the wallet's", Reason.SIGNATURE_INVALID)
@@ -236,6 +237,20 @@ class Desk:
         facts = await self._store.facts(int(time.time()))
         _, approvals = await self._approving.standing(row["order_id"], _intent(row), facts)
         return SignRequest(_proposal(row), _execution(row), workspace_digest(self._workspace), _in_order(approvals))
+
+    def _signature(self, results: dict[int, bytes], key: Point, digest: bytes) -> ecdsa.Signature:
+        """The first that verifies: who reports another one is suspected. Raises `SessionFailed` if none does."""
+        valid = {}
+        for index, data in results.items():
+            with contextlib.suppress(Malformed, ProofInvalid):
+                signature = decode(ecdsa.Signature, data, 512)
+                ecdsa.verify(key, digest, signature)
+                valid[index] = signature
+        for index in set(results) - set(valid):
+            self._cosigners.strike(index)
+        if not valid:
+            raise SessionFailed({}, (), set(results), "nobody reports a valid signature", parties=tuple(results))
+        return next(iter(valid.values()))
 
     def digest(self, request: SignRequest) -> bytes:
         """What the session signs: derived from the evidence, as every cosigner does it again."""

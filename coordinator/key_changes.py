@@ -27,8 +27,8 @@ from oms_core.authorize import review
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Refused, Unavailable
-from oms_core.evidence import ChangeRequest
-from oms_core.keys import DEALS, LEADS_TO, Change, ChangeKey, SignedKeyReceipt
+from oms_core.evidence import ChangeRequest, EpochCertificate
+from oms_core.keys import DEALS, LEADS_TO, Change, ChangeKey, SignedKeyReceipt, certificate_digest
 from oms_core.policy.judge import Outcome
 from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.packets import Resharing
@@ -41,6 +41,7 @@ log = structlog.get_logger()
 RUNNING, COMMITTING, DONE, FAILED, DENIED = "RUNNING", "COMMITTING", "DONE", "FAILED", "DENIED"
 ENDED = frozenset({DONE, FAILED, DENIED})
 MAX_ATTEMPTS = 8
+MAX_SKIPPED = 512  # epoch numbers that a node may claim to have seen above the one that counts
 RETRY = 2.0  # seconds
 _HOPELESS = frozenset({Reason.UNKNOWN_WALLET, Reason.EPOCH_STALE, Reason.APPROVAL_EXPIRED, Reason.EXPIRED})
 
@@ -113,10 +114,10 @@ class KeyChanges:
             await self._move(change_id, RUNNING, COMMITTING, request=encode(request))
             return
         wallet = await self._wallets.standing(row["wallet_id"])
-        epoch = wallet.key[1] + 1
         for attempt in range(MAX_ATTEMPTS):
             try:
-                signed, request = await self._new_epoch(row, wallet, epoch)
+                number = 1 + await self._newest_epoch(wallet)
+                signed, request = await self._new_epoch(row, wallet, number)
             except SessionFailed as failed:
                 guilty = await self._outcomes.failed(change_id, failed)
                 refusals = [Reason(r.refusal.reason) for r in failed.refusals.values()]
@@ -137,7 +138,6 @@ class KeyChanges:
                 kept = encode(Confirmations(signed))
                 await self._move(change_id, RUNNING, COMMITTING, certificate=kept, request=encode(request))
                 return
-            epoch += 1
             await asyncio.sleep(RETRY * (attempt + 1))
         row = await self._book.change(change_id)
         await self._move(change_id, RUNNING, FAILED, reason=row["reason"], detail=row["detail"])
@@ -155,9 +155,10 @@ class KeyChanges:
             raise Unavailable(f"cosigners {missing} are not attached", Reason.QUORUM_UNAVAILABLE)
         request = await self._request(row, None)
         spec = new_spec("aux", wallet.level, (key_id, number, b""), threshold, receivers, request)
-        aux = agree(await run_session(self._cosigners, self._workspace, spec, request))
         dealers = self._dealers(wish, wallet)
-        request = await self._request(row, await self._public(wallet, dealers))
+        epoch = await self._public(wallet, dealers)
+        aux = agree(await run_session(self._cosigners, self._workspace, spec, request))
+        request = await self._request(row, epoch)
         resharing = Resharing(dealers, receivers, threshold, number, aux)
         parties = tuple(sorted({*dealers, *receivers}))
         spec = new_spec("reshare", wallet.level, wallet.key, wallet.threshold, parties, request, resharing=resharing)
@@ -169,6 +170,21 @@ class KeyChanges:
         log.info("new epoch certified", wallet=wish.wallet_id, old=old, new=number)
         return signed, request
 
+    async def _newest_epoch(self, wallet: ActiveWallet) -> int:
+        """The highest number that any attached node has seen of this key, what is pending included.
+
+        A liar can only make numbers be skipped: nodes refuse those that run away.
+        """
+        newest = wallet.key[1]
+        for index in self._cosigners.attached():
+            try:
+                answer = await self._cosigners.link(index).ask(pb.ToCosigner(get_status=pb.GetStatus()), 10)
+            except Unavailable:
+                continue
+            said = [one.newest_epoch for one in answer.status.wallets if one.key_id == wallet.key[0]]
+            newest = max([newest, *(number for number in said if number < wallet.key[1] + MAX_SKIPPED)])
+        return newest
+
     def _dealers(self, wish: ChangeKey, wallet: ActiveWallet) -> tuple[int, ...]:
         if wish.change is Change.REFRESH:
             return wallet.parties
@@ -178,13 +194,19 @@ class KeyChanges:
         return dealers
 
     async def _public(self, wallet: ActiveWallet, dealers: tuple[int, ...]) -> Epoch:
-        """What is public of the epoch that is dealt from, as its hash has it. Raises `Malformed`."""
+        """What is public of the epoch that is dealt from, as its hash has it. Raises `Unavailable`."""
         message = pb.ToCosigner(get_epoch=pb.GetEpoch(key_id=wallet.key[0]))
-        answer = await self._cosigners.link(dealers[0]).ask(message, 30)
-        epoch = decode(Epoch, answer.epoch_public.epoch, 1 << 20)
-        if epoch.hash != wallet.key[2]:
-            raise Malformed(f"cosigner {dealers[0]} shows another epoch", Reason.EPOCH_STALE)
-        return epoch
+        for index in dealers:
+            try:
+                answer = await self._cosigners.link(index).ask(message, 30)
+                epoch = decode(Epoch, answer.epoch_public.epoch, 1 << 20)
+            except (Unavailable, Malformed):
+                self._cosigners.strike(index)
+                continue
+            if epoch.hash == wallet.key[2]:
+                return epoch
+            self._cosigners.strike(index)
+        raise Unavailable("no dealer shows the epoch that is dealt from", Reason.EPOCH_STALE)
 
     async def settle(self, change_id: str) -> None:
         """COMMITTING → DONE, when enough nodes have carried it out; the others are told when they attach."""
@@ -195,14 +217,22 @@ class KeyChanges:
                 told = tuple(sorted({*members, *wallet.parties}))
                 await self._book.owe(change_id, told, self._message(row, wallet).SerializeToString())
             for index in self._cosigners.attached():
-                await self.deliver(index)
-            done = set(members) - await self._book.owing(change_id)
+                await self._tell(index)
+            done = await self._done(row, wish, members)
             if len(done) >= self._enough(wish, wallet):
                 await self._enter(row, wish, wallet)
                 await self._move(change_id, COMMITTING, DONE)
             else:
                 await self._say(change_id, Reason.QUORUM_UNAVAILABLE, f"carried out at {sorted(done)} so far")
                 await asyncio.sleep(RETRY)
+
+    async def _done(self, row: RowMapping, wish: ChangeKey, members: tuple[int, ...]) -> set[int]:
+        """Who has carried it out: by a receipt for a new state; by having answered, for a new epoch."""
+        if wish.change in DEALS:
+            return set(members) - await self._book.owing(row["change_id"])
+        receipts = [decode(SignedKeyReceipt, data).receipt for data in await self._book.receipts(row["change_id"])]
+        subject = subject_digest(wish)
+        return {one.index for one in receipts if (one.subject, one.state) == (subject, LEADS_TO[wish.change])}
 
     def _message(self, row: RowMapping, wallet: ActiveWallet) -> pb.ToCosigner:
         if not row["certificate"]:
@@ -232,14 +262,53 @@ class KeyChanges:
         while True:
             changed = self._cosigners.changed
             for index in self._cosigners.attached():
-                try:
-                    await self.deliver(index)
-                except Exception as error:
-                    log.exception("could not tell", cosigner=index, kind=type(error).__name__)
+                await self._tell(index)
+                await self._learn(index)
             try:
                 await asyncio.wait_for(changed.wait(), 30)
             except TimeoutError:
                 continue
+
+    async def _tell(self, index: int) -> None:
+        """As `deliver`; what a node answers can never hold up the others."""
+        try:
+            await self.deliver(index)
+        except Exception as error:
+            self._cosigners.strike(index)
+            log.exception("could not tell", cosigner=index, kind=type(error).__name__)
+
+    async def _learn(self, index: int) -> None:
+        """Pass on certificates that a node holds and this coordinator does not know of (spec §3.5).
+
+        Nodes destroy shares by certificates alone, and keep them; so the way to the epoch that counts is never lost
+        with a coordinator.
+        """
+        try:
+            answer = await self._cosigners.link(index).ask(pb.ToCosigner(get_certificates=pb.GetCertificates()), 30)
+            for document in answer.certificates.documents:
+                await self._adopt(decode(EpochCertificate, document, 1 << 20))
+        except Exception as error:
+            log.exception("no certificates learnt", cosigner=index, kind=type(error).__name__)
+
+    async def _adopt(self, certificate: EpochCertificate) -> None:
+        wish, signed = certificate.request.proposal.subject, certificate.confirmations
+        if not isinstance(wish, ChangeKey) or not signed:
+            return
+        wallet = await self._wallets.standing(wish.wallet_id)
+        parties = tuple(one.confirmation.index for one in signed)
+        said = check_confirmations(signed, {i: identities(self._workspace)[i] for i in parties})
+        same = (said.wallet_id, said.key_id, said.public_key) == (wish.wallet_id, wallet.key[0], wallet.public_key)
+        if not same or said.epoch <= wallet.key[1] or parties != (wish.parties or wallet.parties):
+            return
+        change_id = f"chg_{certificate_digest(tuple(one.confirmation for one in signed)).hex()[:28]}"
+        confirmations = [encode(one) for one in signed]
+        commit = pb.CommitEpoch(key_id=said.key_id, confirmations=confirmations, request=encode(certificate.request))
+        told = tuple(sorted({*parties, *wallet.parties}))
+        await self._book.owe(change_id, told, pb.ToCosigner(commit_epoch=commit).SerializeToString())
+        threshold = wish.threshold or wallet.threshold
+        kept = encode(Confirmations(signed))
+        await self._store.note_wallet(wish.wallet_id, confirmations=kept, threshold=threshold)
+        log.warning("a certified epoch was learnt", wallet=wish.wallet_id, epoch=said.epoch)
 
     async def deliver(self, index: int) -> None:
         """Tell a node what it has to be told. What it will never accept is dropped, and said in the log."""

@@ -30,6 +30,9 @@ class Outcomes:
             log.warning("convicted", cosigner=verdict.culprit, step=verdict.step, evidence=evidence_id, about=about)
         if guilty:
             await self.load()
-        for index in failure.suspects - guilty:
+        suspects = failure.suspects - guilty
+        if not (guilty or suspects or failure.refusals or failure.stale):
+            suspects = set(failure.parties)  # one of them lied as nobody can show: choose others for a while
+        for index in suspects:
             self._cosigners.strike(index)
         return guilty

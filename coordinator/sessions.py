@@ -13,20 +13,20 @@ from typing import Any
 import structlog
 
 from coordinator.cosigners import Cosigners
+from coordinator.relayed import Relayed
 from oms_core.encoding import decode, decode_one_of, encode
-from oms_core.errors import Blame, CountersealError, Malformed, ProofInvalid, Reason, Unattributed, Unavailable
+from oms_core.errors import Blame, CountersealError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import Request, SignedRefusal, request_digest
-from oms_core.protocol.accuse import CASE_LIMIT, Equivocation, SignedCase, equivocations
+from oms_core.protocol.accuse import CASE_LIMIT, Equivocation, SignedCase
 from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.judge import Verdict, judge
-from oms_core.protocol.packets import Packet, SessionSpec
+from oms_core.protocol.packets import SessionSpec
 from oms_core.workspace import Workspace, identities, member
 from proto import cosigner_pb2 as pb
 
 log = structlog.get_logger()
 
 MAX_ROUNDS = 32
-MAX_PACKET = 16 << 20
 _ACCUSATIONS: tuple[type[Any], ...] = (SignedCase, Equivocation)
 BEGIN_SECONDS = 30.0
 BEGIN_KEY_SECONDS = 600.0  # a node may still be looking for safe primes
@@ -49,6 +49,8 @@ class SessionFailed(Exception):
     """Verdicts that anybody comes to from the evidence beside them."""
     stale: bool = False
     """A node no longer holds the presignature: nobody's fault."""
+    parties: tuple[int, ...] = ()
+    """Who took part."""
 
     @property
     def suspects(self) -> set[int]:
@@ -92,54 +94,64 @@ async def run_session(
     progress: Progress | None = None,
 ) -> dict[int, bytes]:
     """Relay to the end; returns each party's result. Raises `SessionFailed`."""
-    started = time.monotonic()
-    begin = pb.Begin(spec=encode(spec), request=encode(request))
-    seconds = BEGIN_KEY_SECONDS if spec.protocol in ("create-key", "aux") else BEGIN_SECONDS
     try:
-        answers = await _ask_all(
-            cosigners, workspace, spec, {i: pb.ToCosigner(begin=begin) for i in spec.parties}, "begun", seconds
-        )
-        hellos = {i: answer.begun.hello for i, answer in answers.items()}
-        start = pb.Start(session_id=spec.session_id, hellos=hellos)
-        requests = {i: pb.ToCosigner(start=start) for i in spec.parties}
-        seconds = ROUND_SECONDS
-        for number in range(1, MAX_ROUNDS):
-            answers = await _ask_all(cosigners, workspace, spec, requests, "round_out", seconds)
-            if all(answer.WhichOneof("body") == "finished" for answer in answers.values()):
-                return {i: answer.finished.result for i, answer in answers.items()}
-            if progress is not None:
-                progress(next(iter(answers.values())).round_out.step, number, time.monotonic() - started)
-            _check_relayed(workspace, spec, answers)
-            step = next(iter(answers.values())).round_out.step
-            seconds = ALERT_SECONDS if step.endswith("-alert") or step == "presign.3.echo" else ROUND_SECONDS
-            requests = {i: pb.ToCosigner(deliver=_regroup(spec, answers, i)) for i in spec.parties}
-        raise SessionFailed({}, (), set(), "the session did not end")
-    except SessionFailed:
+        return await _relay(cosigners, workspace, spec, request, progress)
+    except SessionFailed as failed:
+        failed.parties = spec.parties
+        await _abort_all(cosigners, spec)
+        raise
+    except BaseException:
         await _abort_all(cosigners, spec)
         raise
 
 
-def _check_relayed(workspace: Workspace, spec: SessionSpec, answers: dict[int, pb.FromCosigner]) -> None:
-    """Who signed two different contents for one round is convicted before anybody else hears it.
+async def _relay(
+    cosigners: Cosigners, workspace: Workspace, spec: SessionSpec, request: Request, progress: Progress | None
+) -> dict[int, bytes]:
+    started, relayed = time.monotonic(), Relayed(spec, identities(workspace))
+    begin = pb.Begin(spec=encode(spec), request=encode(request))
+    seconds = BEGIN_KEY_SECONDS if spec.protocol in ("create-key", "aux") else BEGIN_SECONDS
+    answers = await _ask_all(
+        cosigners, workspace, spec, {i: pb.ToCosigner(begin=begin) for i in spec.parties}, "begun", seconds
+    )
+    hellos = {i: answer.begun.hello for i, answer in answers.items()}
+    if bad := relayed.hellos(hellos):
+        raise SessionFailed({}, (), bad, f"hellos of cosigners {sorted(bad)} cannot be used")
+    start = pb.Start(session_id=spec.session_id, hellos=hellos)
+    requests = {i: pb.ToCosigner(start=start) for i in spec.parties}
+    seconds = ROUND_SECONDS
+    for number in range(1, MAX_ROUNDS):
+        answers = await _ask_all(cosigners, workspace, spec, requests, "round_out", seconds)
+        if all(answer.WhichOneof("body") == "finished" for answer in answers.values()):
+            return {i: answer.finished.result for i, answer in answers.items()}
+        _check_round(relayed, number, answers)
+        step = next(iter(answers.values())).round_out.step
+        if progress is not None:
+            progress(step, number, time.monotonic() - started)
+        seconds = ALERT_SECONDS if step.endswith("-alert") or step == "presign.3.echo" else ROUND_SECONDS
+        requests = {i: pb.ToCosigner(deliver=_regroup(spec, answers, i)) for i in spec.parties}
+    raise SessionFailed({}, (), set(), "the session did not end")
 
-    Raises `SessionFailed`.
-    """
-    for i, answer in answers.items():
-        packets = []
-        for data in answer.round_out.packets.values():
-            with contextlib.suppress(Malformed):
-                packets.append(decode(Packet, data, MAX_PACKET))
-        for evidence in equivocations(packets).values():
-            with contextlib.suppress(ProofInvalid, Malformed):
-                verdict = judge(evidence, identities(workspace))
-                text = f"cosigner {i} told different parties different things"
-                raise SessionFailed({}, (), set(), text, [(verdict, encode(evidence))])
+
+def _check_round(relayed: Relayed, number: int, answers: dict[int, pb.FromCosigner]) -> None:
+    """Nobody gets what its sender cannot have meant. Raises `SessionFailed`."""
+    ended = {i for i, answer in answers.items() if answer.WhichOneof("body") == "finished"}
+    if ended:
+        odd = ended if 2 * len(ended) <= len(answers) else set(answers) - ended
+        raise SessionFailed({}, (), odd, f"cosigners {sorted(odd)} do not end when the others do")
+    bad, double = relayed.round(number, {i: answer.round_out for i, answer in answers.items()})
+    if double:
+        text = "signed two different contents of one round"
+        proven = [(Verdict(one.first.sender, one.first.step, text), encode(one)) for one in double]
+        raise SessionFailed({}, (), bad, f"cosigners {sorted({v.culprit for v, _ in proven})} {text}", proven)
+    if bad:
+        raise SessionFailed({}, (), bad, f"packets of cosigners {sorted(bad)} are not as they have to be")
 
 
 def _verdicts(workspace: Workspace, spec: SessionSpec, documents: Iterable[bytes]) -> list[tuple[Verdict, bytes]]:
     """What the evidence that a node hands in comes to; unsigned or unreadable evidence to nothing."""
-    found = []
-    for document in documents:
+    found: list[tuple[Verdict, bytes]] = []
+    for document in list(documents)[: 2 * len(spec.parties)]:
         try:
             accusation: Any = decode_one_of(_ACCUSATIONS, document, CASE_LIMIT)
             if isinstance(accusation, SignedCase) and accusation.case.spec != spec:
@@ -191,7 +203,7 @@ async def _ask_all(
             blames.extend(Blame(b.culprit, b.step, b.reason) for b in answer.aborted.blames)
             proven.extend(await asyncio.to_thread(_verdicts, workspace, spec, answer.aborted.accusations))
             details.append(f"cosigner {i} aborted: {answer.aborted.detail}")
-        elif body == "failed" and answer.failed.reason == Reason.PRESIGNATURE_UNKNOWN:
+        elif spec.presignature and body == "failed" and answer.failed.reason == Reason.PRESIGNATURE_UNKNOWN:
             stale = True
             details.append(f"cosigner {i} does not hold the presignature")
         else:
@@ -211,7 +223,8 @@ def _refusal(workspace: Workspace, spec: SessionSpec, index: int, data: bytes) -
         verify_identity(member(workspace, index).identity, "refusal", encode(signed.refusal), signed.signature)
         if (signed.refusal.session_id, signed.refusal.index) != (spec.session_id, index):
             raise Malformed("the refusal is for another session")
-    except (Malformed, ProofInvalid) as error:
+        Reason(signed.refusal.reason)
+    except (Malformed, ProofInvalid, ValueError) as error:
         raise SessionFailed({}, (), {index}, f"cosigner {index} sent a refusal that does not hold") from error
     return signed
 
@@ -227,7 +240,7 @@ async def _abort_all(cosigners: Cosigners, spec: SessionSpec) -> None:
 
 
 def agree(results: dict[int, bytes]) -> bytes:
-    """The one result that all parties report. Raises `Unattributed` if they differ."""
+    """The one result that all parties report. Raises `SessionFailed` if they differ."""
     if len(set(results.values())) != 1:
-        raise Unattributed("the parties report different results")
+        raise SessionFailed({}, (), set(), "the parties report different results", parties=tuple(results))
     return next(iter(results.values()))

@@ -144,6 +144,8 @@ def restore(node: Stopped, data: bytes, recovery: X25519PrivateKey, signer: byte
     node.vault.check_restorable(label.wallet_id, material)
     if not dry_run:
         node.vault.restore_key(label.wallet_id, material, label.state, label.drill)
+        node.vault.note(Boots.count)
+        node.boots.settle()
         if node.vault.epoch(share.key_id, share.epoch) != material:
             raise LocalError("the vault does not give back what was put in", Reason.STORE_CORRUPT)
     return label

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from cosigner.hsm import Token
 from cosigner.store import boots, heads
+from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.encoding import encode
 from oms_core.errors import Blame, Malformed, ProofInvalid, ProtocolAbort, Reason, Refused
 from oms_core.protocol.heads import SignedHead, known_to, overtaken, read_head, sign_head
@@ -32,7 +33,15 @@ class Boots:
         with engine.begin() as connection:
             if connection.execute(select(boots)).first() is None:
                 # A token that has counted boots with a store that has not is a disk that was lost, or exchanged.
-                row = {"id": 1, "generation": 0, "starting": 0, "seen": 0, "reconciled_at": 0, "rolled_back": ""}
+                row = {
+                    "id": 1,
+                    "generation": 0,
+                    "starting": 0,
+                    "seen": 0,
+                    "writes": 0,
+                    "reconciled_at": 0,
+                    "rolled_back": "",
+                }
                 connection.execute(insert(boots).values(row))
 
     @property
@@ -64,6 +73,15 @@ class Boots:
             self._set(starting=0)
         self._signed = sign_head(self._token, following, secrets.token_bytes(16))
 
+    @staticmethod
+    def count(connection: Connection) -> None:
+        """A write that may not be lost, inside its transaction; `settle` follows before anything leaves."""
+        connection.execute(update(boots).values(writes=boots.c.writes + 1))
+
+    def settle(self) -> None:
+        """Raise the token's count to the store's: from now on a store without those writes is known to be older."""
+        self._token.advance_writes(int(self._row().writes))
+
     def suspicion(self) -> str:
         """Why this node is not the newest copy of itself, looked at before a start; empty if it may well be."""
         return self.rolled_back or self._misfit()
@@ -84,12 +102,18 @@ class Boots:
         if why := self.rolled_back:
             raise Refused(f"this node was rolled back: {why}", Reason.ROLLBACK_DETECTED)
 
+    def check_alone(self) -> None:
+        """As `check`, and nothing else has started on this token since. Asked before anything secret leaves."""
+        self.check()
+        if self._signed is not None and self._token.generation() != self._signed.head.generation:
+            raise Refused("another process of this node has started on its token", Reason.ROLLBACK_DETECTED)
+
     def check_proposed(self, at: int) -> None:
         """Raises `Refused` (DOUBLE_SIGN_GUARD) for what was proposed before this node was reconciled.
 
         Whether it was carried out already stands in what the node has lost.
         """
-        if at < self.reconciled_at:
+        if at < self.reconciled_at + CLOCK_SKEW and self.reconciled_at:
             raise Refused("proposed before this node was reconciled", Reason.DOUBLE_SIGN_GUARD)
 
     def examine(self, hellos: tuple[Hello, ...], roster: Mapping[int, bytes]) -> None:
@@ -111,10 +135,11 @@ class Boots:
 
     def reconcile(self, now: int) -> int:
         """The operator's word that this copy is the one to go on with; returns its next generation."""
-        row = self._row()
-        following: int = max(row.generation, row.seen, self._token.generation()) + 1
+        row, (held, writes) = self._row(), self._token.counters()
+        following: int = max(row.generation, row.seen, held) + 1
         self._token.advance_generation(following)
-        self._set(generation=following, starting=0, rolled_back="", reconciled_at=now)
+        writes = max(row.writes, writes)
+        self._set(generation=following, starting=0, writes=writes, rolled_back="", reconciled_at=now)
         return following
 
     def _follow(self, hello: Hello, public: bytes) -> None:
@@ -133,9 +158,11 @@ class Boots:
             connection.execute(change.on_conflict_do_update(index_elements=["index"], set_=values, where=newer))
 
     def _misfit(self) -> str:
-        row, held = self._row(), self._token.generation()
+        row, (held, writes) = self._row(), self._token.counters()
         if row.generation == held or (row.starting and row.generation == held + 1):
-            return ""
+            if row.writes >= writes:  # more in the store: a crash before the token counted them, and nothing had left
+                return ""
+            return f"the store is an older copy: {row.writes} writes in the store, {writes} in the token"
         where = "store" if row.generation < held else "token"
         return f"the {where} is an older copy: boot {row.generation} in the store, {held} in the token"
 

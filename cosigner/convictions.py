@@ -38,8 +38,8 @@ class Convictions:
         found: list[bytes] = []
         for case in unsigned_cases(channel, error, epoch, presignature):
             try:
-                accusation: Accusation = sign_case(case, self._token) if isinstance(case, Case) else case
                 verdict = convict(case, roster) if isinstance(case, Case) else judge(case, roster)
+                accusation: Accusation = sign_case(case, self._token) if isinstance(case, Case) else case
             except CountersealError as reason:
                 log.info("no case", detail=reason.message)
                 continue

@@ -192,6 +192,9 @@ class Enclave:
                 signed = tuple(commit.confirmations)
                 gone = await asyncio.to_thread(self.keys.commit, commit.key_id, signed, commit.request)
                 return pb.FromCosigner(key_changed=pb.KeyChanged(receipts=[encode(gone)] if gone else []))
+            case "get_certificates":
+                held = await asyncio.to_thread(self.keys.certificates)
+                return pb.FromCosigner(certificates=pb.Certificates(documents=[encode(one) for one in held]))
             case "get_epoch":
                 epoch = await asyncio.to_thread(self.keys.public, request.get_epoch.key_id)
                 return pb.FromCosigner(epoch_public=pb.EpochPublic(epoch=encode(epoch)))
@@ -234,7 +237,13 @@ class Enclave:
             uptime_seconds=int(time.monotonic() - self._started),
             hsm="OK",
             wallets=[
-                pb.WalletStatus(wallet_id=c.wallet_id, key_id=c.key_id, epoch=c.epoch, state=c.state)
+                pb.WalletStatus(
+                    wallet_id=c.wallet_id,
+                    key_id=c.key_id,
+                    epoch=c.epoch,
+                    state=c.state,
+                    newest_epoch=self.vault.newest_epoch(c.key_id),
+                )
                 for c in self.vault.all_keys()
             ],
             stock=[

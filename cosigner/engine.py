@@ -7,12 +7,14 @@ pool before anything is computed with it, and the ledger has an entry on disk be
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
 from cosigner.boots import Boots
 from cosigner.convictions import Convictions
@@ -25,6 +27,7 @@ from cosigner.vault import SealedAux, Vault
 from oms_core.crypto.params import level
 from oms_core.encoding import encode
 from oms_core.errors import Conflict, Malformed, NotFound, ProtocolAbort, Reason, Refused, Unavailable
+from oms_core.evidence import SignRequest
 from oms_core.keys import KeyState
 from oms_core.protocol.auxinfo import Primes, auxinfo
 from oms_core.protocol.create_key import acknowledge, confirmation, make_key
@@ -101,6 +104,7 @@ class Engine:
         self._limit, self._seconds = limit, seconds
         self._runs: dict[bytes, Run] = {}
         self._moduli: dict[tuple[bytes, int], Moduli] = {}
+        self._turn = threading.Lock()
 
     @property
     def open_sessions(self) -> int:
@@ -173,13 +177,14 @@ class Engine:
 
     def _step(self, run: Run, packets: Mapping[int, bytes] | None) -> RoundOut | Finished:
         assert run.protocol is not None
-        inbox = None
+        self._boots.check()
+        inbox, waiting = None, run.waiting
+        run.waiting = None  # a step that fails is never gone on from
         if packets is not None:
-            assert run.waiting is not None
-            inbox = run.channel.unpack(run.waiting, packets)
+            assert waiting is not None
+            inbox = run.channel.unpack(waiting, packets)
         step = resume(run.protocol, inbox)
         if isinstance(step, Done):
-            run.waiting = None
             return Finished(step.result)
         run.waiting, run.round = step, run.round + 1
         return RoundOut(run.round, step.step, run.channel.pack(step))
@@ -220,9 +225,8 @@ class Engine:
             run.presignature = presignature.public
         else:
             presignature = yield from presign(session, material.share, self._arithmetic(granted), spec.path)
-        if granted.authorized is not None:
-            self._check_current(material, KeyState.ACTIVE)
-            self._ledger.record(granted.account, granted.authorized, int(time.time()))
+        if granted.request is not None:
+            self._commit_to(granted, granted.request)
         signature = yield from sign(session, presignature, granted.digest)
         return encode(signature)
 
@@ -237,12 +241,33 @@ class Engine:
         assert run.spec.resharing is not None
         share = granted.material.share if granted.material else None
         roster = identities(granted.workspace)
+        if granted.material is not None:
+            self._check_current(granted.material, KeyState.ACTIVE)
         made = yield from reshare(session, granted.epoch, run.spec.resharing, share, roster)
         if made is None or granted.aux is None:
             return b""
         material = KeyMaterial(granted.aux.level, made, granted.aux.aux)
+        moduli(material)
+        if granted.material is not None:
+            self._check_current(granted.material, KeyState.ACTIVE)
         self._vault.put_key(granted.wish.wallet_id, material)
+        self._vault.note(self._boots.count)
+        self._boots.settle()
         return self._confirmed(granted.wish.wallet_id, material)
+
+    def _commit_to(self, granted: Signing, request: SignRequest) -> None:
+        """Nothing leaves before this is on disk, and the token knows that it is. Raises `Refused`."""
+        self._boots.check_alone()
+        share = granted.material.share
+
+        def also(connection: Connection) -> None:
+            self._vault.check_state(connection, share.key_id, share.epoch, KeyState.ACTIVE)
+            self._boots.count(connection)
+
+        done = self._ledger.record(granted.account, request, granted.workspace, int(time.time()), also)
+        if done.digest != granted.digest:
+            raise Refused("the order derives to something else by now", Reason.DOUBLE_SIGN_GUARD)
+        self._boots.settle()
 
     def _confirmed(self, wallet_id: str, material: KeyMaterial) -> bytes:
         """My word that I hold this epoch: said only when it is sealed."""
@@ -250,7 +275,8 @@ class Engine:
         return encode(SignedConfirmation(mine, self._token.sign("key-confirmation", encode(mine))))
 
     def _check_current(self, material: KeyMaterial, state: KeyState) -> None:
-        """The key is still as it was when the session began (rule R32). Raises `Refused`."""
+        """The key, and this node, are still as they were when the session began (rule R32). Raises `Refused`."""
+        self._boots.check_alone()
         clear, _ = self._vault.key(material.share.key_id, state)
         if clear.epoch != material.share.epoch:
             raise Refused("the key has another epoch by now", Reason.EPOCH_STALE)
@@ -258,10 +284,11 @@ class Engine:
     def _arithmetic(self, granted: Signing | Presigning) -> Moduli:
         share = granted.material.share
         key = (share.key_id, share.epoch)
-        if key not in self._moduli:
-            self._moduli = {k: v for k, v in self._moduli.items() if k[0] != share.key_id}
-            self._moduli[key] = moduli(granted.material)
-        return self._moduli[key]
+        with self._turn:
+            if key not in self._moduli:
+                self._moduli = {k: v for k, v in self._moduli.items() if k[0] != share.key_id}
+                self._moduli[key] = moduli(granted.material)
+            return self._moduli[key]
 
     def _run(self, session_id: bytes) -> Run:
         if len(session_id) != 32:

@@ -45,6 +45,9 @@ PROTOCOLS: dict[type[object], tuple[str, ...]] = {
 }
 
 
+MAX_AHEAD = 1024  # epochs: numbers that attempts may skip
+
+
 @dataclass(frozen=True, slots=True)
 class Creation:
     """A key may be made."""
@@ -62,6 +65,7 @@ class Signing:
     account: bytes
     authorized: Authorized | None
     workspace: Workspace
+    request: SignRequest | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,7 @@ class Guard:
         account = address_of(child_key(material, intent.path))
         self._ledger.check_counters(request, authorized)
         self._ledger.check(account, authorized)
-        return Signing(material, authorized.digest, account, authorized, workspace)
+        return Signing(material, authorized.digest, account, authorized, workspace, request)
 
     def _probe(self, spec: SessionSpec, request: ProbeRequest, workspace: Workspace) -> Signing:
         clear, material = self._vault.key(request.key_id, KeyState.PRE_ACTIVE)
@@ -178,7 +182,7 @@ class Guard:
             raise NotFound("the key is another wallet's", Reason.UNKNOWN_WALLET)
         digest = probe_digest(request.key_id, material.share.public_key.to_bytes())
         self._check_key(spec, material, (), digest)
-        return Signing(material, digest, b"", None, workspace)
+        return Signing(material, digest, b"", None, workspace, None)
 
     def _presign(self, spec: SessionSpec, request: PresignRequest, workspace: Workspace) -> Presigning:
         clear, material = self._vault.key(request.key_id, KeyState.ACTIVE)
@@ -199,10 +203,20 @@ class Guard:
         held = self._held(wish.wallet_id)
         material = self._vault.epoch(held.key_id, held.epoch) if held else None
         if material is not None and held is not None:
-            if (held.key_id, held.epoch) != (spec.key_id, wish.epoch):
+            share = material.share
+            own = (share.key_id, share.public_key.to_bytes(), share.chain_code)
+            if own != (wish.key_id, wish.public_key, wish.chain_code) or held.epoch > wish.epoch:
                 raise Refused(f"the wish is about epoch {wish.epoch}, here is {held.epoch}", Reason.EPOCH_STALE)
-            if KeyState(held.state) not in (KeyState.ACTIVE, KeyState.SUSPENDED):
+            if material.level != spec.level:
+                raise Refused(f"the key is of level {material.level}", Reason.CONFIG_INVALID)
+            if KeyState(held.state) is not KeyState.ACTIVE:
                 raise Refused(f"a key that is {held.state} is not dealt anew", Reason.WRONG_STATE)
+            if held.epoch < wish.epoch:
+                material = None  # what is held here is over: this node can receive, and not deal
+        if spec.key_id != wish.key_id:
+            raise Refused("the session is about another key than the wish", Reason.EPOCH_STALE)
+        if any(c.key_id == wish.key_id and c.wallet_id != wish.wallet_id for c in self._vault.all_keys(pending=True)):
+            raise Refused("the key is another wallet's here", Reason.EPOCH_STALE)
         if spec.resharing is None:
             return self._new_moduli(spec, wish, workspace, material)
         return self._reshare(spec, spec.resharing, request, wish, workspace, material)
@@ -214,7 +228,7 @@ class Guard:
         threshold = wish.threshold if wish.change is Change.RESHARE else material.share.threshold if material else 0
         if (spec.parties, spec.threshold) != (parties, threshold) or spec.epoch_hash:
             raise Refused("the session does not make the moduli of the committee", Reason.INTENT_TX_MISMATCH)
-        self._check_new_epoch(spec.key_id, spec.epoch, "aux")
+        self._check_new_epoch(spec.key_id, spec.epoch, "aux", wish.epoch)
         return Dealing(wish, workspace, material, None, None)
 
     def _reshare(
@@ -229,6 +243,8 @@ class Guard:
         epoch, me = request.epoch, self._token.index
         if epoch is None or epoch.hash != spec.epoch_hash or (epoch.key_id, epoch.epoch) != (spec.key_id, wish.epoch):
             raise Refused("the session deals from the epoch that the wish names", Reason.EPOCH_STALE)
+        if (epoch.public_key.to_bytes(), epoch.chain_code) != (wish.public_key, wish.chain_code):
+            raise Refused("the epoch is not of the key that people named", Reason.EPOCH_STALE)
         if material is not None and material.epoch_hash != epoch.hash:
             raise Refused("the epoch is not the one that this node holds", Reason.EPOCH_STALE)
         if spec.threshold != epoch.threshold or not set(new.dealers) <= set(epoch.parties):
@@ -243,9 +259,10 @@ class Guard:
             raise Refused("this node holds no share to deal", Reason.UNKNOWN_WALLET)
         aux = None
         if me in new.receivers:
-            self._check_new_epoch(spec.key_id, new.epoch, "key")
+            self._check_new_epoch(spec.key_id, new.epoch, "key", wish.epoch)
             aux = self._vault.aux(spec.key_id, new.epoch)
-            if aux_digest(aux.aux) != new.aux or aux.level != spec.level:
+            members = tuple(peer.index for peer in aux.aux.public)
+            if (aux_digest(aux.aux), aux.level, members) != (new.aux, spec.level, new.receivers):
                 raise Refused("the moduli are not those that were made for this epoch", Reason.DIGEST_MISMATCH)
         return Dealing(wish, workspace, material if me in new.dealers else None, epoch, aux)
 
@@ -255,11 +272,17 @@ class Guard:
         except NotFound:
             return None
 
-    def _check_new_epoch(self, key_id: bytes, epoch: int, purpose: str) -> None:
-        """Each attempt takes a new number, so that what is pending of another one is never overwritten."""
-        clears = self._vault.all_keys(pending=True)
-        if any(c.key_id == key_id and c.epoch >= epoch for c in clears):
-            raise Refused(f"epoch {epoch} of this key is taken here", Reason.EPOCH_STALE)
+    def _check_new_epoch(self, key_id: bytes, epoch: int, purpose: str, base: int) -> None:
+        """Each attempt takes a new number, so that what is pending of another one is never overwritten.
+
+        The share of an attempt has the number of its moduli. Numbers do not run away, so that there always is another.
+        """
+        newest = self._vault.newest_epoch(key_id)
+        taken = epoch < newest if purpose == "key" else epoch <= newest
+        if taken or any(c.key_id == key_id and c.epoch >= epoch for c in self._vault.all_keys(pending=True)):
+            raise Refused(f"epoch {epoch} of this key is taken here; the newest is {newest}", Reason.EPOCH_STALE)
+        if epoch > max(newest, base) + MAX_AHEAD:
+            raise Refused(f"epoch {epoch} is too far ahead of {newest}", Reason.EPOCH_STALE)
 
     def _check_key(self, spec: SessionSpec, material: KeyMaterial, path: tuple[int, ...], digest: bytes) -> None:
         share = material.share

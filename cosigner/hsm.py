@@ -111,11 +111,32 @@ class Token:
 
     def generation(self) -> int:
         """How often this node has started, as the token has it."""
-        return self._call(lambda: max(_generations(self._session)))
+        return self.counters()[0]
+
+    def counters(self) -> tuple[int, int]:
+        """(generation, writes): how often this node has started, and how often it has committed to something."""
+        return self._call(lambda: _highest(self._session))
 
     def advance_generation(self, to: int) -> None:
         """Raise the generation. Raises `LocalError` (ROLLBACK_DETECTED) if that would not raise it."""
-        self._call(lambda: _advance_generation(self._session, to))
+
+        def raised() -> None:
+            generation, writes = _highest(self._session)
+            if to <= generation:
+                raise LocalError("the token's boot generation is that high already", Reason.ROLLBACK_DETECTED)
+            _advance(self._session, to, writes)
+
+        self._call(raised)
+
+    def advance_writes(self, to: int) -> None:
+        """Raise the number of writes; nothing happens if it is that high already, since threads end in any order."""
+
+        def raised() -> None:
+            generation, writes = _highest(self._session)
+            if to > writes:
+                _advance(self._session, generation, to)
+
+        self._call(raised)
 
     def close(self) -> None:
         """Log out and end the thread."""
@@ -218,17 +239,17 @@ def _make_keys(session: Any) -> None:
     parameters.generate_keypair(
         label=_IDENTITY, store=True, capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY, private_template=_LOCKED
     )
-    _write_generation(session, 0)
+    _write_counters(session, 0, 0)
 
 
-def _write_generation(session: Any, generation: int) -> None:
+def _write_counters(session: Any, generation: int, writes: int) -> None:
     session.create_object(
         {
             Attribute.CLASS: ObjectClass.DATA,
             Attribute.LABEL: _GENERATION,
             Attribute.TOKEN: True,
             Attribute.PRIVATE: True,
-            Attribute.VALUE: generation.to_bytes(8, "big"),
+            Attribute.VALUE: generation.to_bytes(8, "big") + writes.to_bytes(8, "big"),
         }
     )
 
@@ -248,16 +269,15 @@ def _held(session: Any) -> list[Any]:
     return held
 
 
-def _generations(session: Any) -> list[int]:
-    return [int.from_bytes(one[Attribute.VALUE], "big") for one in _held(session)]
+def _highest(session: Any) -> tuple[int, int]:
+    values = [one[Attribute.VALUE] for one in _held(session)]
+    return max((int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big")) for value in values)
 
 
-def _advance_generation(session: Any, to: int) -> None:
+def _advance(session: Any, generation: int, writes: int) -> None:
     """Write the higher one before the lower one goes: a crash in between leaves both, and the higher counts."""
     held = _held(session)
-    if to <= max(_generations(session)):
-        raise LocalError("the token's boot generation is that high already", Reason.ROLLBACK_DETECTED)
-    _write_generation(session, to)
+    _write_counters(session, generation, writes)
     for one in held:
         one.destroy()
 

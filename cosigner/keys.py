@@ -7,8 +7,10 @@ test signature are verified each time. Each change is carried out once, and answ
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import structlog
+from sqlalchemy import Connection
 
 from cosigner.boots import Boots
 from cosigner.hsm import Token
@@ -20,7 +22,7 @@ from oms_core.chains.intent import subject_digest
 from oms_core.crypto import ecdsa
 from oms_core.encoding import decode, encode
 from oms_core.errors import NotFound, ProofInvalid, Reason, Refused
-from oms_core.evidence import ChangeRequest, drill_digest, probe_digest
+from oms_core.evidence import ChangeRequest, EpochCertificate, drill_digest, probe_digest
 from oms_core.keys import (
     LEADS_TO,
     Change,
@@ -87,12 +89,20 @@ class Keys:
         authorized = authorize(request, self._vault.workspace(), self._ledger.facts(int(time.time())))
         self._ledger.check_counters(request, authorized)
         clear, to = self._vault.find_key(wish.wallet_id), LEADS_TO[wish.change]
-        if clear.epoch != wish.epoch:
+        if (clear.epoch, clear.key_id) != (wish.epoch, wish.key_id):
             raise Refused(f"the wish is about epoch {wish.epoch}, here is {clear.epoch}", Reason.EPOCH_STALE)
+        if wish.change is Change.RESUME and wish.valid_from < self._ledger.stopped_at(wish.wallet_id):
+            raise Refused("the key was suspended after this wish to resume it", Reason.WRONG_STATE)
         receipt = self._receipt(clear, to, subject)
-        note = self._ledger.noting_change(subject, receipt)
-        self._vault.advance_key(clear.key_id, clear.epoch, KeyState(clear.state), to, note)
+        notes = [self._ledger.noting_change(subject, receipt), Boots.count]
+        if to is KeyState.SUSPENDED:
+            notes.append(self._ledger.noting_stop(wish.wallet_id, wish.valid_from))
+        if clear.state == to == KeyState.SUSPENDED:  # said again, so that an older wish to resume is none any more
+            self._vault.note(_all(*notes))
+        else:
+            self._vault.advance_key(clear.key_id, clear.epoch, KeyState(clear.state), to, _all(*notes))
         self._pool.drop_key(clear.key_id)
+        self._boots.settle()
         log.warning("key changed", wallet=clear.wallet_id, state=to)
         return receipt
 
@@ -116,7 +126,11 @@ class Keys:
         epoch = signed[0].confirmation.epoch
         before = [c for c in self._vault.all_keys() if c.key_id == key_id and c.epoch < epoch]
         receipt = self._receipt(before[0], KeyState.DESTROYED, certificate) if before else None
-        note = self._ledger.noting_change(certificate, receipt) if receipt else None
+        document = encode(EpochCertificate(signed, request))
+        notes = [self._ledger.keeping(key_id, epoch, document), Boots.count]
+        if receipt:
+            notes.append(self._ledger.noting_change(certificate, receipt))
+        note = _all(*notes)
         try:
             material = self._vault.epoch(key_id, epoch)
         except NotFound:
@@ -127,8 +141,13 @@ class Keys:
             self._check_certificate(signed, material.share.parties, _own(clear, material))
             self._vault.commit_epoch(key_id, epoch, note)
         self._pool.drop_key(key_id, epoch)
+        self._boots.settle()
         log.warning("epoch committed", key=key_id.hex()[:16], epoch=epoch)
         return receipt
+
+    def certificates(self) -> list[EpochCertificate]:
+        """By which this node went over to an epoch, or left: for whoever has to tell the others."""
+        return [decode(EpochCertificate, document, 1 << 20) for _, _, document in self._ledger.certificates()]
 
     def public(self, key_id: bytes) -> Epoch:
         """What is public of the epoch that counts. Raises `NotFound`."""
@@ -153,12 +172,12 @@ class Keys:
             raise NotFound("no such key at this cosigner", Reason.UNKNOWN_WALLET)
         mine = before[0]
         authorize(request, self._vault.workspace(), Facts(wish.valid_from, ()))
-        if (wish.wallet_id, wish.epoch, wish.change) != (mine.wallet_id, mine.epoch, Change.RESHARE):
-            raise Refused("the wish is about another epoch, or no resharing", Reason.EPOCH_STALE)
+        said = signed[0].confirmation
+        if (wish.wallet_id, wish.change) != (mine.wallet_id, Change.RESHARE) or mine.epoch >= said.epoch:
+            raise Refused("the wish is about another wallet, or no resharing", Reason.EPOCH_STALE)
         if self._token.index in wish.parties:
             raise Refused("this node is to hold the new epoch, and does not", Reason.EPOCH_STALE)
         old = self._vault.epoch(mine.key_id, mine.epoch)
-        said = signed[0].confirmation
         expected = (mine.wallet_id, mine.key_id, old.share.public_key, old.share.chain_code, said.epoch)
         self._check_certificate(signed, wish.parties, (*expected, said.transcript))
 
@@ -190,3 +209,11 @@ def _own(clear: Clear, material: KeyMaterial) -> tuple[object, ...]:
     share = material.share
     transcript = material.epoch_hash
     return clear.wallet_id, share.key_id, share.public_key, share.chain_code, share.epoch, transcript
+
+
+def _all(*notes: Callable[[Connection], None]) -> Callable[[Connection], None]:
+    def note(connection: Connection) -> None:
+        for one in notes:
+            one(connection)
+
+    return note

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects.sqlite import insert
 
-from cosigner.store import changes, counters, sessions, signed
+from cosigner.store import certificates, changes, counters, sessions, signed, stops
 from oms_core.approvals import challenge
-from oms_core.authorize import Authorized
+from oms_core.authorize import Authorized, authorize
 from oms_core.chains.intent import Intent, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused
@@ -21,6 +21,9 @@ from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
 from oms_core.keys import KeyState, SignedKeyReceipt
 from oms_core.policy.facts import Facts, Provenance, Spend
 from oms_core.policy.judge import DAY
+from oms_core.workspace import Workspace
+
+Also = Callable[[Connection], None]
 
 
 class Ledger:
@@ -32,11 +35,7 @@ class Ledger:
     def facts(self, now: int) -> Facts:
         """What this node itself knows to have been spent within the last day."""
         with self._engine.begin() as connection:
-            rows = connection.execute(select(signed).where(signed.c.at > now - DAY)).all()
-        return Facts(
-            now,
-            tuple(Spend(r.wallet_id, r.asset, int(r.amount), r.at, r.subject, Provenance.OWN) for r in rows),
-        )
+            return _facts(connection, now)
 
     def claim_session(self, session_id: bytes) -> None:
         """Take a session id, once for ever. Raises `Refused` (SESSION_REPLAYED)."""
@@ -86,16 +85,56 @@ class Ledger:
 
         return note
 
+    def stopped_at(self, wallet_id: str) -> int:
+        """The beginning of the newest wish to suspend this wallet's key; -1 if there was none."""
+        with self._engine.begin() as connection:
+            at = connection.execute(select(stops.c.valid_from).filter_by(wallet_id=wallet_id)).scalar()
+        return -1 if at is None else int(at)
+
+    def noting_stop(self, wallet_id: str, valid_from: int) -> Also:
+        """What remembers that a key was to stop: a wish to resume from before that is no answer to it."""
+        values = {"wallet_id": wallet_id, "valid_from": max(valid_from, self.stopped_at(wallet_id))}
+
+        def note(connection: Connection) -> None:
+            change = insert(stops).values(values)
+            connection.execute(change.on_conflict_do_update(index_elements=["wallet_id"], set_=values))
+
+        return note
+
+    def certificates(self) -> list[tuple[bytes, int, bytes]]:
+        """(key, epoch, document) of every certificate by which this node went over to an epoch, or left."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(select(certificates).order_by(certificates.c.epoch)).all()
+        return [(row.key_id, row.epoch, row.document) for row in rows]
+
+    def keeping(self, key_id: bytes, epoch: int, document: bytes) -> Also:
+        """What keeps a certificate, inside the transaction that acts on it: whoever destroys anything can prove why."""
+        values = {"key_id": key_id, "epoch": epoch, "document": document}
+
+        def keep(connection: Connection) -> None:
+            connection.execute(insert(certificates).values(values).on_conflict_do_nothing())
+
+        return keep
+
     def check(self, account: bytes, authorized: Authorized) -> None:
         """Whether `record` would succeed. Raises `Refused` (DOUBLE_SIGN_GUARD)."""
         with self._engine.begin() as connection:
             self._held(connection, account, authorized)
 
-    def record(self, account: bytes, authorized: Authorized, now: int) -> None:
+    def record(self, account: bytes, request: SignRequest, workspace: Workspace, now: int, also: Also) -> Authorized:
         """Commit to one digest for the account's nonce and for the subject, before a share leaves.
 
-        The same digest again is fine; any other raises `Refused` (DOUBLE_SIGN_GUARD), and no share may leave.
+        Whether it may be signed is decided once more, here, with all that was committed to in the meantime: sessions
+        run side by side, and each began before the others had spent anything. The same digest again is fine; any other
+        raises `Refused` (DOUBLE_SIGN_GUARD). Whatever raises, no share may leave. ``also`` is done in the transaction.
         """
+        with self._engine.begin() as connection:
+            authorized = authorize(request, workspace, _facts(connection, now))
+            self._record(connection, account, authorized, now)
+            also(connection)
+        return authorized
+
+    def _record(self, connection: Connection, account: bytes, authorized: Authorized, now: int) -> None:
         intent, tx = authorized.subject, authorized.transaction
         assert isinstance(intent, Intent)
         assert tx is not None
@@ -110,10 +149,9 @@ class Ledger:
             "amount": str(intent.action.amount),
             "at": now,
         }
-        with self._engine.begin() as connection:
-            connection.execute(insert(signed).values(row).on_conflict_do_nothing())
-            if not self._held(connection, account, authorized):
-                raise Refused("the ledger did not take the entry", Reason.DOUBLE_SIGN_GUARD)
+        connection.execute(insert(signed).values(row).on_conflict_do_nothing())
+        if not self._held(connection, account, authorized):
+            raise Refused("the ledger did not take the entry", Reason.DOUBLE_SIGN_GUARD)
 
     def _held(self, connection: Connection, account: bytes, authorized: Authorized) -> bool:
         intent, tx = authorized.subject, authorized.transaction
@@ -127,3 +165,9 @@ class Ledger:
                 what = "this order" if row.subject == subject else f"nonce {tx.nonce}"
                 raise Refused(f"another transaction was signed for {what}", Reason.DOUBLE_SIGN_GUARD)
         return bool(rows)
+
+
+def _facts(connection: Connection, now: int) -> Facts:
+    rows = connection.execute(select(signed).where(signed.c.at > now - DAY)).all()
+    spent = (Spend(r.wallet_id, r.asset, int(r.amount), r.at, r.subject, Provenance.OWN) for r in rows)
+    return Facts(now, tuple(spent))

@@ -66,6 +66,28 @@ changes = Table(
     Column("receipt", LargeBinary, nullable=False),
 )
 
+gone = Table(
+    "gone",
+    metadata,
+    Column("key_id", LargeBinary, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("key_id", LargeBinary, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
+stops = Table(
+    "stops",
+    metadata,
+    Column("wallet_id", String, primary_key=True),
+    Column("valid_from", BigInteger, nullable=False),
+)
+
 erasing = Table("erasing", metadata, Column("label", String, primary_key=True))
 
 heads = Table(
@@ -91,6 +113,7 @@ boots = Table(
     Column("generation", BigInteger, nullable=False),
     Column("starting", Integer, nullable=False),
     Column("seen", BigInteger, nullable=False),
+    Column("writes", BigInteger, nullable=False),
     Column("reconciled_at", BigInteger, nullable=False),
     Column("rolled_back", String, nullable=False),
 )

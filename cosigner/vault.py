@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from cosigner.hsm import Token
-from cosigner.store import erasing, sealed
+from cosigner.store import erasing, gone, sealed
 from oms_core.encoding import decode, document, encode
 from oms_core.errors import Conflict, LocalError, Malformed, NotFound, Reason, Refused
-from oms_core.keys import KeyState, advance
+from oms_core.keys import MAX_EPOCH, KeyState, advance
 from oms_core.protocol.shares import AuxInfo, KeyMaterial
 from oms_core.workspace import Workspace, check_workspace, workspace_digest
 
@@ -79,28 +79,27 @@ class Vault:
             raise Conflict(f"wallet {wallet_id} has a key here already", Reason.WRONG_STATE)
         self._insert(self._clear("key", wallet_id, share.key_id, share.epoch, state, drill), encode(material))
 
-    def check_restorable(self, wallet_id: str, material: KeyMaterial) -> list[Clear]:
-        """Whether `restore_key` would take it. Returns the older epochs that it would destroy.
+    def check_restorable(self, wallet_id: str, material: KeyMaterial) -> None:
+        """Whether `restore_key` would take it.
 
         Raises `Refused` (EPOCH_STALE) if this epoch of the key, or a later one, is here; `Conflict` for another key.
         """
         share, held = material.share, self.all_keys(pending=True)
         if any(clear.wallet_id == wallet_id and clear.key_id != share.key_id for clear in held):
             raise Conflict(f"wallet {wallet_id} has another key here", Reason.WRONG_STATE)
-        held = [clear for clear in held if clear.key_id == share.key_id]
-        newest = max((clear.epoch for clear in held), default=-1)
+        newest = max((clear.epoch for clear in held if clear.key_id == share.key_id), default=-1)
         if newest >= share.epoch:
             raise Refused(f"epoch {newest} of this key is here, the backup is of {share.epoch}", Reason.EPOCH_STALE)
-        return held
 
     def restore_key(self, wallet_id: str, material: KeyMaterial, state: KeyState, drill: bool) -> None:
         """Seal material of a backup under a fresh HSM key, in the state that it had; epochs before it are destroyed.
 
         Raises as `check_restorable`.
         """
-        older, share = self.check_restorable(wallet_id, material), material.share
+        self.check_restorable(wallet_id, material)
+        share = material.share
         self.finish_erasing()
-        self._erase(older)
+        self.destroy_epochs(share.key_id, share.epoch)
         self._token.destroy(_under(self._clear("key", wallet_id, share.key_id, share.epoch, state, drill)))
         self.put_key(wallet_id, material, state, drill)
 
@@ -115,54 +114,75 @@ class Vault:
     def advance_key(self, key_id: bytes, epoch: int, was: KeyState, to: KeyState, also: Also | None = None) -> None:
         """Move an epoch from one state to another, once, and do ``also`` in the same transaction.
 
-        Raises `Conflict` if it is not in the first, `Refused` (WRONG_STATE) if there is no such transition.
+        To DESTROYED go all epochs of the key, those that are pending, too, and none is ever taken again. Raises
+        `Conflict` if the epoch is not in the first state, `Refused` (WRONG_STATE) if there is no such transition.
         """
         advance(was, to)
-        name = _name("key", key_id, epoch)
-        clear, plain = self._read(name)
-        if clear.state != was:
-            raise Conflict(f"the key is {clear.state}, not {was}", Reason.WRONG_STATE)
-        if to is KeyState.DESTROYED:
-            self._erase([clear], also)
-            return
-        moved = replace(clear, state=str(to))
-        blob = self._token.seal(plain, encode(moved), _under(moved))
         with self._engine.begin() as connection:
-            done = connection.execute(
-                update(sealed)
-                .where(sealed.c.name == name, sealed.c.state == was)
-                .values(state=to, clear=encode(moved), blob=blob)
-            )
-            if done.rowcount != 1:
-                raise Conflict(f"the key is {clear.state}, not {was}", Reason.WRONG_STATE)
+            clears = self._clears(connection, key_id)
+            clear = next((c for c in clears if (c.purpose, c.epoch) == ("key", epoch)), None)
+            if clear is None or clear.state != was:
+                raise Conflict(f"the key is {clear.state if clear else 'not here'}, not {was}", Reason.WRONG_STATE)
+            if to is KeyState.DESTROYED:
+                self._delete(connection, clears)
+                _set_gone(connection, key_id, MAX_EPOCH)
+            else:
+                self._check_alone(connection, clear)
+                self._move(connection, clear, to)
             if also:
                 also(connection)
+        self.finish_erasing()
+
+    def note(self, also: Also) -> None:
+        """Do this in a transaction of its own."""
+        with self._engine.begin() as connection:
+            also(connection)
 
     def commit_epoch(self, key_id: bytes, epoch: int, also: Also | None = None) -> None:
         """Make a pending epoch the one that counts, and destroy all before it.
 
         The new one takes the old one's state over. Raises `NotFound` if it is not here.
         """
-        clear, plain = self._read(_name("key", key_id, epoch))
-        old = [c for c in self.all_keys(pending=True) if c.key_id == key_id and c.epoch < epoch]
-        counted = [c for c in old if c.state != KeyState.PENDING]
-        to = KeyState(counted[0].state) if counted else KeyState.ACTIVE
-        if clear.state == KeyState.PENDING:
-            moved = replace(clear, state=str(to))
-            blob = self._token.seal(plain, encode(moved), _under(moved))
-            with self._engine.begin() as connection:
-                self._delete(connection, old)
-                change = update(sealed).where(sealed.c.name == _name("key", key_id, epoch))
-                connection.execute(change.values(state=to, clear=encode(moved), blob=blob))
-                if also:
-                    also(connection)
-            self.finish_erasing()
-        else:
-            self._erase(old)
+        with self._engine.begin() as connection:
+            clears = self._clears(connection, key_id)
+            mine = next((c for c in clears if (c.purpose, c.epoch) == ("key", epoch)), None)
+            if mine is None:
+                raise NotFound("no such epoch of this key here", Reason.UNKNOWN_WALLET)
+            counted = [c for c in clears if c.purpose == "key" and c.state != KeyState.PENDING]
+            if mine.state == KeyState.PENDING:
+                if any(c.epoch > epoch for c in counted):
+                    raise Refused("a later epoch of this key counts here", Reason.EPOCH_STALE)
+                self._move(connection, mine, KeyState(counted[0].state) if counted else KeyState.ACTIVE)
+            self._delete(connection, [c for c in clears if c.epoch < epoch])
+            connection.execute(delete(sealed).where(sealed.c.name == _name("aux", key_id, epoch)))
+            _set_gone(connection, key_id, epoch - 1)
+            if also:
+                also(connection)
+        self.finish_erasing()
 
     def destroy_epochs(self, key_id: bytes, below: int, also: Also | None = None) -> None:
         """Destroy all epochs before ``below``, for a node that is not in the new committee."""
-        self._erase([c for c in self.all_keys(pending=True) if c.key_id == key_id and c.epoch < below], also)
+        with self._engine.begin() as connection:
+            self._delete(connection, [c for c in self._clears(connection, key_id) if c.epoch < below])
+            _set_gone(connection, key_id, below - 1)
+            if also:
+                also(connection)
+        self.finish_erasing()
+
+    def check_state(self, connection: Connection, key_id: bytes, epoch: int, *states: KeyState) -> None:
+        """Inside a transaction: this epoch counts, and is in one of these states. Raises `Refused`."""
+        held = [c for c in self._clears(connection, key_id) if c.purpose == "key" and c.state != KeyState.PENDING]
+        if not held or held[0].epoch != epoch:
+            raise Refused("the key has another epoch by now", Reason.EPOCH_STALE)
+        if KeyState(held[0].state) not in states:
+            raise Refused(f"the wallet's key is {held[0].state}, not {states[0]}", Reason.WRONG_STATE)
+
+    def newest_epoch(self, key_id: bytes) -> int:
+        """The highest epoch of a key that was ever here, pending or moduli alone included; -1 if there was none."""
+        with self._engine.begin() as connection:
+            held = [clear.epoch for clear in self._clears(connection, key_id)]
+            below = connection.execute(select(gone.c.epoch).filter_by(key_id=key_id)).scalar()
+        return max([*held, -1 if below is None else int(below)], default=-1)
 
     def key(self, key_id: bytes, *states: KeyState) -> tuple[Clear, KeyMaterial]:
         """Unseal the epoch that counts. Raises `NotFound` (UNKNOWN_WALLET), `Refused` (WRONG_STATE)."""
@@ -201,7 +221,31 @@ class Vault:
         with self._engine.begin() as connection:
             if connection.execute(select(sealed.c.name).where(sealed.c.name == name)).first():
                 raise Conflict("this epoch of the key exists already", Reason.WRONG_STATE)
+            below = connection.execute(select(gone.c.epoch).filter_by(key_id=clear.key_id)).scalar()
+            if clear.key_id and below is not None and clear.epoch <= below:
+                raise Refused(f"epoch {clear.epoch} of this key is gone here", Reason.EPOCH_STALE)
             connection.execute(insert(sealed).values(row))
+
+    def _move(self, connection: Connection, clear: Clear, to: KeyState) -> None:
+        """Seal an epoch again in another state, inside a transaction that has seen it in ``clear``'s."""
+        name, moved = _name_of(clear), replace(clear, state=str(to))
+        row = connection.execute(select(sealed).where(sealed.c.name == name)).one()
+        plain = self._token.unseal(row.blob, row.clear, _under(clear))
+        blob = self._token.seal(plain, encode(moved), _under(moved))
+        change = update(sealed).where(sealed.c.name == name)
+        connection.execute(change.values(state=to, clear=encode(moved), blob=blob))
+
+    def _check_alone(self, connection: Connection, clear: Clear) -> None:
+        """A wallet has one key that counts. Raises `Conflict`."""
+        query = select(sealed.c.clear).where(sealed.c.wallet_id == clear.wallet_id, sealed.c.name.like("key-%"))
+        others = [decode(Clear, data) for data in connection.execute(query).scalars()]
+        if any(c.key_id != clear.key_id and c.state != KeyState.PENDING for c in others):
+            raise Conflict(f"wallet {clear.wallet_id} has a key here already", Reason.WRONG_STATE)
+
+    def _clears(self, connection: Connection, key_id: bytes) -> list[Clear]:
+        """All that is here of a key: shares of every epoch, and moduli."""
+        like = (sealed.c.name.like(f"key-{key_id.hex()}-%")) | (sealed.c.name.like(f"aux-{key_id.hex()}-%"))
+        return [decode(Clear, data) for data in connection.execute(select(sealed.c.clear).where(like)).scalars()]
 
     def _delete(self, connection: Connection, clears: Iterable[Clear]) -> None:
         for clear in clears:
@@ -255,4 +299,12 @@ def _name(purpose: str, key_id: bytes, epoch: int) -> str:
 
 def _under(clear: Clear) -> str:
     """The label of the HSM key that seals this; the workspace needs none of its own."""
-    return f"{clear.key_id.hex()[:32]}-{clear.epoch}" if clear.key_id else ""
+    return f"{clear.key_id.hex()}-{clear.epoch}" if clear.key_id else ""
+
+
+def _set_gone(connection: Connection, key_id: bytes, epoch: int) -> None:
+    """No epoch of this key up to this one is ever taken again here."""
+    held = connection.execute(select(gone.c.epoch).filter_by(key_id=key_id)).scalar()
+    values = {"key_id": key_id, "epoch": max(epoch, -1 if held is None else int(held))}
+    change = insert(gone).values(values)
+    connection.execute(change.on_conflict_do_update(index_elements=["key_id"], set_=values))

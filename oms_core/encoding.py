@@ -115,7 +115,10 @@ def _plain(value: object) -> object:
     if hasattr(value, "__canonical__"):
         return value.__canonical__()
     if is_dataclass(value) and hasattr(value, "__kind__"):
-        return {name: value.__kind__ if name == KIND else _plain(getattr(value, name)) for name in _names(type(value))}
+        return {
+            name: value.__kind__ if name == KIND else _plain(getattr(value, name))
+            for name in _names(cast(type, type(value)))
+        }
     raise TypeError(f"{type(value).__name__} has no canonical form")
 
 

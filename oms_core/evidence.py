@@ -5,7 +5,7 @@ from __future__ import annotations
 from oms_core.approvals import Approval
 from oms_core.chains.intent import Execution, Proposal
 from oms_core.encoding import digest, document
-from oms_core.protocol.shares import Epoch
+from oms_core.protocol.shares import Epoch, SignedConfirmation
 
 
 @document("create-request/1")
@@ -43,6 +43,14 @@ class ChangeRequest:
     workspace: bytes
     approvals: tuple[Approval, ...]
     epoch: Epoch | None
+
+
+@document("epoch-certificate/1")
+class EpochCertificate:
+    """Every member's confirmation of a new epoch, and the wish that it was made for. Whoever holds it passes it on."""
+
+    confirmations: tuple[SignedConfirmation, ...]
+    request: ChangeRequest
 
 
 @document("presign-request/1")

@@ -23,6 +23,7 @@ class KeyState(StrEnum):
     DESTROYED = "DESTROYED"
 
 
+MAX_EPOCH = 1 << 31
 _S = KeyState
 NEXT: dict[KeyState, frozenset[KeyState]] = {
     _S.PENDING: frozenset({_S.PRE_ACTIVE, _S.ACTIVE, _S.SUSPENDED}),
@@ -67,10 +68,15 @@ def advance(was: KeyState, to: KeyState) -> None:
 class ChangeKey:
     """A wish to change a wallet's key. ``epoch`` is the one that it changes: later ones are not meant.
 
-    ``parties`` (roster indices, ascending) and ``threshold`` are those after a RESHARE; empty and 0 otherwise.
+    The key is named by its id, its public key (33 bytes, SEC1) and its chain code, so that a node which does not hold
+    it yet can be shown no other. ``parties`` (roster indices, ascending) and ``threshold`` are those after a RESHARE;
+    empty and 0 otherwise.
     """
 
     wallet_id: str
+    key_id: bytes
+    public_key: bytes
+    chain_code: bytes
     change: Change
     epoch: int
     threshold: int
@@ -83,8 +89,10 @@ class ChangeKey:
 
 def check_change(wish: ChangeKey) -> None:
     """The shape of a wish. Raises `Malformed`."""
-    if wish.epoch < 0:
-        raise Malformed("an epoch is not negative")
+    if not 0 <= wish.epoch < MAX_EPOCH:
+        raise Malformed("an epoch is not negative, and below 2^31")
+    if (len(wish.key_id), len(wish.public_key), len(wish.chain_code)) != (32, 33, 32):
+        raise Malformed("a key is named by its id, its public key and its chain code")
     if wish.change is Change.RESHARE:
         check_committee(wish.parties, wish.threshold)
     elif wish.parties or wish.threshold:

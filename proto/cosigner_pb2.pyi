@@ -38,6 +38,7 @@ class ToCosigner(_message.Message):
     COMMIT_EPOCH_FIELD_NUMBER: _builtins.int
     DROP_PRESIGNATURES_FIELD_NUMBER: _builtins.int
     GET_EPOCH_FIELD_NUMBER: _builtins.int
+    GET_CERTIFICATES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def ping(self) -> Global___Ping: ...
@@ -61,6 +62,8 @@ class ToCosigner(_message.Message):
     def drop_presignatures(self) -> Global___DropPresignatures: ...
     @_builtins.property
     def get_epoch(self) -> Global___GetEpoch: ...
+    @_builtins.property
+    def get_certificates(self) -> Global___GetCertificates: ...
     def __init__(
         self,
         *,
@@ -76,12 +79,13 @@ class ToCosigner(_message.Message):
         commit_epoch: Global___CommitEpoch | None = ...,
         drop_presignatures: Global___DropPresignatures | None = ...,
         get_epoch: Global___GetEpoch | None = ...,
+        get_certificates: Global___GetCertificates | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_epoch", b"get_epoch", "get_status", b"get_status", "ping", b"ping", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "ping", b"ping", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_epoch", b"get_epoch", "get_status", b"get_status", "id", b"id", "ping", b"ping", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "id", b"id", "ping", b"ping", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch", "get_certificates"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -106,6 +110,7 @@ class FromCosigner(_message.Message):
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     KEY_CHANGED_FIELD_NUMBER: _builtins.int
     EPOCH_PUBLIC_FIELD_NUMBER: _builtins.int
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
@@ -131,6 +136,8 @@ class FromCosigner(_message.Message):
     def key_changed(self) -> Global___KeyChanged: ...
     @_builtins.property
     def epoch_public(self) -> Global___EpochPublic: ...
+    @_builtins.property
+    def certificates(self) -> Global___Certificates: ...
     def __init__(
         self,
         *,
@@ -147,12 +154,13 @@ class FromCosigner(_message.Message):
         acknowledged: Global___Acknowledged | None = ...,
         key_changed: Global___KeyChanged | None = ...,
         epoch_public: Global___EpochPublic | None = ...,
+        certificates: Global___Certificates | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public", "certificates"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -745,6 +753,43 @@ class EpochPublic(_message.Message):
 Global___EpochPublic: _TypeAlias = EpochPublic  # noqa: Y015
 
 @_typing.final
+class GetCertificates(_message.Message):
+    """The certificates by which this node went over to new epochs, or left: to be passed on to all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCertificates: _TypeAlias = GetCertificates  # noqa: Y015
+
+@_typing.final
+class Certificates(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Certificates: _TypeAlias = Certificates  # noqa: Y015
+
+@_typing.final
 class GetStatus(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -861,11 +906,14 @@ class WalletStatus(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    NEWEST_EPOCH_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
     key_id: _builtins.bytes
     epoch: _builtins.int
     state: _builtins.str
     public_key: _builtins.bytes
+    newest_epoch: _builtins.int
+    """also of what is pending"""
     def __init__(
         self,
         *,
@@ -874,10 +922,11 @@ class WalletStatus(_message.Message):
         epoch: _builtins.int = ...,
         state: _builtins.str = ...,
         public_key: _builtins.bytes = ...,
+        newest_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "key_id", b"key_id", "public_key", b"public_key", "state", b"state", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "key_id", b"key_id", "newest_epoch", b"newest_epoch", "public_key", b"public_key", "state", b"state", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -82,16 +82,17 @@ async def until(
         await asyncio.sleep(0.02)
 
 
-def wish_to_change(change: Change, epoch: int, parties: tuple[int, ...] = (), threshold: int = 0) -> ChangeKey:
+def wish_to_change(change: Change, wallet: pb.Wallet, parties: tuple[int, ...] = (), threshold: int = 0) -> ChangeKey:
     now = int(time.time())
-    return ChangeKey(WALLET, change, epoch, threshold, parties, "desk", "tests", now, now + 3600)
+    key = (wallet.key_id, wallet.public_key, wallet.chain_code)
+    return ChangeKey(WALLET, *key, change, wallet.epoch, threshold, parties, "desk", "tests", now, now + 3600)
 
 
 async def change_key(
     network: Network, client: Client, change: Change, parties: tuple[int, ...] = (), threshold: int = 0
 ) -> pb.KeyChange:
     """Ask, have security people approve, and wait for the end."""
-    wish = wish_to_change(change, (await client.wallet(WALLET)).epoch, parties, threshold)
+    wish = wish_to_change(change, await client.wallet(WALLET), parties, threshold)
     asked = await client.change_key(network.desk().propose(wish))
     await approve(network, client, asked.change_id, *(("sam",) if change is Change.SUSPEND else ("sam", "sonja")))
     return [seen async for seen in client.watch_key_change(asked.change_id)][-1]

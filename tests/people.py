@@ -112,7 +112,8 @@ def wish(**changes: object) -> CreateWallet:
 
 def change(change: Change = Change.REFRESH, **changes: object) -> ChangeKey:
     parties, threshold = ((2, 3, 4, 5), 3) if change is Change.RESHARE else ((), 0)
-    plain = ChangeKey("wal_1", change, 0, threshold, parties, "desk", "", NOW - 10, NOW + 1000)
+    key = (b"k" * 32, b"\x02" + b"x" * 32, b"c" * 32)
+    plain = ChangeKey("wal_1", *key, change, 0, threshold, parties, "desk", "", NOW - 10, NOW + 1000)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ import time
 import click
 
 from oms.cli.shared import Settings, call, show
+from oms.cli.wallets import confirmed
 from oms.client import Client
 from oms_core.encoding import decode, encode
 from oms_core.errors import ProofInvalid
@@ -116,9 +117,21 @@ def _propose(
     threshold: int = 0,
 ) -> None:
     async def work(client: Client, read: Settings) -> pb.KeyChange:
-        epoch, now = (await client.wallet(wallet_id)).epoch, int(time.time())
-        until = now + hours * 3600
-        wish = ChangeKey(wallet_id, change, epoch, threshold, parties, read.user, purpose, now, until)
+        said, now = await confirmed(client, wallet_id), int(time.time())
+        wish = ChangeKey(
+            wallet_id=wallet_id,
+            key_id=said.key_id,
+            public_key=said.public_key.to_bytes(),
+            chain_code=said.chain_code,
+            change=change,
+            epoch=said.epoch,
+            threshold=threshold,
+            parties=parties,
+            initiator=read.user,
+            purpose=purpose,
+            valid_from=now,
+            valid_until=now + hours * 3600,
+        )
         return await client.change_key(read.signer().propose(wish))
 
     _show(context, call(context, work))

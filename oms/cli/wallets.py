@@ -84,7 +84,7 @@ def show_one(context: click.Context, wallet_id: str) -> None:
 @click.pass_context
 def address(context: click.Context, wallet_id: str, path: str) -> None:
     """A deposit address of a wallet, derived here from what its cosigners have signed."""
-    said, steps = call(context, lambda client, _: _confirmed(client, wallet_id)), parse_path(path)
+    said, steps = call(context, lambda client, _: confirmed(client, wallet_id)), parse_path(path)
     key = derive(said.public_key, said.chain_code, steps)
     click.echo(f"{to_checksum(address_of(key.public_key))}  {wallet_id}{''.join(f'/{step}' for step in steps)}")
 
@@ -95,7 +95,7 @@ def address(context: click.Context, wallet_id: str, path: str) -> None:
 @click.pass_context
 def show_xpub(context: click.Context, wallet_id: str, path: str) -> None:
     """The extended public key (BIP32) of a wallet or of a path: all addresses below can be derived from it."""
-    said = call(context, lambda client, _: _confirmed(client, wallet_id))
+    said = call(context, lambda client, _: confirmed(client, wallet_id))
     click.echo(xpub(said.public_key, said.chain_code, parse_path(path)))
 
 
@@ -135,7 +135,7 @@ def _show(context: click.Context, wallet: pb.Wallet) -> None:
     show(context, wallet, lines)
 
 
-async def _confirmed(client: Client, wallet_id: str) -> KeyConfirmation:
+async def confirmed(client: Client, wallet_id: str) -> KeyConfirmation:
     """The key as every one of its cosigners has signed it. Raises `ProofInvalid` if the coordinator shows another."""
     wallet, keys = await client.wallet(wallet_id), identities(await client.workspace())
     signed = tuple(decode(SignedConfirmation, data, 4096) for data in wallet.confirmations)

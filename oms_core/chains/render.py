@@ -89,7 +89,11 @@ _CHANGES = {
 
 
 def _change(wish: ChangeKey, workspace: Workspace) -> tuple[str, ...]:
-    what = (_CHANGES[wish.change].format(wish.wallet_id), f"This is about its epoch {wish.epoch}.")
+    what = (
+        _CHANGES[wish.change].format(wish.wallet_id),
+        f"This is about epoch {wish.epoch} of the public key {wish.public_key.hex()}.",
+        f"Its id is {wish.key_id.hex()}, its chain code {wish.chain_code.hex()}.",
+    )
     if not wish.parties and not wish.threshold:
         return what
     return (*what, _committee(wish.threshold, wish.parties, workspace))

@@ -5,7 +5,6 @@ A `PaillierSecret` is a `PaillierPublic` that computes faster: proofs take eithe
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -14,6 +13,7 @@ from gmpy2 import mpz, powmod
 
 from oms_core.crypto.params import Level
 from oms_core.crypto.sampling import is_unit
+from oms_core.encoding import xof
 from oms_core.errors import Malformed, ProofInvalid
 
 _WEIGHT_BITS = 128
@@ -82,17 +82,21 @@ class PaillierPublic:
         return is_unit(r, self.N)
 
     def encrypts_all(self, equations: Sequence[tuple[int, int, int]]) -> bool:
-        """Whether enc(m; r) = c for every (m, r, c), by one randomly weighted product (spec §7.4, item 4).
+        """Whether enc(m; r) = c for every (m, r, c), by one weighted product (spec §7.4, item 4).
 
-        All equations have to come from one sender; a wrong plaintext passes with probability at most 2^-128. Every r
-        and c has to be known to be a unit.
+        All equations have to come from one sender; every r and c has to be known to be a unit. The weights are hashed
+        from all equations, so that whoever checks them comes to the same answer: an error of small order in a nonce,
+        which no later step relies on, passes before everybody or before nobody. A wrong plaintext passes only if
+        about 2^128 hashes were spent on it.
         """
+        size = _WEIGHT_BITS // 8
+        stream = xof("encryption weights", self, [list(one) for one in equations]).digest(size * len(equations))
         left_message, left_nonce, right = mpz(0), mpz(1), mpz(1)
         for number, (m, r, c) in enumerate(equations):
             if number == 0:
                 left_message, left_nonce, right = mpz(m), mpz(r), mpz(c)
                 continue
-            weight = secrets.randbits(_WEIGHT_BITS)
+            weight = int.from_bytes(stream[number * size : (number + 1) * size], "big")
             left_message += weight * m
             left_nonce = left_nonce * self.power_modulus(r, weight) % self.N
             right = right * self.power(c, weight) % self.NN

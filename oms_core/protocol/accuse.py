@@ -6,11 +6,11 @@ itself before it signs it; so a signed accusation that does not convict the accu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
-from oms_core.encoding import decode_one_of, document, encode
+from oms_core.encoding import decode_one_of, digest, document, encode
 from oms_core.errors import Blame, CountersealError, ProofInvalid, ProtocolAbort
 from oms_core.protocol.envelope import Channel
 from oms_core.protocol.identity import Identity, verify_identity
@@ -30,12 +30,13 @@ class Case:
 
     ``packets`` are broadcasts and echoes up to ``step``; the accused's packet at ``step`` also has what it sealed for
     the accuser, and ``opening`` is the X25519 key (32 bytes) that opens it. ``epoch`` and ``presignature`` are the
-    public data that the session's spec names by hash.
+    public data that the session's spec names by hash; ``roster`` is the digest of the parties' identity keys.
     """
 
     spec: SessionSpec
     hellos: tuple[SignedHello, ...]
     packets: tuple[Packet, ...]
+    roster: bytes
     accuser: int
     accused: int
     step: str
@@ -131,6 +132,7 @@ def _case(channel: Channel, blame: Blame, epoch: Epoch | None, presignature: Pub
         spec=channel.spec,
         hellos=channel.hellos,
         packets=tuple(kept),
+        roster=roster_digest({j: channel.identity_of(j) for j in channel.spec.parties}),
         accuser=me,
         accused=blame.culprit,
         step=blame.step,
@@ -138,6 +140,11 @@ def _case(channel: Channel, blame: Blame, epoch: Epoch | None, presignature: Pub
         epoch=epoch,
         presignature=presignature,
     )
+
+
+def roster_digest(identities: Mapping[Party, bytes]) -> bytes:
+    """32 bytes that stand for these parties' identity keys."""
+    return digest("roster", [[j, identities[j]] for j in sorted(identities)])
 
 
 def _about_echo(channel: Channel, step: str, j: Party) -> list[Case | Equivocation]:

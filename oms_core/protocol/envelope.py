@@ -226,7 +226,9 @@ class Channel:
         arrived = [] if packet.sealed is None else [content_hash("sealed", packet.sealed)]
         intact = content_hash("broadcast", packet.broadcast) == header.broadcast and arrived == signed
         self._keep(packet if intact else replace(packet, broadcast=None, sealed=None))
-        if (header.step, header.round) != (out.step, self._round):
+        if header.round == self._round and header.step != out.step:
+            raise ProofInvalid("the step that this round is")
+        if header.round != self._round:
             raise Unattributed(f"packet of party {sender} at {out.step} belongs to another round")
         check_header(session, header, out.broadcast is not None, out.expects_direct)
         if not intact:

@@ -38,7 +38,7 @@ def sign_head(identity: Identity, generation: int, boot: bytes) -> SignedHead:
 def read_head(data: bytes, index: int, public: bytes) -> SignedHead:
     """A head that this node signed. Raises `ProofInvalid` or `Malformed`."""
     signed = decode(SignedHead, data, 512)
-    if signed.head.index != index or signed.head.generation < 0 or len(signed.head.boot) != 16:
+    if signed.head.index != index or not 0 <= signed.head.generation < 1 << 62 or len(signed.head.boot) != 16:
         raise Malformed("the head is another node's, or out of shape")
     verify_identity(public, "head", encode(signed.head), signed.signature)
     return signed

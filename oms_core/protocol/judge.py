@@ -16,7 +16,7 @@ from oms_core.crypto.params import Level, level
 from oms_core.encoding import decode, digest, encode
 from oms_core.errors import Malformed, ProofInvalid, Reason
 from oms_core.protocol import alert, auxinfo, keygen, presign_rounds, reshare, sign
-from oms_core.protocol.accuse import Case, Equivocation, SignedCase, check_equivocation
+from oms_core.protocol.accuse import Case, Equivocation, SignedCase, check_equivocation, roster_digest
 from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.packets import (
     Packet,
@@ -78,12 +78,14 @@ def judge(accusation: SignedCase | Equivocation, roster: Mapping[Party, bytes], 
         return Verdict(sender, accusation.first.step, "signed two different contents of one round")
     case = accusation.case
     verify_identity(_identity(roster, case.accuser), "accusation", encode(case), accusation.signature)
-    for j in case.spec.parties:
-        _identity(roster, j)
+    pinned = {j: _identity(roster, j) for j in case.spec.parties}
+    if roster_digest(pinned) != case.roster:
+        raise Malformed("the parties had other identity keys than this roster's", Reason.PEER_IDENTITY)
     try:
         return convict(case, roster, size)
     except (Malformed, ProofInvalid) as error:
-        return Verdict(case.accuser, "accusation", f"accuses party {case.accused} falsely: {error.message}")
+        whom = f"party {case.accused}" if case.accused in case.spec.parties else "nobody of the session"
+        return Verdict(case.accuser, "accusation", f"accuses {whom} falsely: {error.message}")
 
 
 def convict(case: Case, roster: Mapping[Party, bytes], size: Level | None = None) -> Verdict:
@@ -144,7 +146,7 @@ def keep_broadcast(record: Record, made: Round[Any, Any], sender: Party, data: b
 
 def _identity(roster: Mapping[Party, bytes], j: Party) -> bytes:
     if j not in roster:
-        raise Malformed(f"party {j} is not in the roster", Reason.PEER_IDENTITY)
+        raise Malformed("a party is not in the roster", Reason.PEER_IDENTITY)
     return roster[j]
 
 

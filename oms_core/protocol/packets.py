@@ -13,6 +13,7 @@ from oms_core.crypto.params import Level
 from oms_core.crypto.shamir import check_indices
 from oms_core.encoding import digest, document, encode
 from oms_core.errors import Malformed, ProofInvalid
+from oms_core.keys import MAX_EPOCH
 from oms_core.protocol.rounds import Party, Session
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -75,7 +76,9 @@ def check_spec(spec: SessionSpec) -> None:
             raise Malformed("dealers and receivers are the parties, and the dealers a quorum")
         if list(new.dealers) != sorted(new.dealers) or list(new.receivers) != sorted(new.receivers):
             raise Malformed("dealers and receivers ascend")
-        if not 2 <= new.threshold <= len(new.receivers) or new.epoch <= spec.epoch or len(new.aux) != 32:
+        if not 2 <= new.threshold <= len(new.receivers) or len(new.aux) != 32:
+            raise Malformed("the new sharing is out of shape")
+        if not spec.epoch < new.epoch < MAX_EPOCH:
             raise Malformed("the new sharing is out of shape")
 
 

@@ -124,7 +124,8 @@ async def test_a_suspended_key_signs_at_no_node_until_it_is_resumed(network: Net
 
 async def test_a_wish_about_an_epoch_that_is_over_is_refused(network: Network) -> None:
     async with network.client() as client:
-        epoch = (await client.wallet(cluster.WALLET)).epoch
+        wallet = await client.wallet(cluster.WALLET)
+        wallet.epoch += 1
         with pytest.raises(Refused) as refused:
-            await client.change_key(network.desk().propose(cluster.wish_to_change(Change.REFRESH, epoch + 1)))
+            await client.change_key(network.desk().propose(cluster.wish_to_change(Change.REFRESH, wallet)))
     assert refused.value.reason is Reason.EPOCH_STALE

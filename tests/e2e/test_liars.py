@@ -30,7 +30,8 @@ def pardon(network: Network, index: int) -> None:
     for other in cluster.ALL:
         config = str(network.root / f"cosigner-{other}" / "cosigner.toml")
         command = [sys.executable, "-m", "cosigner", "--config", config, "pardon", str(index)]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 or "is not convicted here" in done.stderr, done.stderr
 
 
 async def lie(network: Network, liar: int, name: str) -> None:

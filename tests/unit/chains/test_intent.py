@@ -138,7 +138,8 @@ VARIANTS: dict[str, object] = {
     "intent_id": "int_2", "wallet_id": "wal_2", "path": (1,), "chain": "eip155:1", "bounds": Bounds(1, 1),
     "action": Transfer(COIN, KNOWN, 51), "initiator": "tara", "purpose": "", "valid_from": NOW - 11,
     "valid_until": NOW + 1001, "label": "Two", "threshold": 4, "parties": (1, 2, 3, 4), "level": "L128",
-    "drill": True, "change": Change.RESHARE, "epoch": 1,
+    "drill": True, "change": Change.RESHARE, "epoch": 1, "key_id": b"l" * 32, "public_key": b"\x03" + b"y" * 32,
+    "chain_code": b"d" * 32,
 }  # fmt: skip
 PLAIN: tuple[Subject, ...] = (intent(), wish(purpose="new"), change(Change.REFRESH, purpose="new"))
 

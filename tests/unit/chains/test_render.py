@@ -62,7 +62,8 @@ OTHER: dict[str, object] = {
     "action": Transfer(COIN, KNOWN, 51), "bounds": Bounds(10**16 + 1, 100_000), "purpose": "other",
     "valid_from": NOW - 11, "valid_until": NOW + 1001, "label": "Two", "threshold": 4, "parties": (1, 2, 3, 4),
     "level": "L128",
-    "drill": True, "change": Change.RESHARE, "epoch": 1,
+    "drill": True, "change": Change.RESHARE, "epoch": 1, "key_id": b"l" * 32, "public_key": b"\x03" + b"y" * 32,
+    "chain_code": b"d" * 32,
 }  # fmt: skip
 PLAIN: tuple[Subject, ...] = (intent(), wish(purpose="new"), change(Change.REFRESH, purpose="new"))
 

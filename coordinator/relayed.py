@@ -1,0 +1,97 @@
+"""What a cosigner hands over to be relayed, looked at before anybody else gets it.
+
+A relay knows who handed it what, which the receivers do not. So a packet that its sender cannot have meant is held
+against its sender here, as a suspicion; two signed contents for one round are proof, before anybody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from oms_core.crypto.params import level
+from oms_core.encoding import decode, digest, encode
+from oms_core.errors import Malformed, ProofInvalid
+from oms_core.protocol.accuse import Equivocation, equivocations
+from oms_core.protocol.identity import verify_identity
+from oms_core.protocol.packets import (
+    Packet,
+    SessionSpec,
+    SignedHello,
+    check_hello,
+    content_hash,
+    session_id,
+)
+from proto import cosigner_pb2 as pb
+
+MAX_DELIVERY = 16 << 20  # bytes that a cosigner takes in one message
+
+
+class Relayed:
+    """One session, as its relay sees it."""
+
+    def __init__(self, spec: SessionSpec, roster: Mapping[int, bytes]) -> None:
+        self._spec, self._roster, self._ssid = spec, roster, b""
+
+    def hellos(self, hellos: Mapping[int, bytes]) -> set[int]:
+        """Take all hellos in; returns whose cannot be used."""
+        read, bad = {}, set()
+        for i, data in hellos.items():
+            try:
+                signed = decode(SignedHello, data, 2048 + 1024 * len(self._spec.parties))
+                verify_identity(self._roster[i], "hello", encode(signed.hello), signed.signature)
+                if (signed.hello.spec, signed.hello.sender) != (digest("spec", self._spec), i):
+                    raise Malformed("a hello for another session")
+                check_hello(signed.hello, self._spec)
+                read[i] = signed.hello
+            except (Malformed, ProofInvalid):
+                bad.add(i)
+        if not bad:
+            hellos_in_order = [read[i] for i in self._spec.parties]
+            self._ssid = session_id(self._spec, level(self._spec.level), self._roster, hellos_in_order)
+        return bad
+
+    def round(self, number: int, outs: Mapping[int, pb.RoundOut]) -> tuple[set[int], list[Equivocation]]:
+        """Take a round's packets in; returns whose cannot be what they should be, and proof of double stories."""
+        bad, double, steps = set(), [], {}
+        for i, out in outs.items():
+            try:
+                packets = self._packets(i, out)
+            except Malformed:
+                bad.add(i)
+                continue
+            found = equivocations(packets.values())
+            try:
+                for evidence in found.values():
+                    for place, signature in (
+                        (evidence.first, evidence.first_signature),
+                        (evidence.second, evidence.second_signature),
+                    ):
+                        verify_identity(self._roster[i], "round", encode(place), signature)
+                    double.append(evidence)
+                self._check(i, number, packets)
+                steps[i] = next(iter(packets.values())).header.step
+            except (Malformed, ProofInvalid):
+                bad.add(i)
+        if steps:
+            common, _ = Counter(steps.values()).most_common(1)[0]
+            bad |= {i for i, step in steps.items() if step != common}
+        return bad, double
+
+    def _packets(self, sender: int, out: pb.RoundOut) -> dict[int, Packet]:
+        if set(out.packets) != set(self._spec.parties) - {sender}:
+            raise Malformed("one packet for each peer")
+        limit = MAX_DELIVERY // len(self._spec.parties)
+        return {j: decode(Packet, data, limit) for j, data in out.packets.items()}
+
+    def _check(self, sender: int, number: int, packets: Mapping[int, Packet]) -> None:
+        first = next(iter(packets.values()))
+        verify_identity(self._roster[sender], "round", encode(first.header.place), first.signature)
+        for receiver, packet in packets.items():
+            header = packet.header
+            if header != first.header or (header.ssid, header.round, header.sender) != (self._ssid, number, sender):
+                raise Malformed("a packet of another session, round or sender")
+            sealed = [hashed for to, _, hashed in header.directs if to == receiver]
+            arrived = [] if packet.sealed is None else [content_hash("sealed", packet.sealed)]
+            if content_hash("broadcast", packet.broadcast) != header.broadcast or arrived != sealed:
+                raise Malformed("a packet that is not as it was signed")
