@@ -19,7 +19,7 @@ _DOMAIN = b"counterseal vectors"
 
 Drawn = TypeVar("Drawn", int, bytes)
 
-COVERED = ("randbelow", "randbits", "token_bytes")
+COVERED = ("randbelow", "token_bytes")
 """What code that the vectors run may ask `secrets` for."""
 
 
@@ -38,11 +38,6 @@ class Stream:
     def token_bytes(self, size: int) -> bytes:
         """``size`` bytes."""
         return self._log(self._draw(size))
-
-    def randbits(self, bits: int) -> int:
-        """The ``bits`` top bits of as few bytes as hold them."""
-        size = (bits + 7) // 8
-        return self._log(int.from_bytes(self._draw(size), "big") >> (8 * size - bits))
 
     def randbelow(self, bound: int) -> int:
         """16 bytes more than the bound has, modulo the bound."""
@@ -65,7 +60,7 @@ def seeded(stream: Stream) -> Iterator[Stream]:
     with ExitStack() as stack:
         for name in COVERED:
             stack.enter_context(patch.object(secrets, name, getattr(stream, name)))
-        for name in ("choice", "token_hex", "token_urlsafe"):
+        for name in ("choice", "randbits", "token_hex", "token_urlsafe"):
             stack.enter_context(patch.object(secrets, name, _refusing(f"secrets.{name}")))
         for name in ("random", "getrandbits", "randbytes"):
             stack.enter_context(patch.object(random.SystemRandom, name, _refusing(f"SystemRandom.{name}")))
