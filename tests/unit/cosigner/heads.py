@@ -18,7 +18,10 @@ class SoftToken(SoftIdentity):
 
     def __init__(self, index: int) -> None:
         super().__init__(index)
-        self.held = 0
+        self.held, self.writes = 0, 0
+
+    def counters(self) -> tuple[int, int]:
+        return self.held, self.writes
 
     def generation(self) -> int:
         return self.held

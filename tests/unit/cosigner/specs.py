@@ -64,9 +64,16 @@ def dealing(request: Request, **changes: object) -> SessionSpec:
     return spec(request, **{"protocol": "reshare", "parties": parties, "resharing": resharing, **rest})
 
 
+def about_the_key(wanted: Change = Change.REFRESH, **changes: object) -> ChangeKey:
+    """A wish that names the tests' key as it is."""
+    share = material().share
+    named = {"public_key": share.public_key.to_bytes(), "chain_code": share.chain_code}
+    return change(wanted, **{**named, **changes})
+
+
 def deal(wish: ChangeKey | None = None, epoch: Epoch | None = None) -> ChangeRequest:
     """An approved wish to deal the key anew; with ``epoch`` for the session that does it."""
-    wish = wish or change(Change.REFRESH)
+    wish = wish or about_the_key()
     return replace(change_request(wish, approve(wish, "sam"), approve(wish, "sonja")), epoch=epoch)
 
 

@@ -14,6 +14,7 @@ from cosigner import hsm
 from cosigner.boots import Boots
 from cosigner.enclave import Enclave
 from cosigner.guard import Signing
+from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.encoding import encode
 from oms_core.errors import ProtocolAbort, Reason, Refused
 from oms_core.keys import Change
@@ -83,10 +84,10 @@ def test_a_crash_between_any_two_writes_of_a_start_raises_no_alarm(
         if writes[0] - 1 == writes[1]:
             raise Crash
 
-    def advance(session: object, to: int) -> None:
+    def advance(session: object, generation: int, writes: int) -> None:
         held = hsm._held(session)
         write()
-        hsm._write_generation(session, to)
+        hsm._write_counters(session, generation, writes)
         write()
         for one in held:
             one.destroy()
@@ -100,7 +101,7 @@ def test_a_crash_between_any_two_writes_of_a_start_raises_no_alarm(
 
     node = stopped.boot()
     with monkeypatch.context() as patched:
-        patched.setattr(hsm, "_advance_generation", advance)
+        patched.setattr(hsm, "_advance", advance)
         patched.setattr(Boots, "_set", setting)
         for at in crashes:
             node.stop()
@@ -326,9 +327,10 @@ def test_a_crash_while_reconciling_leaves_the_alarm_and_it_can_be_done_again(
 
 def test_what_was_proposed_before_the_node_was_reconciled_is_not_signed(node: Node) -> None:
     activate(node)
-    node.boots.reconcile(NOW - 5)
+    node.boots.reconcile(NOW - 100)
     node.restart()
-    older, newer = sign_request(intent(valid_from=NOW - 6)), sign_request(intent(valid_from=NOW - 5))
+    since = NOW - 100 + CLOCK_SKEW
+    older, newer = sign_request(intent(valid_from=since - 1)), sign_request(intent(valid_from=since))
     assert refused(node.guard, spec(older), older).reason == Reason.DOUBLE_SIGN_GUARD
     assert isinstance(node.guard.decide(spec(newer), newer, NOW), Signing)
 

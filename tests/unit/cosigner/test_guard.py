@@ -203,7 +203,7 @@ def test_what_was_signed_counts_against_the_limits_for_a_day(guard: Guard, node:
     for name in ("int_1", "int_2"):
         request = large(name)
         guard.decide(spec(request), request, NOW)
-        node.ledger.record(ACCOUNT, authorize(request, workspace(), Facts(NOW)), NOW)
+        node.ledger.record(ACCOUNT, request, workspace(), NOW, lambda _: None)
     third = large("int_3")
     assert refused(guard, spec(third), third).reason == Reason.VELOCITY_EXCEEDED
 

@@ -65,11 +65,24 @@ def test_the_boot_generation_only_rises(token: Token) -> None:
 
 
 def test_a_crash_between_the_two_writes_of_a_generation_leaves_the_higher_one(token: Token) -> None:
-    first = token.generation()
-    token._call(lambda: hsm._write_generation(token._session, first + 1))
-    assert token.generation() == first + 1
+    first, writes = token.counters()
+    token._call(lambda: hsm._write_counters(token._session, first + 1, writes))
+    assert token.counters() == (first + 1, writes)
     token.advance_generation(first + 2)
-    assert token._call(lambda: hsm._generations(token._session)) == [first + 2]
+    token._call(lambda: hsm._write_counters(token._session, first + 2, writes + 1))
+    assert token.counters() == (first + 2, writes + 1)
+    token.advance_writes(writes + 2)
+    assert token.counters() == (first + 2, writes + 2)
+    assert len(token._call(lambda: hsm._held(token._session))) == 1
+
+
+def test_the_number_of_writes_only_rises_and_outlives_a_new_generation(token: Token) -> None:
+    generation, writes = token.counters()
+    for to, expected in ((writes + 3, writes + 3), (writes + 1, writes + 3), (writes + 3, writes + 3)):
+        token.advance_writes(to)
+        assert token.counters() == (generation, expected)
+    token.advance_generation(generation + 1)
+    assert token.counters() == (generation + 1, writes + 3)
 
 
 def test_what_is_sealed_under_a_key_of_its_own_is_gone_with_that_key(token: Token) -> None:

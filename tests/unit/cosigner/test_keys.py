@@ -52,11 +52,11 @@ def state(node: Node) -> str:
 
 @pytest.mark.parametrize("wanted", LEADS_TO)
 @pytest.mark.parametrize("was", STATES)
-def test_a_key_goes_only_where_the_table_says(node: Node, was: KeyState, wanted: Change) -> None:
+def test_a_key_goes_only_where_the_table_says_or_is_suspended_again(node: Node, was: KeyState, wanted: Change) -> None:
     node.vault.pin_workspace(workspace())
     node.vault.put_key("wal_1", material(), was)
     wish, to = change(wanted), LEADS_TO[wanted]
-    if to in NEXT[was]:
+    if to in NEXT[was] or to is was is KeyState.SUSPENDED:
         receipt = node.keys.change(asked(wish)).receipt
         assert (receipt.state, receipt.subject, receipt.epoch) == (to, subject_digest(wish), 0)
         assert [c.state for c in node.vault.all_keys()] == ([] if to is KeyState.DESTROYED else [to])
@@ -97,10 +97,23 @@ def test_a_resume_that_is_replayed_after_a_later_suspend_does_nothing(node: Node
         node.restart()
 
 
+def test_a_wish_to_resume_from_before_the_key_was_last_suspended_is_no_answer(node: Node) -> None:
+    activate(node)
+    node.keys.change(asked(change(Change.SUSPEND)))
+    earlier, later = (change(Change.RESUME, valid_from=NOW + at) for at in (-8, -3))
+    node.keys.change(asked(change(Change.SUSPEND, valid_from=NOW - 5)))
+    assert reason(node.keys, earlier) == Reason.WRONG_STATE
+    assert state(node) == KeyState.SUSPENDED
+    node.keys.change(asked(later))
+    assert state(node) == KeyState.ACTIVE
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"epoch": 1}, Reason.EPOCH_STALE),
+        ({"key_id": bytes(32)}, Reason.EPOCH_STALE),
+        ({"key_id": b"short"}, Reason.MALFORMED),
         ({"wallet_id": "wal_2"}, Reason.UNKNOWN_WALLET),
         ({"valid_until": NOW - 1}, Reason.EXPIRED),
         ({"valid_from": NOW + 100}, Reason.EXPIRED),
@@ -283,6 +296,15 @@ def test_the_same_words_in_another_order_or_signed_again_give_the_same_receipt(p
     assert [pending.keys.commit(KEY_ID, words, REFRESH) for words in (again, again[::-1])] == [first] * 2
 
 
+def test_the_certificate_by_which_a_node_went_over_is_kept(pending: Node) -> None:
+    words = certificate(dealt())
+    pending.keys.commit(KEY_ID, words, REFRESH)
+    pending.restart()
+    [kept] = pending.keys.certificates()
+    assert tuple(encode(one) for one in kept.confirmations) == words
+    assert encode(kept.request) == REFRESH
+
+
 def test_a_suspended_key_stays_suspended_in_its_new_epoch(pending: Node) -> None:
     pending.keys.change(asked(change(Change.SUSPEND)))
     pending.keys.commit(KEY_ID, certificate(dealt()), REFRESH)
@@ -357,7 +379,6 @@ def test_a_node_that_is_said_to_leave_keeps_its_share_unless_all_is_there(node: 
     assert leaving_refused(node, full, unapproved) == Reason.APPROVAL_MISSING
     assert leaving_refused(node, full[:3], asked(wish)) == Reason.MALFORMED
     assert leaving_refused(node, full, REFRESH) == Reason.EPOCH_STALE
-    assert leaving_refused(node, full, asked(replace(wish, epoch=1))) == Reason.EPOCH_STALE
     assert leaving_refused(node, full, asked(replace(wish, wallet_id="wal_2"))) == Reason.EPOCH_STALE
     assert leaving_refused(node, certificate(dealt()), asked(replace(wish, parties=ALL))) == Reason.EPOCH_STALE
     strangers = tuple(confirmed(j, confirmation("wal_1", dealt(1, STAYING)[2])) for j in STAYING)

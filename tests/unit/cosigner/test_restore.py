@@ -171,6 +171,16 @@ def test_a_restored_share_is_under_a_fresh_hsm_key(own: Node, tmp_path: Path) ->
     own.stop()
 
 
+def test_a_disk_from_before_the_restore_is_noticed(own: Node, tmp_path: Path) -> None:
+    file = back_up(own)
+    lose_store(own)
+    told(own, "reconcile", "--yes")
+    before = own.copy(tmp_path / "before")
+    told(own, *restoring(own, file))
+    own.take(before, store=True)
+    assert reason(own, *restoring(own, file)) == Reason.ROLLBACK_DETECTED
+
+
 @pytest.mark.parametrize("state", [KeyState.SUSPENDED, KeyState.DEACTIVATED, KeyState.COMPROMISED])
 def test_a_restored_key_is_in_the_state_that_it_had(own: Node, state: KeyState) -> None:
     load_module(own.config)
