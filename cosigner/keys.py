@@ -84,6 +84,7 @@ class Keys:
         subject = subject_digest(wish)
         if done := self._ledger.change_done(subject):
             self._vault.finish_erasing()
+            self._boots.settle()
             return done
         self._boots.check_proposed(wish.valid_from)
         authorized = authorize(request, self._vault.workspace(), self._ledger.facts(int(time.time())))
@@ -122,6 +123,7 @@ class Keys:
             raise Refused("a certificate has confirmations and a wish", Reason.INTENT_TX_MISMATCH)
         if done := self._ledger.change_done(certificate):
             self._vault.finish_erasing()
+            self._boots.settle()
             return done
         epoch = signed[0].confirmation.epoch
         before = [c for c in self._vault.all_keys() if c.key_id == key_id and c.epoch < epoch]
