@@ -127,12 +127,32 @@ def test_what_a_relay_has_changed_is_never_signed_as_an_accusation(step: str) ->
             convict(made, roster(ALL), TOY)
 
 
-def test_a_hello_that_can_be_used_convicts_nobody() -> None:
+def of_hello() -> Case:
+    """What party 1 can say of party 3's hello in a session that has started well."""
     made = channels(ALL)
     start(made)
-    for case_ in unsigned_cases(made[1], ProtocolAbort(Blame(3, "hello", "nothing"))):
-        assert isinstance(case_, Case)
-        backfires(case_)
+    [unsigned] = unsigned_cases(made[ACCUSER], ProtocolAbort(Blame(ACCUSED, "hello", "nothing")))
+    assert isinstance(unsigned, Case)
+    return unsigned
+
+
+def test_a_hello_that_can_be_used_convicts_nobody() -> None:
+    backfires(of_hello())
+
+
+def test_a_hello_that_its_sender_has_not_signed_convicts_nobody() -> None:
+    made = of_hello()
+    bent = replace(made.hellos[2].hello, nonce=b"")
+    for signature in (made.hellos[2].signature, b"", identity(ACCUSER).sign("hello", encode(bent))):
+        backfires(replace(made, hellos=(*made.hellos[:2], SignedHello(bent, signature))))
+
+
+def test_a_hello_for_a_session_with_others_convicts_nobody() -> None:
+    larger = channels((*ALL, 4))
+    start(larger)
+    made, elsewhere = of_hello(), larger[1].hellos[2]
+    assert elsewhere.hello.sender == ACCUSED
+    backfires(replace(made, hellos=(*made.hellos[:2], elsewhere)))
 
 
 @pytest.mark.parametrize("number", range(4))

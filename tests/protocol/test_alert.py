@@ -45,6 +45,7 @@ each_alert = pytest.mark.parametrize("name", ALERTS)
 
 @each_alert
 @pytest.mark.parametrize(("liar", "quorum"), PLACES)
+@pytest.mark.covers("P28")
 def test_whoever_spoils_a_sum_is_convicted_in_every_place_of_every_quorum(
     name: str, liar: int, quorum: tuple[int, ...]
 ) -> None:
@@ -78,6 +79,7 @@ def _beside_the_modulus(turn: Turn) -> Third:
     ],
     ids=["another multiplier", "a mask left out", "the modulus added", "zero", "negative"],
 )
+@pytest.mark.covers("P28")
 def test_a_wrong_delta_convicts_its_sender(change: Callable[[Turn], Third]) -> None:
     convicted(run_presign({LIAR: sums(change)}), ALERTS["nonce"], TARGET)
 

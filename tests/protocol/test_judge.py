@@ -42,6 +42,7 @@ pytestmark = pytest.mark.attack
 
 
 @every_step
+@pytest.mark.covers("K07")
 def test_accusing_an_honest_party_of_an_honest_run_convicts_the_accuser(step: str, go: Callable[[], Held]) -> None:
     """The case is complete: the judge comes to the check of the round, and finds nothing."""
     found = "all checks of the round hold" if ROUNDS[step].check else "the round is as it should be"

@@ -71,6 +71,7 @@ def test_an_opening_that_was_not_committed_to_names_its_sender(bend: Callable[[R
     convicted(outcome, "keygen.2", "the opening matches the commitment")
 
 
+@pytest.mark.covers("K02")
 def test_a_copied_commitment_and_opening_name_the_copyist() -> None:
     protocols: dict[int, Steps[KeyShare]] = {}
 
@@ -90,6 +91,7 @@ def test_a_copied_commitment_and_opening_name_the_copyist() -> None:
     convicted(play(make, {LIAR: lie}, protocol="create"), "keygen.2", "the opening matches the commitment")
 
 
+@pytest.mark.covers("K07")
 def test_a_share_off_the_polynomial_names_its_sender() -> None:
     outcome = run_keygen({LIAR: at("keygen.2", lambda t: replace(t.message, value=(t.message.value + 1) % Q), True)})
     convicted(outcome, "keygen.2", "the share lies on the polynomial")

@@ -52,6 +52,7 @@ def test_a_ciphertext_that_is_none_names_its_sender(field: str, value: Callable[
 
 
 @pytest.mark.parametrize("field", ["Y", "A1", "B1"])
+@pytest.mark.covers("R22")
 def test_a_commitment_at_the_identity_names_its_sender(field: str) -> None:
     outcome = run_presign({LIAR: first(lambda turn: replace(turn.message, **{field: IDENTITY}))})
     convicted(outcome, "presign.1", "Y, A1 and B1 are not the identity")
@@ -176,6 +177,7 @@ def test_products_that_were_not_announced_name_their_sender(field: str) -> None:
     convicted(run_presign({LIAR: at("presign.2", lie, secret=True)}), "presign.2", "the products are those announced")
 
 
+@pytest.mark.covers("R22")
 def test_a_nonce_point_at_the_identity_names_its_sender() -> None:
     outcome = run_presign({LIAR: second(lambda turn: replace(turn.message, Gamma=IDENTITY))})
     convicted(outcome, "presign.2", "Γ is not the identity")
@@ -289,6 +291,7 @@ def test_a_sum_that_is_not_reduced_names_its_sender(shift: int) -> None:
     convicted(outcome, "presign.3", "δ ∈ [0, q)")
 
 
+@pytest.mark.covers("R22")
 def test_a_delta_point_at_the_identity_names_its_sender() -> None:
     outcome = run_presign({LIAR: third(lambda turn: replace(turn.message, Delta=IDENTITY))})
     convicted(outcome, "presign.3", "Δ is not the identity")

@@ -28,6 +28,7 @@ def test_one_signature_serves_a_round() -> None:
     assert identity(1).signatures - before == 1 + 2  # the hello, two rounds
 
 
+@pytest.mark.covers("R26")
 def test_a_secret_does_not_show_on_the_wire() -> None:
     room = Room()
     wire = b"".join(data for packets in room.packets.values() for data in packets.values())
@@ -35,6 +36,7 @@ def test_a_secret_does_not_show_on_the_wire() -> None:
     assert b"from 1 for" not in wire
 
 
+@pytest.mark.covers("R29")
 def test_a_round_that_is_sent_again_is_the_same_bytes() -> None:
     room = Room()
     assert room.pack() == room.packets
@@ -139,6 +141,7 @@ RELAYS = {
 
 @pytest.mark.attack
 @pytest.mark.parametrize("deed", RELAYS)
+@pytest.mark.covers("R26", "P38")
 def test_nobody_is_blamed_for_what_the_relay_does(deed: str) -> None:
     room = Room()
     earlier = copy.deepcopy(room.packets)
@@ -151,6 +154,7 @@ def test_nobody_is_blamed_for_what_the_relay_does(deed: str) -> None:
 
 
 @pytest.mark.attack
+@pytest.mark.covers("P38")
 def test_a_packet_changed_anywhere_names_nobody() -> None:
     room = Room()
     data = room.packets[1][3]
@@ -163,6 +167,7 @@ def test_a_packet_changed_anywhere_names_nobody() -> None:
 
 
 @pytest.mark.attack
+@pytest.mark.covers("R17")
 def test_a_session_that_failed_is_over() -> None:
     room = Room()
     good = room.packets[1][3]

@@ -126,6 +126,7 @@ def wrong_hash(turn: Turn) -> Any:
 
 @pytest.mark.attack
 @pytest.mark.parametrize("step", ECHOES)
+@pytest.mark.covers("R16")
 def test_a_false_echo_stops_everyone_and_convicts_its_sender(step: str) -> None:
     outcome = runner(step)({LIAR: at(step, wrong_hash)})
     exposed(outcome, "did not all receive the same broadcasts", step, "the echo is of what was received")
@@ -213,6 +214,7 @@ def test_every_echoed_round_has_an_equivocation_here() -> None:
 
 @pytest.mark.attack
 @pytest.mark.parametrize("step", EQUIVOCATIONS)
+@pytest.mark.covers("R16", "K08")
 def test_an_equivocation_is_noticed_before_the_next_secret_leaves_and_convicts_its_sender(step: str) -> None:
     """By what each honest party holds by itself: the other's echo has the receipt of what that one was told."""
     change, last = EQUIVOCATIONS[step]
@@ -225,6 +227,7 @@ def test_an_equivocation_is_noticed_before_the_next_secret_leaves_and_convicts_i
 
 @pytest.mark.attack
 @pytest.mark.parametrize("step", EQUIVOCATIONS)
+@pytest.mark.covers("R16", "K08")
 def test_an_equivocator_that_echoes_to_each_what_it_told_it_is_convicted_as_well(step: str) -> None:
     change, carrier = EQUIVOCATIONS[step]
     seen: dict[str, Any] = {}
@@ -248,6 +251,7 @@ def test_an_equivocator_that_echoes_to_each_what_it_told_it_is_convicted_as_well
 
 @pytest.mark.attack
 @pytest.mark.parametrize("step", [step for step in SPOKEN if step != DONE.step])
+@pytest.mark.covers("P39", "R14")
 def test_a_message_from_another_run_does_not_serve_in_this_one(step: str) -> None:
     """Rule R14. Confirmations of a key are the same in each run; there the envelope tells runs apart."""
     heard: dict[int | None, Any] = {}
@@ -286,6 +290,7 @@ def test_a_message_of_nobody_is_not_taken(extra: set[int]) -> None:
 
 
 @pytest.mark.parametrize("parties", [(), (1,), (2, 3), (2, 1), (1, 1), (0, 1), (-1, 1), (1, 2**16), (1, 2**256)])
+@pytest.mark.covers("R21", "K06")
 def test_parties_that_cannot_be_make_no_session(parties: tuple[int, ...]) -> None:
     with pytest.raises(Malformed):
         Session(bytes(64), 1, parties, TOY)

@@ -34,6 +34,7 @@ def shown(value: object) -> str:
     return f"{value!r} {value} {value:} {[value]}"
 
 
+@pytest.mark.covers("R28")
 def test_key_material_shows_no_secret() -> None:
     material = key(3, 2)[1]
     p, q, p_hat, q_hat = material.aux.primes
@@ -42,6 +43,7 @@ def test_key_material_shows_no_secret() -> None:
         assert not any(str(int(s)) in shown(holder) or f"{int(s):x}" in shown(holder) for s in secrets)
 
 
+@pytest.mark.covers("R28")
 def test_a_presignature_shows_no_secret() -> None:
     made = presignature()
     (k, chi) = made.secret[0]
@@ -72,6 +74,7 @@ def test_what_is_said_in_secret_does_not_show() -> None:
     ],
     ids=["material", "share", "aux", "presignature", "moduli", "paillier", "pedersen"],
 )
+@pytest.mark.covers("R28")
 def test_a_secret_is_neither_pickled_nor_copied(holder: Callable[[], Any]) -> None:
     with pytest.raises(TypeError):
         pickle.dumps(holder())
@@ -80,6 +83,7 @@ def test_a_secret_is_neither_pickled_nor_copied(holder: Callable[[], Any]) -> No
 
 
 @pytest.mark.attack
+@pytest.mark.covers("R28")
 def test_an_abort_shows_no_secret() -> None:
     outcome = run_presign(
         {LIAR: at("presign.3", lambda turn: replace(turn.message, delta=(turn.message.delta + 1) % Q))}
@@ -92,6 +96,7 @@ def test_an_abort_shows_no_secret() -> None:
     assert "presign.nonce-alert" in text
 
 
+@pytest.mark.covers("R28")
 def test_a_running_protocol_shows_no_secret() -> None:
     protocol = keygen(sessions(ALL)[1], b"k" * 32, 2, roster(ALL))
     resume(protocol)

@@ -178,6 +178,7 @@ def test_the_session_id_depends_on_every_hello() -> None:
     assert one.start(hellos(made)).ssid != made[1].start(hellos(others)).ssid
 
 
+@pytest.mark.covers("R27", "P32")
 def test_hellos_mean_one_spec() -> None:
     made = channels(ALL, session_id=b"s" * 32)
     other = channels(ALL, session_id=b"s" * 32, subject=b"t" * 32)

@@ -57,6 +57,7 @@ def run_sign(liars: dict[int, Lie] | None = None, digest: bytes = DIGEST, gamma:
     return sign_with(presignatures(gamma=gamma), liars, digest)
 
 
+@pytest.mark.covers("R23", "P37")
 def test_all_obtain_the_same_low_s_signature_and_two_libraries_verify_it() -> None:
     for _ in range(8):  # both parities of y, both halves of s
         signature = run_sign().results[1]
@@ -79,6 +80,7 @@ def test_all_obtain_the_same_low_s_signature_and_two_libraries_verify_it() -> No
         (lambda s: replace(s, sigma=Q - s.sigma), "σ·Γ = m·Δ̃ + r·S̃"),
     ],
 )
+@pytest.mark.covers("P29")
 def test_a_bad_signature_share_names_its_sender(bend: Callable[[SignatureShare], SignatureShare], reason: str) -> None:
     convicted(run_sign({LIAR: at("sign.1", lambda turn: bend(turn.message))}), "sign.1", reason)
 
@@ -91,6 +93,7 @@ def test_all_bad_signature_shares_are_named() -> None:
     assert {verdict.culprit for verdict in verdicts(outcome, 1)} == {2, 3}
 
 
+@pytest.mark.covers("R22", "R23")
 def test_a_digest_that_makes_s_vanish_gives_no_signature_and_blames_nobody() -> None:
     gamma = random_scalar()
     m = -mul_base(gamma).x * SECRET % Q
@@ -106,6 +109,7 @@ def test_a_signature_that_does_not_verify_is_never_released() -> None:
     assert not outcome.results
 
 
+@pytest.mark.covers("R18", "P31")
 def test_a_presignature_signs_once() -> None:
     session, presigned = sessions(ALL)[1], presignatures()
     resume(sign(session, presigned[1], DIGEST))
@@ -115,6 +119,7 @@ def test_a_presignature_signs_once() -> None:
         assert refused.value.reason == Reason.DOUBLE_SIGN_GUARD
 
 
+@pytest.mark.covers("R18", "P31")
 def test_of_many_threads_one_gets_the_presignature() -> None:
     def take(presignature: Presignature) -> int:
         try:
@@ -136,6 +141,7 @@ def test_who_signs_with_two_presignatures_at_once_is_convicted() -> None:
     convicted(sign_with(swapped, {LIAR: lambda turn: turn.message}), "sign.1", "signs with the common presignature")
 
 
+@pytest.mark.covers("R18")
 def test_two_signatures_from_one_presignature_would_give_the_key_away() -> None:
     """Why `take` exists (rule R18)."""
     gamma, found = random_scalar(), set()
@@ -147,6 +153,7 @@ def test_two_signatures_from_one_presignature_would_give_the_key_away() -> None:
     assert SECRET in found
 
 
+@pytest.mark.covers("R19", "P34")
 def test_a_digest_chosen_for_a_known_nonce_point_forges_so_a_session_fixes_both() -> None:
     """Rule R19. With Γ known, a signature on a chosen digest becomes one on a message that nobody signed."""
     gamma, c = random_scalar(), random_scalar()
@@ -178,6 +185,7 @@ def _verifies(digest: bytes, r: int, s: int) -> bool:
 
 
 @pytest.mark.parametrize("digest", [b"", bytes(31), bytes(33)])
+@pytest.mark.covers("R19")
 def test_a_digest_of_another_length_is_refused(digest: bytes) -> None:
     with pytest.raises(Malformed):
         resume(sign(sessions(ALL)[1], presignatures()[1], digest))
