@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from oms_core.crypto.params import level
 from oms_core.encoding import decode, digest, encode
 from oms_core.errors import Malformed, ProofInvalid
-from oms_core.protocol.accuse import Equivocation, equivocations
+from oms_core.protocol.accuse import Equivocation, check_equivocation, equivocations
 from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.packets import (
     Packet,
@@ -25,6 +25,14 @@ from oms_core.protocol.packets import (
 from proto import cosigner_pb2 as pb
 
 MAX_DELIVERY = 16 << 20  # bytes that a cosigner takes in one message
+
+
+def minority(said: Mapping[int, object]) -> set[int]:
+    """Who says something else than more than half of all do. If there is no such half, nobody can be told apart."""
+    if not said:
+        return set()
+    common, count = Counter(said.values()).most_common(1)[0]
+    return {i for i, one in said.items() if one != common} if 2 * count > len(said) else set()
 
 
 class Relayed:
@@ -60,23 +68,19 @@ class Relayed:
             except Malformed:
                 bad.add(i)
                 continue
-            found = equivocations(packets.values())
             try:
-                for evidence in found.values():
-                    for place, signature in (
-                        (evidence.first, evidence.first_signature),
-                        (evidence.second, evidence.second_signature),
-                    ):
-                        verify_identity(self._roster[i], "round", encode(place), signature)
+                for sender, evidence in equivocations(packets.values()).items():
+                    if sender != i:
+                        raise Malformed("a packet in another's name")
+                    check_equivocation(evidence, self._roster[i])
                     double.append(evidence)
                 self._check(i, number, packets)
                 steps[i] = next(iter(packets.values())).header.step
+                if out.step != steps[i]:
+                    raise Malformed("packets of another step than it says")
             except (Malformed, ProofInvalid):
                 bad.add(i)
-        if steps:
-            common, _ = Counter(steps.values()).most_common(1)[0]
-            bad |= {i for i, step in steps.items() if step != common}
-        return bad, double
+        return bad | minority(steps), double
 
     def _packets(self, sender: int, out: pb.RoundOut) -> dict[int, Packet]:
         if set(out.packets) != set(self._spec.parties) - {sender}:
@@ -89,7 +93,9 @@ class Relayed:
         verify_identity(self._roster[sender], "round", encode(first.header.place), first.signature)
         for receiver, packet in packets.items():
             header = packet.header
-            if header != first.header or (header.ssid, header.round, header.sender) != (self._ssid, number, sender):
+            if (header, packet.signature) != (first.header, first.signature):
+                raise Malformed("packets of one round are signed together")
+            if (header.ssid, header.round, header.sender) != (self._ssid, number, sender):
                 raise Malformed("a packet of another session, round or sender")
             sealed = [hashed for to, _, hashed in header.directs if to == receiver]
             arrived = [] if packet.sealed is None else [content_hash("sealed", packet.sealed)]

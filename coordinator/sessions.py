@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from coordinator.cosigners import Cosigners
-from coordinator.relayed import Relayed
+from coordinator.relayed import Relayed, minority
 from oms_core.encoding import decode, decode_one_of, encode
 from oms_core.errors import Blame, CountersealError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import Request, SignedRefusal, request_digest
@@ -137,8 +137,8 @@ def _check_round(relayed: Relayed, number: int, answers: dict[int, pb.FromCosign
     """Nobody gets what its sender cannot have meant. Raises `SessionFailed`."""
     ended = {i for i, answer in answers.items() if answer.WhichOneof("body") == "finished"}
     if ended:
-        odd = ended if 2 * len(ended) <= len(answers) else set(answers) - ended
-        raise SessionFailed({}, (), odd, f"cosigners {sorted(odd)} do not end when the others do")
+        odd = minority({i: i in ended for i in answers})
+        raise SessionFailed({}, (), odd, f"cosigners {sorted(ended)} end before the others do")
     bad, double = relayed.round(number, {i: answer.round_out for i, answer in answers.items()})
     if double:
         text = "signed two different contents of one round"
