@@ -23,12 +23,13 @@ from coordinator.sessions import SessionFailed, agree, new_spec, run_session
 from coordinator.store import Call, Store
 from coordinator.wallets import ActiveWallet, Confirmations, Wallets
 from oms_core.approvals import Verdict
-from oms_core.authorize import review
+from oms_core.authorize import authorize, review
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Refused, Unavailable
 from oms_core.evidence import ChangeRequest, EpochCertificate
 from oms_core.keys import DEALS, LEADS_TO, Change, ChangeKey, SignedKeyReceipt, certificate_digest
+from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Outcome
 from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.packets import Resharing
@@ -41,7 +42,7 @@ log = structlog.get_logger()
 RUNNING, COMMITTING, DONE, FAILED, DENIED = "RUNNING", "COMMITTING", "DONE", "FAILED", "DENIED"
 ENDED = frozenset({DONE, FAILED, DENIED})
 MAX_ATTEMPTS = 8
-MAX_SKIPPED = 512  # epoch numbers that a node may claim to have seen above the one that counts
+MAX_SKIPPED = 1024  # epoch numbers above the one that counts: nodes take no higher ones
 RETRY = 2.0  # seconds
 _HOPELESS = frozenset({Reason.UNKNOWN_WALLET, Reason.EPOCH_STALE, Reason.APPROVAL_EXPIRED, Reason.EXPIRED})
 
@@ -285,24 +286,37 @@ class KeyChanges:
         """
         try:
             answer = await self._cosigners.link(index).ask(pb.ToCosigner(get_certificates=pb.GetCertificates()), 30)
-            for document in answer.certificates.documents:
+        except Unavailable:
+            return
+        for document in answer.certificates.documents:
+            try:
                 await self._adopt(decode(EpochCertificate, document, 1 << 20))
-        except Exception as error:
-            log.exception("no certificates learnt", cosigner=index, kind=type(error).__name__)
+            except CountersealError as error:
+                log.info("a certificate that is not adopted", cosigner=index, detail=error.message)
+            except Exception as error:
+                log.exception("no certificate learnt", cosigner=index, kind=type(error).__name__)
 
     async def _adopt(self, certificate: EpochCertificate) -> None:
-        wish, signed = certificate.request.proposal.subject, certificate.confirmations
-        if not isinstance(wish, ChangeKey) or not signed:
+        """As a node that leaves would: everyone's word, and people's, so that nobody is told what others refuse."""
+        wish, request = certificate.request.proposal.subject, certificate.request
+        signed = tuple(sorted(certificate.confirmations, key=lambda one: one.confirmation.index))
+        if not isinstance(wish, ChangeKey) or wish.change not in DEALS or not signed:
             return
+        authorize(request, self._workspace, Facts(wish.valid_from, ()))
         wallet = await self._wallets.standing(wish.wallet_id)
         parties = tuple(one.confirmation.index for one in signed)
         said = check_confirmations(signed, {i: identities(self._workspace)[i] for i in parties})
-        same = (said.wallet_id, said.key_id, said.public_key) == (wish.wallet_id, wallet.key[0], wallet.public_key)
+        same = (said.wallet_id, said.key_id, said.public_key, wish.key_id) == (
+            wish.wallet_id,
+            wallet.key[0],
+            wallet.public_key,
+            wallet.key[0],
+        )
         if not same or said.epoch <= wallet.key[1] or parties != (wish.parties or wallet.parties):
             return
         change_id = f"chg_{certificate_digest(tuple(one.confirmation for one in signed)).hex()[:28]}"
         confirmations = [encode(one) for one in signed]
-        commit = pb.CommitEpoch(key_id=said.key_id, confirmations=confirmations, request=encode(certificate.request))
+        commit = pb.CommitEpoch(key_id=said.key_id, confirmations=confirmations, request=encode(request))
         told = tuple(sorted({*parties, *wallet.parties}))
         await self._book.owe(change_id, told, pb.ToCosigner(commit_epoch=commit).SerializeToString())
         threshold = wish.threshold or wallet.threshold
