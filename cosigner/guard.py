@@ -18,7 +18,7 @@ from oms_core.chains.evm import address_of
 from oms_core.chains.intent import CreateWallet, Intent, subject_digest
 from oms_core.crypto import params
 from oms_core.encoding import encode
-from oms_core.errors import CountersealError, NotFound, Reason, Refused
+from oms_core.errors import CountersealError, Malformed, NotFound, Reason, Refused
 from oms_core.evidence import (
     ChangeRequest,
     CreateRequest,
@@ -31,7 +31,7 @@ from oms_core.evidence import (
     probe_digest,
     request_digest,
 )
-from oms_core.keys import DEALS, Change, ChangeKey, KeyState
+from oms_core.keys import DEALS, MAX_EPOCH, Change, ChangeKey, KeyState
 from oms_core.protocol.packets import Resharing, SessionSpec, check_spec
 from oms_core.protocol.shares import Epoch, KeyMaterial, aux_digest, child_key
 from oms_core.workspace import Workspace, identities
@@ -140,6 +140,8 @@ class Guard:
 
     def _check_spec(self, spec: SessionSpec, request: Request) -> None:
         check_spec(spec)
+        if spec.epoch >= MAX_EPOCH:
+            raise Malformed("an epoch is below 2^31")
         if spec.subject != request_digest(request) or spec.protocol not in PROTOCOLS[type(request)]:
             raise Refused("the session is not for this request", Reason.DIGEST_MISMATCH)
         if params.level(spec.level).prime_bits < self._floor.prime_bits:

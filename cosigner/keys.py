@@ -6,6 +6,7 @@ test signature are verified each time. Each change is carried out once, and answ
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -21,10 +22,12 @@ from oms_core.authorize import authorize
 from oms_core.chains.intent import subject_digest
 from oms_core.crypto import ecdsa
 from oms_core.encoding import decode, encode
-from oms_core.errors import NotFound, ProofInvalid, Reason, Refused
+from oms_core.errors import Malformed, NotFound, ProofInvalid, Reason, Refused
 from oms_core.evidence import ChangeRequest, EpochCertificate, drill_digest, probe_digest
 from oms_core.keys import (
+    DEALS,
     LEADS_TO,
+    MAX_EPOCH,
     Change,
     ChangeKey,
     KeyReceipt,
@@ -47,6 +50,7 @@ class Keys:
     def __init__(self, token: Token, vault: Vault, ledger: Ledger, boots: Boots, pool: Pool) -> None:
         self._token, self._vault, self._ledger = token, vault, ledger
         self._boots, self._pool = boots, pool
+        self._turn = threading.Lock()
 
     def confirm(self, key_id: bytes, confirmations: tuple[bytes, ...], probe: bytes, drill: bytes) -> None:
         """All parties confirm the key, it has signed, and so have its backups if it was wished: it becomes ACTIVE.
@@ -75,7 +79,14 @@ class Keys:
         log.info("wallet active", wallet=clear.wallet_id)
 
     def change(self, data: bytes) -> SignedKeyReceipt:
-        """Carry out a wish to suspend, resume, deactivate, destroy … a key, once. Raises `Refused`, `Malformed`."""
+        """Carry out a wish to suspend, resume, deactivate, destroy … a key, once. Raises `Refused`, `Malformed`.
+
+        One after the other: what was looked at is so when it is acted on.
+        """
+        with self._turn:
+            return self._change(data)
+
+    def _change(self, data: bytes) -> SignedKeyReceipt:
         self._boots.check()
         request = decode(ChangeRequest, data, _LIMIT)
         wish = request.proposal.subject
@@ -113,10 +124,15 @@ class Keys:
         Idempotent. The receipt is for the epoch that was destroyed here; None if there was none. Raises `Refused`,
         `NotFound`, `Malformed`; nothing is lost then.
         """
+        with self._turn:
+            return self._commit(key_id, confirmations, data)
+
+    def _commit(self, key_id: bytes, confirmations: tuple[bytes, ...], data: bytes) -> SignedKeyReceipt | None:
         self._boots.check()
-        signed = tuple(decode(SignedConfirmation, one, 4096) for one in confirmations)
-        said = sorted((one.confirmation for one in signed), key=lambda one: one.index)
-        certificate = certificate_digest(tuple(said))  # the same words in another order, or signed again, are the same
+        read = (decode(SignedConfirmation, one, 4096) for one in confirmations)
+        signed = tuple(sorted(read, key=lambda one: one.confirmation.index))
+        # The same words in another order, or signed again, are the same.
+        certificate = certificate_digest(tuple(one.confirmation for one in signed))
         request = decode(ChangeRequest, data, _LIMIT)
         wish = request.proposal.subject
         if not signed or not isinstance(wish, ChangeKey):
@@ -126,6 +142,8 @@ class Keys:
             self._boots.settle()
             return done
         epoch = signed[0].confirmation.epoch
+        if not 0 <= epoch < MAX_EPOCH:
+            raise Malformed("an epoch is not negative, and below 2^31")
         before = [c for c in self._vault.all_keys() if c.key_id == key_id and c.epoch < epoch]
         receipt = self._receipt(before[0], KeyState.DESTROYED, certificate) if before else None
         document = encode(EpochCertificate(signed, request))
@@ -140,6 +158,7 @@ class Keys:
             self._vault.destroy_epochs(key_id, epoch, note)
         else:
             clear = self._find(key_id, epoch)
+            self._check_wish(wish, request, clear, material.share.parties)
             self._check_certificate(signed, material.share.parties, _own(clear, material))
             self._vault.commit_epoch(key_id, epoch, note)
         self._pool.drop_key(key_id, epoch)
@@ -157,6 +176,14 @@ class Keys:
         if clear is None:
             raise NotFound("no such key at this cosigner", Reason.UNKNOWN_WALLET)
         return self._vault.epoch(key_id, clear.epoch).public
+
+    def _check_wish(self, wish: ChangeKey, request: ChangeRequest, clear: Clear, parties: tuple[int, ...]) -> None:
+        """What is kept with a certificate is what people have approved: others act on it."""
+        authorize(request, self._vault.workspace(), Facts(wish.valid_from, ()))
+        if (wish.wallet_id, wish.key_id) != (clear.wallet_id, clear.key_id) or wish.change not in DEALS:
+            raise Refused("the wish is about another key, or deals none", Reason.EPOCH_STALE)
+        if wish.change is Change.RESHARE and wish.parties != parties:
+            raise Refused("the wish is for another committee", Reason.EPOCH_STALE)
 
     def _check_leaving(
         self,

@@ -64,7 +64,9 @@ def test_a_disk_from_before_a_commit_is_noticed(node: Node, tmp_path: Path) -> N
     node.vault.put_key("wal_1", dealt()[1])
     old = snapshot(node, tmp_path / "old")
     wish = change(Change.REFRESH)
-    node.keys.commit(KEY_ID, certificate(dealt()), encode(change_request(wish, approve(wish, "sam"))))
+    node.keys.commit(
+        KEY_ID, certificate(dealt()), encode(change_request(wish, approve(wish, "sam"), approve(wish, "sonja")))
+    )
     node.stop()
     node.take(old, store=True)
     node.boot()
