@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import gmpy2
-from gmpy2 import mpz, powmod
+from gmpy2 import mpz, powmod, powmod_sec
 
 from oms_core.crypto.params import Level
 from oms_core.crypto.sampling import is_unit
@@ -53,6 +53,12 @@ class PaillierPublic:
     def power(self, c: int, k: int) -> Any:
         """c^k mod N², the scalar multiple k ⊙ c; k may be negative. c has to be a unit."""
         return powmod(c, k, self.NN)
+
+    def power_secret(self, c: int, k: int) -> Any:
+        """As `power`, in a time that does not depend on k but for its size: for long-term secrets (rule R30)."""
+        if k == 0:
+            return mpz(1)
+        return powmod_sec(c if k > 0 else gmpy2.invert(c, self.NN), abs(k), self.NN)
 
     def power_modulus(self, a: int, k: int) -> Any:
         """a^k mod N; k may be negative. a has to be a unit."""
@@ -151,18 +157,18 @@ class PaillierSecret(PaillierPublic):
         if not self.is_ciphertext(c):
             raise Malformed("a ciphertext is a unit modulo N²")
         p, q = self._p, self._q
-        m_p = (powmod(c % self._pp, p - 1, self._pp) - 1) // p * self._h_p % p
-        m_q = (powmod(c % self._qq, q - 1, self._qq) - 1) // q * self._h_q % q
+        m_p = (powmod_sec(c % self._pp, p - 1, self._pp) - 1) // p * self._h_p % p
+        m_q = (powmod_sec(c % self._qq, q - 1, self._qq) - 1) // q * self._h_q % q
         m = self._join_modulus(m_p, m_q)
         return m - self.N if m > self.N // 2 else m
 
     def nonce(self, c: int) -> Any:
         """The ρ of c = enc(y; ρ) (spec §2.7): the N-th root of c modulo N."""
-        return powmod(c % self.N, self._root, self.N)
+        return powmod_sec(c % self.N, self._root, self.N)
 
     def root(self, a: int) -> Any:
         """The N-th root of a unit modulo N."""
-        return powmod(a, self._root, self.N)
+        return powmod_sec(a, self._root, self.N)
 
     def _join(self, a_p: Any, a_q: Any) -> Any:
         return a_p + (a_q - a_p) * self._pp_inverse % self._qq * self._pp

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import gmpy2
-from gmpy2 import mpz, powmod
+from gmpy2 import mpz, powmod, powmod_sec
 
 from oms_core.crypto.params import Level
 from oms_core.crypto.sampling import below, is_unit, unit
@@ -82,8 +82,10 @@ class PedersenSecret(PedersenPublic):
 
     def commit(self, a: int, b: int) -> Any:
         """As the public form, as t^(λa + b) by CRT."""
-        exponent = self._lam * a + b
-        return self.power(self.t, exponent)
+        exponent, p, q = self._lam * a + b, self._p, self._q
+        t_p = powmod_sec(self.t % p, exponent % (p - 1) or p - 1, p)  # λ is a long-term secret (rule R30)
+        t_q = powmod_sec(self.t % q, exponent % (q - 1) or q - 1, q)
+        return t_p + (t_q - t_p) * self._p_inverse % q * p
 
     def power(self, base: int, e: int) -> Any:
         """base^e mod N̂ by CRT, for a unit base."""

@@ -80,7 +80,7 @@ def presign(session: Session, share: KeyShare, own: Moduli, path: tuple[int, ...
         theirs = of.paillier[j]
         mask = Mask(symmetric(1 << level.ell_prime), unit(int(theirs.N)), unit(int(N.N)))
         masks[j, slot] = mask
-        D = int(theirs.add(theirs.power(M1[j].K, multiplier), theirs.encrypt(mask.y, mask.rho)))
+        D = int(theirs.add(theirs.power_secret(M1[j].K, multiplier), theirs.encrypt(mask.y, mask.rho)))
         F = int(N.encrypt(mask.y, mask.rho_y))
         statement = aff_g.Statement(theirs, N, M1[j].K, D, F, point, tables[j])
         witness = aff_g.Witness(multiplier, mask.y, mask.rho, mask.rho_y)

@@ -128,8 +128,8 @@ def page() -> str:
         lines += ["", f"## {title}", "", "| | what | tests |", "|---|---|---|"]
         for name, what in known.items():
             shown = [f"`{test}`" for test in tests.get(name, [])]
-            more = f" and {len(shown) - 6} more" if len(shown) > 6 else ""
-            lines.append(f"| {name} | {what} | {'<br>'.join(shown[:6])}{more} |")
+            more = f" and {len(shown) - 4} more" if len(shown) > 4 else ""
+            lines.append(f"| {name} | {what} | {'<br>'.join(shown[:4])}{more} |")
     return "\n".join(lines) + "\n"
 
 

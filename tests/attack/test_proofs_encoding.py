@@ -65,6 +65,7 @@ def test_the_encoding_can_be_read_back_to_the_very_value(value: Any) -> None:
 
 @pytest.mark.covers("R1")
 @given(values, values)
+@pytest.mark.covers("P41")
 def test_two_values_have_one_encoding_only_if_they_are_the_same(one: Any, other: Any) -> None:
     assert (encode(one) == encode(other)) == (shape(one) == shape(other))
 
@@ -79,6 +80,7 @@ def test_moving_a_boundary_changes_the_encoding_and_the_digest(value: Any) -> No
 
 
 @pytest.mark.covers("R1")
+@pytest.mark.covers("P41")
 def test_a_hundred_thousand_random_values_have_as_many_encodings() -> None:
     rng = random.Random(2021_060)
     small: list[Any] = [None, True, False, 0, 1, -1, 255, 256, 65793, b"", b"a", b"$", b"a$b", "", "a", "$", "a$b"]

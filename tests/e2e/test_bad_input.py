@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -253,10 +254,13 @@ async def attach(network: Network, cert: str, hello: cosigner_pb2.Hello) -> grpc
     credentials = grpc.ssl_channel_credentials(tls.ca.read_bytes(), tls.key.read_bytes(), tls.cert.read_bytes())
     options = [("grpc.ssl_target_name_override", "coordinator.counterseal")]
     async with grpc.aio.secure_channel(f"localhost:{network.inner}", credentials, options=options) as channel:
-        stream = cosigner_pb2_grpc.CosignerLinkStub(channel).Attach()
-        await stream.write(cosigner_pb2.FromCosigner(hello=hello))
+
+        async def first() -> AsyncIterator[cosigner_pb2.FromCosigner]:
+            yield cosigner_pb2.FromCosigner(hello=hello)
+            await asyncio.sleep(10)
+
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await asyncio.wait_for(stream.read(), 10)
+            await asyncio.wait_for(anext(aiter(cosigner_pb2_grpc.CosignerLinkStub(channel).Attach(first()))), 10)
         return caught.value
 
 

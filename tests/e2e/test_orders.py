@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from itertools import combinations
 
 import pytest
@@ -123,9 +124,9 @@ async def test_a_cosigner_that_dies_during_a_session_is_replaced(network: Networ
     async with network.client() as client:
         tx = await cluster.propose(network, client)
         await cluster.until(client, tx.transaction_id, "SIGNING")
-        chosen = (await client.transaction(tx.transaction_id)).stages[-1].note
-        victim = int(chosen.split()[-1])
-        network.kill_cosigner(victim)
+        stages = (await client.transaction(tx.transaction_id)).stages
+        chosen = next(stage.note for stage in stages if stage.state == "SIGNING")
+        network.kill_cosigner(int(re.findall(r"\d+", chosen)[-1]))
         tx = await client.ended(tx.transaction_id)
     assert tx.state == "CONFIRMED"
 

@@ -66,6 +66,7 @@ def test_an_honest_press_over_something_else_does_not_approve_this(field: str) -
     assert why(pressed(claim(**{field: OTHER[field]}))) is Reason.CHALLENGE_MISMATCH
 
 
+@pytest.mark.covers("P43")
 def test_an_approval_under_another_workspace_is_refused() -> None:
     assert why(pressed(claim(workspace=bytes(32)))) is Reason.POLICY_VERSION_MISMATCH
     grown = replace(workspace(), created_at=workspace().created_at + 1)

@@ -127,6 +127,7 @@ def test_what_was_spent_within_a_day_counts_and_the_same_order_does_not_count_tw
     authorize(request, workspace(), spent(1501, NOW - 10, subject_digest(large)))
 
 
+@pytest.mark.covers("P43")
 def test_another_version_of_the_workspace_is_refused() -> None:
     assert refusal(replace(sign_request(intent()), workspace=bytes(32))) == Reason.POLICY_VERSION_MISMATCH
 

@@ -11,8 +11,6 @@ from oms_core.chains.intent import (
     MAX_LIFE,
     PURPOSE_LIMIT,
     Bounds,
-    CreateWallet,
-    Intent,
     Subject,
     Transfer,
     check_subject,

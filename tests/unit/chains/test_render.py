@@ -9,7 +9,7 @@ import pytest
 from oms_core.approvals import Verdict
 from oms_core.authorize import expected_claim
 from oms_core.chains.evm import to_checksum
-from oms_core.chains.intent import Bounds, CreateWallet, Intent, Subject, Transfer
+from oms_core.chains.intent import Bounds, Intent, Subject, Transfer
 from oms_core.chains.render import render, rendering_digest
 from oms_core.errors import Malformed, NotFound, Reason
 from oms_core.keys import Change

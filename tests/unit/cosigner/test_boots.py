@@ -145,6 +145,7 @@ def test_an_older_token_under_the_same_store_is_refused(node: Node, world: World
 
 
 @pytest.mark.parametrize("lost", [1, 3])
+@pytest.mark.covers("P33")
 def test_when_store_and_token_are_older_together_peers_tell_and_name_the_old_copy(
     node: Node, world: World, tmp_path: Path, lost: int
 ) -> None:

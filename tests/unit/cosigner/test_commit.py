@@ -36,6 +36,7 @@ def pending(node: Node) -> Node:
 REFRESH = asked(change(Change.REFRESH))
 
 
+@pytest.mark.covers("R24", "K09")
 def test_a_full_certificate_makes_the_new_epoch_count_and_destroys_the_old_one(pending: Node) -> None:
     pending.pool.put("wal_1", presignature(1))
     made = pending.keys.commit(KEY_ID, certificate(dealt()), REFRESH)
@@ -56,6 +57,7 @@ def test_the_same_words_in_another_order_or_signed_again_give_the_same_receipt(p
     assert [pending.keys.commit(KEY_ID, words, REFRESH) for words in (again, again[::-1])] == [first] * 2
 
 
+@pytest.mark.covers("R24", "K09")
 def test_the_certificate_by_which_a_node_went_over_is_kept(pending: Node) -> None:
     words = certificate(dealt())
     pending.keys.commit(KEY_ID, words, REFRESH)
@@ -132,6 +134,7 @@ def leaving_refused(node: Node, confirmations: tuple[bytes, ...], data: bytes) -
     return caught.value.reason
 
 
+@pytest.mark.covers("R24", "K09")
 def test_a_node_that_is_said_to_leave_keeps_its_share_unless_all_is_there(node: Node) -> None:
     activate(node)
     full, wish = certificate(dealt(1, STAYING)), change(Change.RESHARE)

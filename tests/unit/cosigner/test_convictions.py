@@ -86,6 +86,7 @@ def test_what_the_judge_does_not_find_is_not_signed_and_not_remembered(mine: Con
     assert mine.evidence(2) is None
 
 
+@pytest.mark.covers("R17", "P30")
 def test_a_session_with_a_convicted_peer_is_refused_until_it_is_pardoned(guard: Any, mine: Convictions) -> None:
     convict(mine, caught_lying())
     request = sign_request(intent())

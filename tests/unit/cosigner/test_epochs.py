@@ -83,6 +83,7 @@ def test_a_wallet_has_one_key_that_counts(pending: Node) -> None:
     assert pending.vault.find_key("wal_1").epoch == 0
 
 
+@pytest.mark.covers("R24", "K09")
 def test_several_attempts_may_be_pending_and_one_is_committed(pending: Node) -> None:
     pending.vault.put_key("wal_1", dealt(2)[1])
     assert epochs(pending) == [(0, "ACTIVE"), (1, "PENDING"), (2, "PENDING")]
@@ -119,6 +120,7 @@ def crashes_before_destroying(monkeypatch: pytest.MonkeyPatch, go: Callable[[], 
             go()
 
 
+@pytest.mark.covers("R24", "K16")
 def test_after_a_crash_between_commit_and_erasing_the_next_start_erases(
     pending: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_share_says_that_it_is_destroyed_only_when_it_is(node: Node, monkeypat
         assert connection.execute(select(erasing)).all() == []
 
 
+@pytest.mark.covers("R24", "K16")
 def test_a_crash_before_the_commit_leaves_the_old_epoch_and_the_pending_one(
     pending: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_permitted_order_is_granted_with_its_own_derivation(guard: Guard) -> N
         ({"session_id": b"short"}, Reason.MALFORMED),
     ],
 )
+@pytest.mark.covers("R19", "R27", "P34", "K15")
 def test_a_session_that_does_not_fit_its_request_is_refused(
     guard: Guard, changes: dict[str, object], reason: Reason
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_session_with_a_presignature_is_granted_as_what_it_is(guard: Guard) ->
     assert isinstance(guard.decide(made, request, NOW), Signing)
 
 
+@pytest.mark.covers("R20", "P35")
 def test_an_order_is_signed_under_the_path_of_its_intent_only(guard: Guard) -> None:
     request = sign_request(intent(path=PATH))
     assert isinstance(guard.decide(spec(request), request, NOW), Signing)
@@ -161,6 +163,7 @@ def test_a_presignature_is_made_for_the_path_and_the_wallet_of_its_request(guard
     assert refused(guard, spec(foreign, protocol="presign", path=PATH), foreign).reason == Reason.UNKNOWN_WALLET
 
 
+@pytest.mark.covers("P39", "R32")
 def test_a_session_id_is_used_once(guard: Guard) -> None:
     request = sign_request(intent())
     made = spec(request)

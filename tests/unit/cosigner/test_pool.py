@@ -64,6 +64,7 @@ def test_what_was_put_is_taken_once() -> None:
         assert caught.value.reason == Reason.PRESIGNATURE_UNKNOWN
 
 
+@pytest.mark.covers("R18", "P31")
 def test_of_a_hundred_threads_that_take_one_presignature_exactly_one_has_it() -> None:
     pool, (one,) = filled(1)
     gate = Barrier(100)
@@ -94,6 +95,7 @@ def test_of_a_hundred_threads_that_take_one_presignature_exactly_one_has_it() ->
         {"presignature_id": b""},
     ],
 )
+@pytest.mark.covers("R20", "P35", "K15")
 def test_a_presignature_serves_only_its_own_path_epoch_and_key(other: dict[str, object]) -> None:
     pool, (one,) = filled(1)
     with pytest.raises(NotFound) as caught:
@@ -115,6 +117,7 @@ def test_a_key_has_at_most_64_and_another_key_has_its_own_64() -> None:
     assert len(pool.ids()) == LIMIT + 1
 
 
+@pytest.mark.covers("R20")
 def test_a_hundred_threads_that_put_leave_64() -> None:
     pool, gate = Pool(), Barrier(100)
 

@@ -112,6 +112,7 @@ def test_small_coordinates_are_points_exactly_where_the_equation_has_a_root() ->
 
 
 @pytest.mark.parametrize("x", [0, 5, 7, 9])
+@pytest.mark.covers("P40")
 def test_an_x_off_the_curve_is_refused_with_either_parity(x: int) -> None:
     for prefix in (2, 3):
         with pytest.raises(Malformed, match="not a point of secp256k1"):
@@ -120,6 +121,7 @@ def test_an_x_off_the_curve_is_refused_with_either_parity(x: int) -> None:
 
 @pytest.mark.parametrize("x", ON_CURVE)
 @pytest.mark.parametrize("prefix", [2, 3])
+@pytest.mark.covers("P40")
 def test_an_x_beyond_the_field_is_not_reduced_even_where_its_remainder_is_a_point(x: int, prefix: int) -> None:
     assert Point.from_bytes(coordinate(x, prefix)).has_odd_y == (prefix == 3)
     with pytest.raises(Malformed, match="not a point of secp256k1"):
@@ -133,6 +135,7 @@ def test_an_x_at_the_ends_beyond_the_field_is_refused(x: int) -> None:
 
 
 @pytest.mark.parametrize("prefix", [*range(2), *range(4, 10), 0x42, 0x80, 0x82, 0xFF])
+@pytest.mark.covers("P40")
 def test_33_bytes_with_another_prefix_are_refused(prefix: int) -> None:
     with pytest.raises(Malformed, match="not a point of secp256k1"):
         Point.from_bytes(bytes([prefix]) + G.to_bytes()[1:])
@@ -161,6 +164,7 @@ def test_every_other_length_and_form_of_a_point_is_refused(data: bytes) -> None:
         Point.from_bytes(data)
 
 
+@pytest.mark.covers("P40")
 def test_33_zeros_are_not_the_identity() -> None:
     with pytest.raises(Malformed, match="not a point of secp256k1"):
         Point.from_canonical(bytes(33))
