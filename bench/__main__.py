@@ -1,13 +1,14 @@
-"""`make bench`: every figure, or those whose group is named: python -m bench [keys|presigning|orders]…"""
+"""`make bench`: every figure, or those whose groups are named, as in python -m bench keys presigning."""
 
 from __future__ import annotations
 
 import sys
 
+from bench.blame import blame, resharing
 from bench.orders import orders
 from bench.protocol import keys, presigning
 
-GROUPS = {"keys": keys, "presigning": presigning, "orders": orders}
+GROUPS = {"keys": keys, "resharing": resharing, "presigning": presigning, "blame": blame, "orders": orders}
 
 
 def main() -> None:
