@@ -141,7 +141,8 @@ class Vault:
     def commit_epoch(self, key_id: bytes, epoch: int, also: Also | None = None) -> None:
         """Make a pending epoch the one that counts, and destroy all before it.
 
-        The new one takes the old one's state over. Raises `NotFound` if it is not here.
+        The new one takes the old one's state over. Raises `NotFound` if it is not here, `Refused` (EPOCH_STALE) if a
+        later one counts, `Conflict` if another key of the wallet does.
         """
         with self._engine.begin() as connection:
             clears = self._clears(connection, key_id)
@@ -152,6 +153,7 @@ class Vault:
             if mine.state == KeyState.PENDING:
                 if any(c.epoch > epoch for c in counted):
                     raise Refused("a later epoch of this key counts here", Reason.EPOCH_STALE)
+                self._check_alone(connection, mine)
                 self._move(connection, mine, KeyState(counted[0].state) if counted else KeyState.ACTIVE)
             self._delete(connection, [c for c in clears if c.epoch < epoch])
             connection.execute(delete(sealed).where(sealed.c.name == _name("aux", key_id, epoch)))
