@@ -9,10 +9,11 @@ import click
 
 from oms.cli.shared import Settings, call, show
 from oms.client import Client
+from oms_core.backup import DrillRecord
 from oms_core.chains.evm import address_of, to_checksum
 from oms_core.chains.intent import CreateWallet
 from oms_core.crypto.bip32 import check_path, derive, xpub
-from oms_core.encoding import decode, encode
+from oms_core.encoding import decode
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.protocol.shares import KeyConfirmation, SignedConfirmation, check_confirmations
 from oms_core.workspace import identities
@@ -105,10 +106,8 @@ def show_xpub(context: click.Context, wallet_id: str, path: str) -> None:
 @click.pass_context
 def submit_drill(context: click.Context, wallet_id: str, file: Path) -> None:
     """Hand in what `cosigner drill` has written."""
-    from oms_core.backup import DrillRecord
-
     record = decode(DrillRecord, file.read_bytes(), 4096)
-    _show(context, call(context, lambda client, _: client.submit_drill(wallet_id, encode(record.signature))))
+    _show(context, call(context, lambda client, _: client.submit_drill(wallet_id, record.signature)))
 
 
 @group.command()

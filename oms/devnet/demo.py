@@ -1,4 +1,4 @@
-"""The main job in one run: five cosigners make a key, sign and settle real transfers, lose two nodes, and refuse.
+"""The main job in one run: five cosigners make a key, sign and settle transfers, lose nodes, name a liar, and refuse.
 
 Run by `make demo`. Ends with a non-zero code unless everything happened as it is shown.
 """
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,15 +21,19 @@ from oms.devnet.network import Network
 from oms_core.chains.evm import address_of, decode_signed, sender, signing_digest, to_checksum
 from oms_core.chains.intent import CreateWallet
 from oms_core.crypto import ecdsa
-from oms_core.encoding import decode, encode
+from oms_core.encoding import decode, decode_one_of, encode
 from oms_core.errors import CountersealError, LocalError, Reason
 from oms_core.evidence import SignedRefusal
+from oms_core.keys import Change, ChangeKey, SignedKeyReceipt
+from oms_core.protocol.accuse import CASE_LIMIT, Equivocation, SignedCase
 from oms_core.protocol.identity import verify_identity
+from oms_core.protocol.judge import judge
 from oms_core.protocol.shares import SignedConfirmation, check_confirmations
 from oms_core.workspace import identities, member
 from proto import oms_pb2 as pb
 
 WALLET = "wal_treasury"
+_EVIDENCE: tuple[type[Any], ...] = (SignedCase, Equivocation)
 NOT_IN_THE_BOOK = "0x000000000000000000000000000000000000dEaD"
 
 
@@ -61,6 +66,8 @@ class Demo:
             await self.first_transfer(client)
             await self.two_nodes_down(client)
             await self.forbidden(client)
+            await self.liar(client)
+            await self.without_the_liar(client)
         await self.swapped()
 
     async def make_wallet(self, client: Client) -> None:
@@ -119,13 +126,59 @@ class Demo:
             self.say(f"   {line}")
         self.summary.append(f"forbidden {tx.reason}: refused by the policy")
 
-    async def swapped(self) -> None:
-        """A coordinator that lies to the cosigners."""
-        self.head("6. A coordinator that swaps the recipient after approval")
+    async def liar(self, client: Client) -> None:
+        """With two nodes dead, a third one lies: it is named, with evidence that anybody can judge."""
+        self.head("6. A cosigner that lies inside the protocol")
+        self.network.kill_cosigner(3)
+        self.network.start_cosigner(3, ("tests.attack.evil_cosigner", "sigma"))
+        await self.network.attached((1, 3, 5), 60)
+        self.say("2 and 4 are still dead; 3 now gives wrong shares of signatures")
+        tx = await self.propose(client, "entry:kraken-hot", ETHER)
+        while not (found := await client.evidence()):
+            await asyncio.sleep(0.2)
+        document = (await client.evidence_document(found[0].evidence_id)).document
+        accusation = decode_one_of(_EVIDENCE, document, CASE_LIMIT)
+        verdict = judge(accusation, identities(await client.workspace()))
+        self.expect(verdict.culprit == 3, "the evidence convicts cosigner 3")
+        self.say(f"evidence  {found[0].evidence_id}: {len(document)} bytes, accused by cosigner {_accuser(accusation)}")
+        self.say(f"CONFIRMED offline, from public data: cosigner 3 lied at {verdict.step}: {verdict.reason}")
         for index in (2, 4):
             self.network.start_cosigner(index)
+        tx = await client.ended(tx.transaction_id)
+        self.expect(tx.state == "CONFIRMED" and 3 not in tx.signers, "the order is signed without the liar")
+        self.say(f"settled   {tx.hash}, signed by {_names(tx)} when 2 and 4 were back; 3 is in quarantine")
+        self.summary.append(f"liar      cosigner 3 convicted of {verdict.step}; signed by {_names(tx)}")
+
+    async def without_the_liar(self, client: Client) -> None:
+        """Resharing: another committee, the same key."""
+        self.head("7. The key is dealt anew to the other four; the address stays")
+        wallet, keys = await client.wallet(WALLET), identities(await client.workspace())
+        now = int(time.time())
+        key = (wallet.key_id, wallet.public_key, wallet.chain_code)
+        four, until = (1, 2, 4, 5), now + 3600
+        wish = ChangeKey(WALLET, *key, Change.RESHARE, wallet.epoch, 3, four, "desk", "3 lied", now, until)
+        change = await client.change_key(self.network.desk().propose(wish))
+        await self.approve(client, change.change_id, "sam", "sonja")
+        self.say("approved by two security officers; the four make new moduli and new shares")
+        change = [seen async for seen in client.watch_key_change(change.change_id)][-1]
+        self.expect(change.state == "DONE", f"the key is dealt anew, not {change.state} {change.detail}")
+        for data in change.receipts:
+            signed = decode(SignedKeyReceipt, data)
+            receipt = signed.receipt
+            verify_identity(keys[receipt.index], "key-receipt", encode(receipt), signed.signature)
+            self.say(f"cosigner {receipt.index} signed: its share of epoch {receipt.epoch} is {receipt.state}")
+        after = await client.wallet(WALLET)
+        same = after.address == wallet.address and tuple(after.parties) == four
+        self.expect(same, "the address stays, the committee does not")
+        tx = await self.transfer(client, "entry:kraken-hot", 2 * ETHER, "ravi")
+        self.summary.append(f"reshared  to {', '.join(map(str, four))}, same address; signed by {_names(tx)}")
+        self.network.kill_cosigner(3)
+        self.network.start_cosigner(3)
         await self.network.attached(range(1, 6), 60)
-        self.say("cosigners 2 and 4 are back by themselves")
+
+    async def swapped(self) -> None:
+        """A coordinator that lies to the cosigners."""
+        self.head("8. A coordinator that swaps the recipient after approval")
         async with self.network.client() as client:
             tx = await self.propose(client, "entry:kraken-hot", 5 * ETHER)
         self.network.processes.stop("coordinator")
@@ -196,6 +249,10 @@ class Demo:
         """Fail the run unless it happened."""
         if not holds:
             raise LocalError(f"expected that {what}", Reason.INTERNAL)
+
+
+def _accuser(accusation: SignedCase | Equivocation) -> str:
+    return str(accusation.case.accuser) if isinstance(accusation, SignedCase) else "its own signatures"
 
 
 def _names(tx: pb.Transaction) -> str:
