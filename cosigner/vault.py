@@ -218,15 +218,16 @@ class Vault:
 
     def _insert(self, clear: Clear, plain: bytes) -> None:
         name, encoded = _name_of(clear), encode(clear)
-        blob = self._token.seal(plain, encoded, _under(clear))
-        row = {"name": name, "wallet_id": clear.wallet_id, "state": clear.state, "clear": encoded, "blob": blob}
+        row = {"name": name, "wallet_id": clear.wallet_id, "state": clear.state, "clear": encoded}
         with self._engine.begin() as connection:
             if connection.execute(select(sealed.c.name).where(sealed.c.name == name)).first():
                 raise Conflict("this epoch of the key exists already", Reason.WRONG_STATE)
             below = connection.execute(select(gone.c.epoch).filter_by(key_id=clear.key_id)).scalar()
             if clear.key_id and below is not None and clear.epoch <= below:
                 raise Refused(f"epoch {clear.epoch} of this key is gone here", Reason.EPOCH_STALE)
-            connection.execute(insert(sealed).values(row))
+            # Sealed only now: for what is refused no key is made in the HSM.
+            blob = self._token.seal(plain, encoded, _under(clear))
+            connection.execute(insert(sealed).values({**row, "blob": blob}))
 
     def _move(self, connection: Connection, clear: Clear, to: KeyState) -> None:
         """Seal an epoch again in another state, inside a transaction that has seen it in ``clear``'s."""
