@@ -40,5 +40,5 @@ def resharing() -> Iterator[Figure]:
     held, made = key(5, 3), sessions(parties)
     epoch, new = held[1].public, Resharing(parties, parties, 3, 1, b"a" * 32)
     _, cpu, critical, size = drive({i: reshare(made[i], epoch, new, held[i].share, roster(parties)) for i in parties})
-    extra = {"cpu_all": round(cpu, 3), "bytes_all": size}
+    extra: dict[str, object] = {"cpu_all": round(cpu, 3), "bytes_all": size}
     yield Figure("reshare", "seconds, 3 of 5 to 3 of 5, cpu of the slowest party", critical, extra)
