@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +26,7 @@ from tests.people import NOW, approve, change, change_request, intent, sign_requ
 from tests.unit.cosigner.epochs import dealt
 from tests.unit.cosigner.node import KEY_ID, Node, activate, material
 from tests.unit.cosigner.running import Running, make_engine, resharing, signing
-from tests.unit.cosigner.specs import deal, dealing, spec
+from tests.unit.cosigner.specs import deal, dealing, refused, spec
 
 EPOCH = material().public
 
@@ -99,8 +101,8 @@ async def test_four_orders_that_began_side_by_side_do_not_exceed_the_limit_toget
         request = sign_request(subject, approve(subject, "ravi"), approve(subject, "olga"), execution=execution)
         sessions.append(await sign_up_to("presign.3", node, engine, request))
     ends = await asyncio.gather(*(running.end() for running in sessions), return_exceptions=True)
-    refused = [end.reason for end in ends if isinstance(end, CountersealError)]
-    assert refused == [Reason.VELOCITY_EXCEEDED] * 2
+    reasons = [end.reason for end in ends if isinstance(end, CountersealError)]
+    assert reasons == [Reason.VELOCITY_EXCEEDED] * 2
     assert [running.said[-1] for running in sessions].count("sign.1") == 2
     assert sum(one.amount for one in node.ledger.facts(NOW).spent) == 1800
 
@@ -122,18 +124,41 @@ def test_of_many_orders_at_once_exactly_as_many_are_committed_to_as_the_limit_al
         try:
             engine._commit_to(one, one.request)
         except Refused as error:
-            refused.append(error.reason)
+            reasons.append(error.reason)
             return False
         return True
 
-    refused: list[Reason] = []
+    reasons: list[Reason] = []
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(commit, granted))
-    assert set(refused) == {Reason.VELOCITY_EXCEEDED}
+    assert set(reasons) == {Reason.VELOCITY_EXCEEDED}
     spent = sum(one.amount for one in node.ledger.facts(NOW).spent)
     assert spent <= 2000
     assert spent == sum(amount for amount, yes in zip([95] * 8 + [900] * 2, done, strict=True) if yes)
     assert node.token.counters()[1] == sum(done)
+
+
+async def test_a_disk_from_before_a_signature_is_noticed_although_it_is_of_the_same_start(
+    node: Node, engine: Engine, tmp_path: Path
+) -> None:
+    """Else the order would be signed once more with another nonce, and its amount would not count."""
+    running = await sign_up_to("presign.3", node, engine, sign_request(intent()))
+    path = node.config.store
+    with node.store.connect() as connection:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(path, tmp_path / "old")
+    await running.end()
+    assert node.ledger.facts(NOW).spent
+    node.stop()
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+    shutil.copy(tmp_path / "old", path)
+    node.boot()
+    assert node.ledger.facts(NOW).spent == ()
+    assert "the store is an older copy: 0 writes in the store, 1 in the token" in node.boots.rolled_back
+    request = sign_request(intent(), execution=Execution(8, 21_000, 10**9, 10**8))
+    assert refused(node.guard, spec(request), request).reason == Reason.ROLLBACK_DETECTED
 
 
 async def reshare_up_to(step: str, node: Node, engine: Engine) -> Running:
