@@ -1,0 +1,142 @@
+"""Changes of a wallet's key over a real database, with cosigners that answer as a test wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from coordinator.approving import Approving
+from coordinator.cosigners import Cosigners
+from coordinator.key_changes import RUNNING, KeyChanges
+from coordinator.keybook import KeyBook
+from coordinator.news import News
+from coordinator.outcomes import Outcomes
+from coordinator.store import Call, Store
+from coordinator.tables import open_database
+from coordinator.wallets import Confirmations, Wallets
+from oms_core.chains.intent import subject_digest
+from oms_core.encoding import decode, encode
+from oms_core.errors import Reason, Unavailable
+from oms_core.evidence import EpochCertificate
+from oms_core.keys import LEADS_TO, ChangeKey, KeyReceipt, SignedKeyReceipt
+from oms_core.protocol.shares import SignedConfirmation
+from proto import cosigner_pb2 as pb
+from tests.parties import identity
+from tests.people import NOW, approve, change_request, propose, wish, workspace
+from tests.unit.cosigner.epochs import certificate, originals
+from tests.unit.cosigner.node import KEY_ID
+
+ALL = (1, 2, 3, 4, 5)
+Answer = Callable[[pb.ToCosigner], pb.FromCosigner]
+
+
+class Link:
+    """An attached cosigner; ``answer`` says what it answers."""
+
+    def __init__(self, index: int, answer: Answer) -> None:
+        self.index, self.answer = index, answer
+        self.closed, self.latency = False, 0.0
+        self.told: list[pb.ToCosigner] = []
+
+    async def ask(self, request: pb.ToCosigner, seconds: float) -> pb.FromCosigner:
+        """What a link does. Raises `Unavailable`."""
+        self.told.append(request)
+        if self.closed:
+            raise Unavailable(f"cosigner {self.index} does not answer", Reason.PEER_UNREACHABLE)
+        return self.answer(request)
+
+
+def failed(reason: Reason) -> Answer:
+    """Always this failure."""
+    return lambda _: pb.FromCosigner(failed=pb.Failed(reason=reason, detail="no"))
+
+
+def receipt(index: int, wanted: ChangeKey, signer: int = 0, **changes: Any) -> bytes:
+    """That the node has carried out a wish; signed by it, or by another."""
+    made = KeyReceipt("wal_1", KEY_ID, 0, LEADS_TO[wanted.change], subject_digest(wanted), index, NOW)
+    made = replace(made, **changes)
+    return encode(SignedKeyReceipt(made, identity(signer or index).sign("key-receipt", encode(made))))
+
+
+def with_receipt(data: bytes) -> Answer:
+    """Always this receipt; none if it is empty."""
+    return lambda _: pb.FromCosigner(key_changed=pb.KeyChanged(receipts=[data] if data else []))
+
+
+def with_certificates(*documents: bytes) -> Answer:
+    """These certificates; else it has done what it is told."""
+
+    def answer(request: pb.ToCosigner) -> pb.FromCosigner:
+        if request.WhichOneof("body") == "get_certificates":
+            return pb.FromCosigner(certificates=pb.Certificates(documents=list(documents)))
+        return pb.FromCosigner(key_changed=pb.KeyChanged())
+
+    return answer
+
+
+def document(words: tuple[bytes, ...], wanted: ChangeKey, *approvers: str) -> bytes:
+    """A certificate as a node keeps it."""
+    request = change_request(wanted, *(approve(wanted, name) for name in approvers))
+    return encode(EpochCertificate(tuple(decode(SignedConfirmation, one) for one in words), request))
+
+
+class Desk:
+    """Everything that changes keys, with the tests' key as the one of wal_1, active."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine, self.store, self.book = engine, Store(engine), KeyBook(engine)
+        self.cosigners, news = Cosigners(workspace()), News()
+        approving = Approving(self.store, workspace(), 1000)
+        outcomes = Outcomes(self.book, self.cosigners)
+        self.wallets = Wallets(self.store, workspace(), self.cosigners, approving, outcomes, news)
+        parts = (self.wallets, approving, outcomes, news)
+        self.changes = KeyChanges(self.book, self.store, workspace(), self.cosigners, *parts)
+
+    @classmethod
+    async def open(cls, root: Path) -> Desk:
+        """On a fresh database."""
+        made = cls(await open_database(f"sqlite:///{root / 'desk.sqlite'}"))
+        await made.add_wallet()
+        return made
+
+    async def add_wallet(self) -> None:
+        """The tests' key, as all have confirmed it."""
+        wanted = wish()
+        call = Call("wallet", "CreateWallet", b"")
+        await self.store.add_wallet("wal_1", "ACTIVE", encode(propose(wanted)), subject_digest(wanted), 3, call)
+        signed = tuple(decode(SignedConfirmation, one) for one in certificate(originals()))
+        await self.store.note_wallet("wal_1", confirmations=encode(Confirmations(signed)))
+
+    def attach(self, answers: dict[int, Answer]) -> dict[int, Link]:
+        """Cosigners that answer so; no others are attached."""
+        links = {i: Link(i, answer) for i, answer in answers.items()}
+        self.cosigners._links = links  # type: ignore[assignment]
+        return links
+
+    async def submitted(self, wanted: ChangeKey, **values: Any) -> str:
+        """A change that is approved, up to where all are told."""
+        row = {"change_id": "chg_1", "wallet_id": "wal_1", "state": RUNNING, "subject": subject_digest(wanted)}
+        call = Call("change", "SubmitKeyChange", b"")
+        await self.book.add_change({**row, "proposal": encode(propose(wanted)), **values}, call)
+        await self.changes.deal("chg_1")
+        return "chg_1"
+
+    async def owed(self) -> dict[int, list[pb.ToCosigner]]:
+        """What each cosigner has still to be told."""
+        return {
+            i: [pb.ToCosigner.FromString(row["message"]) for row in rows]
+            for i in ALL
+            if (rows := await self.book.owed_to(i))
+        }
+
+    async def state(self, change_id: str = "chg_1") -> str:
+        """Of a change."""
+        return str((await self.book.change(change_id))["state"])
+
+    def struck(self) -> set[int]:
+        """Who is chosen last."""
+        return set(self.cosigners._strikes)

@@ -1,0 +1,258 @@
+"""How changes of keys reach all nodes: receipts decide, liars hold nobody up, and certificates are never lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from coordinator import key_changes as module
+from coordinator.key_changes import COMMITTING, DONE, MAX_SKIPPED
+from oms_core.errors import Reason
+from oms_core.keys import Change, KeyState
+from oms_core.protocol.create_key import confirmation
+from proto import cosigner_pb2 as pb
+from tests.people import NOW, change
+from tests.unit.coordinator.desk import (
+    ALL,
+    Answer,
+    Desk,
+    document,
+    failed,
+    receipt,
+    with_certificates,
+    with_receipt,
+)
+from tests.unit.cosigner.epochs import certificate, confirmed, dealt
+from tests.unit.cosigner.node import KEY_ID, material
+from tests.unit.cosigner.specs import about_the_key
+
+SUSPEND = change(Change.SUSPEND)
+BOTH = ("sam", "sonja")
+STAYING = (2, 3, 4, 5)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At NOW, and without long pauses."""
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr(module, "RETRY", 0.01)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """An active wallet, nobody attached."""
+    made = await Desk.open(tmp_path)
+    yield made
+    await made.engine.dispose()
+
+
+async def settles(desk: Desk, change_id: str) -> bool:
+    """Whether the change is done within the time that dozens of attempts take."""
+    try:
+        await asyncio.wait_for(desk.changes.settle(change_id), 1.0)
+    except TimeoutError:
+        assert await desk.state(change_id) == COMMITTING
+        return False
+    assert await desk.state(change_id) == DONE
+    return True
+
+
+# Receipts
+
+
+async def test_a_change_is_done_when_so_many_have_given_receipts_that_no_quorum_is_left(desk: Desk) -> None:
+    change_id = await desk.submitted(SUSPEND)
+    desk.attach({i: with_receipt(receipt(i, SUSPEND)) for i in (1, 2)})
+    assert not await settles(desk, change_id)
+    assert (await desk.store.wallet("wal_1"))["state"] == "ACTIVE"
+    desk.attach({3: with_receipt(receipt(3, SUSPEND))})
+    assert await settles(desk, change_id)
+    assert (await desk.store.wallet("wal_1"))["state"] == KeyState.SUSPENDED
+    assert set(await desk.owed()) == {4, 5}
+
+
+BAD = {
+    "signed by another": with_receipt(receipt(1, SUSPEND, signer=4)),
+    "another's": with_receipt(receipt(2, SUSPEND)),
+    "junk": with_receipt(b"\xff" * 40),
+    "of an endless epoch": with_receipt(receipt(1, SUSPEND, signer=4, epoch=10**1500)),
+}
+
+
+@pytest.mark.parametrize("answer", BAD.values(), ids=BAD)
+async def test_one_receipt_that_does_not_verify_holds_up_nobody_else(desk: Desk, answer: Answer) -> None:
+    change_id = await desk.submitted(SUSPEND)
+    desk.attach({1: answer, **{i: with_receipt(receipt(i, SUSPEND)) for i in (2, 3, 4)}})
+    assert await settles(desk, change_id)
+    assert desk.struck() == {1}
+    assert set(await desk.owed()) == {1, 5}
+    assert len(await desk.book.receipts(change_id)) == 3
+
+
+async def test_the_loop_that_tells_all_goes_on_after_a_receipt_that_does_not_verify(desk: Desk) -> None:
+    change_id = await desk.submitted(SUSPEND)
+    await desk.book.owe(change_id, ALL, pb.ToCosigner(change_key=pb.ChangeKey(request=b"r")).SerializeToString())
+    desk.attach({1: BAD["junk"], **{i: with_receipt(receipt(i, SUSPEND)) for i in STAYING}})
+    task = asyncio.create_task(desk.changes.run())
+    try:
+        async with asyncio.timeout(5):
+            while set(await desk.owed()) != {1}:
+                await asyncio.sleep(0.01)
+    finally:
+        assert not task.done()
+        task.cancel()
+
+
+@pytest.mark.parametrize("reason", [Reason.EXPIRED, Reason.APPROVAL_EXPIRED, Reason.UNKNOWN_WALLET, Reason.EPOCH_STALE])
+async def test_answers_of_all_that_it_is_too_late_are_not_done(desk: Desk, reason: Reason) -> None:
+    change_id = await desk.submitted(SUSPEND)
+    desk.attach({i: failed(reason) for i in ALL})
+    assert not await settles(desk, change_id)
+    assert await desk.book.receipts(change_id) == []
+    assert (await desk.store.wallet("wal_1"))["state"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda i: receipt(i, SUSPEND, subject=bytes(32)),
+        lambda i: receipt(i, SUSPEND, state=KeyState.ACTIVE),
+        lambda i: receipt(i, change(Change.SUSPEND, purpose="another")),
+        lambda i: b"",
+    ],
+    ids=["another subject", "another state", "another wish", "none"],
+)
+async def test_receipts_for_something_else_are_not_done(desk: Desk, other: object) -> None:
+    change_id = await desk.submitted(SUSPEND)
+    desk.attach({i: with_receipt(other(i)) for i in ALL})  # type: ignore[operator]
+    assert not await settles(desk, change_id)
+    assert (await desk.store.wallet("wal_1"))["state"] == "ACTIVE"
+
+
+# Certificates
+
+
+REFRESH = about_the_key()
+
+
+async def learnt(desk: Desk, *documents: bytes) -> None:
+    """The coordinator has lost everything about the epoch; node 3 still holds these."""
+    desk.attach({3: with_certificates(*documents)})
+    await desk.changes._learn(3)
+
+
+async def test_a_certificate_that_one_node_holds_is_owed_to_all_and_counts_from_then_on(desk: Desk) -> None:
+    await learnt(desk, document(certificate(dealt()), REFRESH, *BOTH))
+    owed = await desk.owed()
+    assert set(owed) == set(ALL)
+    [message] = owed[1]
+    assert message.commit_epoch.key_id == KEY_ID
+    assert len(message.commit_epoch.confirmations) == 5
+    wallet = await desk.wallets.standing("wal_1")
+    assert wallet.key == (KEY_ID, 1, dealt()[1].epoch_hash)
+    links = desk.attach({i: with_certificates() for i in ALL})
+    for i in ALL:
+        await desk.changes._tell(i)
+    assert await desk.owed() == {}
+    assert all(link.told[-1].WhichOneof("body") == "commit_epoch" for link in links.values())
+
+
+async def test_words_that_were_kept_in_another_order_are_learnt_alike(desk: Desk) -> None:
+    await learnt(desk, document(certificate(dealt())[::-1], REFRESH, *BOTH))
+    assert set(await desk.owed()) == set(ALL)
+    assert (await desk.wallets.standing("wal_1")).parties == ALL
+
+
+async def test_a_certificate_of_another_committee_is_owed_to_those_who_leave_and_to_the_members(desk: Desk) -> None:
+    wanted = about_the_key(Change.RESHARE)
+    await learnt(desk, document(certificate(dealt(1, STAYING)), wanted, *BOTH))
+    assert set(await desk.owed()) == set(ALL)
+    wallet = await desk.wallets.standing("wal_1")
+    assert (wallet.parties, wallet.threshold, wallet.key[1]) == (STAYING, 3, 1)
+
+
+async def test_a_certificate_is_learnt_once_and_not_after_a_later_one(desk: Desk) -> None:
+    first, second = document(certificate(dealt()), REFRESH, *BOTH), document(certificate(dealt(2)), REFRESH, *BOTH)
+    await learnt(desk, second, first)
+    await learnt(desk, first, second)
+    assert {i: len(messages) for i, messages in (await desk.owed()).items()} == dict.fromkeys(ALL, 1)
+    assert (await desk.wallets.standing("wal_1")).key[1] == 2
+
+
+def colluding() -> tuple[bytes, ...]:
+    """Two nodes, fewer than a quorum, confirm an epoch of their own."""
+    return tuple(confirmed(j, confirmation("wal_1", dealt(1, STAYING)[j])) for j in (2, 3))
+
+
+TWO = about_the_key(Change.RESHARE, parties=(2, 3), threshold=2)
+NOT_LEARNT = {
+    "unapproved": document(certificate(dealt()), REFRESH),
+    "half approved": document(certificate(dealt()), REFRESH, "sam"),
+    "of two that want the key for themselves": document(colluding(), TWO),
+    "of a part of the members": document(certificate(dealt())[:4], REFRESH, *BOTH),
+    "with one word twice": document((*certificate(dealt())[:4], certificate(dealt())[0]), REFRESH, *BOTH),
+    "of the epoch that counts": document(
+        tuple(confirmed(j, confirmation("wal_1", material(j))) for j in ALL), REFRESH, *BOTH
+    ),
+    "of another wallet": document(certificate(dealt(), "wal_2"), REFRESH, *BOTH),
+    "with a wish for another wallet": document(certificate(dealt()), replace(REFRESH, wallet_id="wal_2"), *BOTH),
+    "with a wish for another key": document(certificate(dealt()), replace(REFRESH, key_id=bytes(32)), *BOTH),
+    "with a wish for a state": document(certificate(dealt()), about_the_key(Change.SUSPEND), *BOTH),
+    "with a wish for another committee": document(certificate(dealt()), about_the_key(Change.RESHARE), *BOTH),
+    "without words": document((), REFRESH, *BOTH),
+    "of a stranger": document(
+        (*certificate(dealt())[:4], confirmed(9, replace(confirmation("wal_1", dealt()[5]), index=9))), REFRESH, *BOTH
+    ),
+    "of an endless epoch": document(
+        tuple(confirmed(j, replace(confirmation("wal_1", dealt()[j]), epoch=10**5000)) for j in ALL), REFRESH
+    ),
+    "junk": b"\xff" * 50,
+}
+
+
+@pytest.mark.parametrize("data", NOT_LEARNT.values(), ids=NOT_LEARNT)
+async def test_what_nodes_would_refuse_is_not_learnt_and_hides_nothing_that_comes_after_it(
+    desk: Desk, data: bytes
+) -> None:
+    await learnt(desk, data)
+    assert await desk.owed() == {}
+    assert (await desk.wallets.standing("wal_1")).key[1] == 0
+    await learnt(desk, data, document(certificate(dealt()), REFRESH, *BOTH))
+    assert set(await desk.owed()) == set(ALL)
+
+
+async def test_a_node_that_does_not_answer_or_answers_something_else_teaches_nothing(desk: Desk) -> None:
+    for answer in (failed(Reason.INTERNAL), with_receipt(b"")):
+        desk.attach({3: answer})
+        await desk.changes._learn(3)
+    desk.attach({3: answer})[3].closed = True
+    await desk.changes._learn(3)
+    assert await desk.owed() == {}
+
+
+# Numbers
+
+
+def says(number: int, key_id: bytes = KEY_ID) -> Answer:
+    status = pb.Status(wallets=[pb.WalletStatus(wallet_id="wal_1", key_id=key_id, newest_epoch=number)])
+    return lambda _: pb.FromCosigner(status=status)
+
+
+async def test_a_new_epoch_has_a_number_above_all_that_any_node_has_seen(desk: Desk) -> None:
+    wallet = await desk.wallets.standing("wal_1")
+    desk.attach({1: says(0), 2: says(7), 3: says(3), 4: says(900, bytes(32)), 5: failed(Reason.INTERNAL)})
+    assert await desk.changes._newest_epoch(wallet) == 7
+    desk.attach({})
+    assert await desk.changes._newest_epoch(wallet) == 0
+
+
+@pytest.mark.parametrize("number", [MAX_SKIPPED, MAX_SKIPPED + 1, (1 << 32) - 1])
+async def test_a_liar_does_not_drive_numbers_to_where_nodes_refuse_them(desk: Desk, number: int) -> None:
+    wallet = await desk.wallets.standing("wal_1")
+    desk.attach({1: says(number), 2: says(MAX_SKIPPED - 1)})
+    assert await desk.changes._newest_epoch(wallet) + 1 == MAX_SKIPPED
