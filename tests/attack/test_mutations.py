@@ -204,8 +204,8 @@ FAMILIES = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_mutation_of_any_field_of_any_message_is_refused(family: str) -> None:
     recorded, grounds = FAMILIES[family](TOY)
-    least = {"keygen": 400, "auxinfo": 1500, "presign": 1500, "reshare": 300, "sign": 50}
-    assert mutate(recorded, grounds, TOY, 2000, seed=1) >= least[family]
+    least = {"keygen": 400, "auxinfo": 700, "presign": 700, "reshare": 300, "sign": 50}
+    assert mutate(recorded, grounds, TOY, 700, seed=1) >= least[family]
 
 
 @pytest.mark.slow

@@ -249,6 +249,7 @@ OPENINGS: dict[str, tuple[Bend, str]] = {
 """Of a liar with a wrong sum: what it opens, and what is found first."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deed", OPENINGS)
 def test_a_dishonest_opening_convicts_its_sender(deed: str) -> None:
     bend, reason = OPENINGS[deed]
@@ -272,6 +273,7 @@ PRODUCTS: dict[str, tuple[Bend, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deed", PRODUCTS)
 def test_an_honest_sum_with_a_dishonest_opening_convicts_as_well_as_the_wrong_sum(deed: str) -> None:
     """Party 2 has spoilt the sum; party 3 has not, and does not open as it has to."""

@@ -208,7 +208,7 @@ def other_epochs(made: Case) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     "step",
-    ["presign.1", "presign.2", "presign.3", "presign.nonce-alert", "presign.chi-alert", "sign.1", "reshare.2"],
+    ["presign.1", "presign.2", "presign.3", "presign.nonce-alert", "sign.1", "reshare.2"],
 )
 def test_another_epoch_document_than_the_session_names_convicts_the_accuser(step: str) -> None:
     made = case(step, RUNS.get(step, RUNS[step.partition(".")[0]]))

@@ -122,9 +122,6 @@ def test_secp256k1_signatures_with_bitcoin_s_rule_verify_exactly_as_published() 
     assert len(vectors) == 463
 
 
-@pytest.mark.xfail(
-    raises=TypeError, reason="python-ecdsa computes with the coordinates of the identity, which are None"
-)
 @pytest.mark.parametrize("name", NO_SUM)
 def test_python_ecdsa_alone_refuses_a_signature_whose_sum_is_the_identity(name: str) -> None:
     vectors = [vector for vector in wycheproof(name) if vector[1] in NO_SUM[name]]
