@@ -28,7 +28,7 @@ from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Refused, Unavailable
 from oms_core.evidence import ChangeRequest, EpochCertificate
-from oms_core.keys import DEALS, LEADS_TO, Change, ChangeKey, SignedKeyReceipt, certificate_digest
+from oms_core.keys import DEALS, LEADS_TO, MAX_EPOCH, Change, ChangeKey, SignedKeyReceipt, certificate_digest
 from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Outcome
 from oms_core.protocol.identity import verify_identity
@@ -114,16 +114,19 @@ class KeyChanges:
             request = await self._request(row, None)
             await self._move(change_id, RUNNING, COMMITTING, request=encode(request))
             return
-        wallet = await self._wallets.standing(row["wallet_id"])
+        wallet, refused = await self._wallets.standing(row["wallet_id"]), set[int]()
         for attempt in range(MAX_ATTEMPTS):
             try:
-                number = 1 + await self._newest_epoch(wallet)
-                signed, request = await self._new_epoch(row, wallet, number)
+                claims = await self._claims(wallet)
+                number = 1 + claims[attempt % len(claims)]
+                signed, request = await self._new_epoch(row, wallet, number, refused)
             except SessionFailed as failed:
                 guilty = await self._outcomes.failed(change_id, failed)
-                refusals = [Reason(r.refusal.reason) for r in failed.refusals.values()]
-                if refusals and any(reason is not Reason.EPOCH_STALE for reason in refusals):
-                    await self._move(change_id, RUNNING, FAILED, reason=refusals[0], detail=failed.detail[:500])
+                said = {i: Reason(r.refusal.reason) for i, r in failed.refusals.items()}
+                refused |= {i for i, reason in said.items() if reason is not Reason.EPOCH_STALE}
+                if refused and not self._possible(_wish(row), wallet, refused):
+                    reason = next(said[i] for i in said if i in refused) if refused & set(said) else Reason.NO_PERMIT
+                    await self._move(change_id, RUNNING, FAILED, reason=reason, detail=failed.detail[:500])
                     return
                 if guilty:
                     text = f"cosigners {sorted(guilty)} lied; change the committee, or pardon them"
@@ -144,7 +147,7 @@ class KeyChanges:
         await self._move(change_id, RUNNING, FAILED, reason=row["reason"], detail=row["detail"])
 
     async def _new_epoch(
-        self, row: RowMapping, wallet: ActiveWallet, number: int
+        self, row: RowMapping, wallet: ActiveWallet, number: int, refused: set[int]
     ) -> tuple[tuple[SignedConfirmation, ...], ChangeRequest]:
         """Moduli, then shares; every new member's word that it has sealed them. Raises `SessionFailed` and others."""
         wish, (key_id, old, _) = _wish(row), wallet.key
@@ -156,7 +159,7 @@ class KeyChanges:
             raise Unavailable(f"cosigners {missing} are not attached", Reason.QUORUM_UNAVAILABLE)
         request = await self._request(row, None)
         spec = new_spec("aux", wallet.level, (key_id, number, b""), threshold, receivers, request)
-        dealers = self._dealers(wish, wallet)
+        dealers = self._dealers(wish, wallet, refused)
         epoch = await self._public(wallet, dealers)
         aux = agree(await run_session(self._cosigners, self._workspace, spec, request))
         request = await self._request(row, epoch)
@@ -171,25 +174,31 @@ class KeyChanges:
         log.info("new epoch certified", wallet=wish.wallet_id, old=old, new=number)
         return signed, request
 
-    async def _newest_epoch(self, wallet: ActiveWallet) -> int:
-        """The highest number that any attached node has seen of this key, what is pending included.
+    async def _claims(self, wallet: ActiveWallet) -> list[int]:
+        """What attached nodes say to be the newest epoch of this key, the highest first.
 
-        A liar can only make numbers be skipped: nodes refuse those that run away.
+        A liar may claim anything: nodes refuse numbers that run away, and then the next claim is tried.
         """
-        newest = wallet.key[1]
+        claims = {wallet.key[1]}
         for index in self._cosigners.attached():
             try:
                 answer = await self._cosigners.link(index).ask(pb.ToCosigner(get_status=pb.GetStatus()), 10)
             except Unavailable:
                 continue
-            said = [one.newest_epoch for one in answer.status.wallets if one.key_id == wallet.key[0]]
-            newest = max([newest, *(number for number in said if number < wallet.key[1] + MAX_SKIPPED)])
-        return newest
+            claims |= {one.newest for one in answer.status.epochs if one.key_id == wallet.key[0]}
+        return sorted((claim for claim in claims if wallet.key[1] <= claim < MAX_EPOCH - 1), reverse=True)
 
-    def _dealers(self, wish: ChangeKey, wallet: ActiveWallet) -> tuple[int, ...]:
+    @staticmethod
+    def _possible(wish: ChangeKey, wallet: ActiveWallet, refused: set[int]) -> bool:
+        """Whether the change can be made without those that refuse: receivers are named, dealers can be others."""
+        if wish.change is Change.REFRESH:
+            return not refused
+        return not refused & set(wish.parties) and len(set(wallet.parties) - refused) >= wallet.threshold
+
+    def _dealers(self, wish: ChangeKey, wallet: ActiveWallet, refused: set[int]) -> tuple[int, ...]:
         if wish.change is Change.REFRESH:
             return wallet.parties
-        dealers = self._cosigners.quorum(wallet.parties, wallet.threshold, set())
+        dealers = self._cosigners.quorum(wallet.parties, wallet.threshold, refused)
         if dealers is None:
             raise Unavailable("too few holders of the key are attached", Reason.QUORUM_UNAVAILABLE)
         return dealers
@@ -217,12 +226,14 @@ class KeyChanges:
             if not await self._book.receipts(change_id):
                 told = tuple(sorted({*members, *wallet.parties}))
                 await self._book.owe(change_id, told, self._message(row, wallet).SerializeToString())
-            for index in self._cosigners.attached():
-                await self._tell(index)
+            await asyncio.gather(*(self._tell(index) for index in self._cosigners.attached()))
             done = await self._done(row, wish, members)
             if len(done) >= self._enough(wish, wallet):
                 await self._enter(row, wish, wallet)
                 await self._move(change_id, COMMITTING, DONE)
+            elif not row["certificate"] and time.time() >= wish.valid_until:
+                text = f"carried out at {sorted(done)} only; ask again"
+                await self._move(change_id, COMMITTING, FAILED, reason=Reason.EXPIRED, detail=text)
             else:
                 await self._say(change_id, Reason.QUORUM_UNAVAILABLE, f"carried out at {sorted(done)} so far")
                 await asyncio.sleep(RETRY)
@@ -262,13 +273,15 @@ class KeyChanges:
         """Tell nodes that attach what they have missed; until cancelled."""
         while True:
             changed = self._cosigners.changed
-            for index in self._cosigners.attached():
-                await self._tell(index)
-                await self._learn(index)
+            await asyncio.gather(*(self._hear(index) for index in self._cosigners.attached()))
             try:
                 await asyncio.wait_for(changed.wait(), 30)
             except TimeoutError:
                 continue
+
+    async def _hear(self, index: int) -> None:
+        await self._tell(index)
+        await self._learn(index)
 
     async def _tell(self, index: int) -> None:
         """As `deliver`; what a node answers can never hold up the others."""

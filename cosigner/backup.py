@@ -11,7 +11,7 @@ import socket
 import stat
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +126,9 @@ def back_up(node: Stopped, wallet_id: str, recovery: Path, to: Path) -> Label:
 
 
 def restore(node: Stopped, data: bytes, recovery: X25519PrivateKey, signer: bytes, dry_run: bool) -> Label:
-    """Put the share of a backup back under a fresh HSM key, in the state that it had. ``signer``: who has to have
-    signed the backup; the node itself if empty.
+    """Put the share of a backup back under a fresh HSM key, in the state that it had, ACTIVE ones SUSPENDED.
+
+    ``signer``: who has to have signed the backup; the node itself if empty.
 
     Raises `Refused` (ROLLBACK_DETECTED) before the node is reconciled, `Refused` (EPOCH_STALE) if this epoch or a
     later one is here or was destroyed here, and `BackupInvalid`. With ``dry_run`` it only says whether it would.
@@ -142,13 +143,15 @@ def restore(node: Stopped, data: bytes, recovery: X25519PrivateKey, signer: byte
     if node.ledger.destroyed(share.key_id) >= share.epoch:
         raise Refused(f"epoch {share.epoch} of this key was destroyed here", Reason.EPOCH_STALE)
     node.vault.check_restorable(label.wallet_id, material)
+    # What has happened to the key since the backup is not known here: it signs again when people resume it.
+    state = KeyState.SUSPENDED if label.state is KeyState.ACTIVE else label.state
     if not dry_run:
-        node.vault.restore_key(label.wallet_id, material, label.state, label.drill)
-        node.vault.note(Boots.count)
+        node.vault.restore_key(label.wallet_id, material, state, label.drill)
+        node.vault.note(node.boots.count)
         node.boots.settle()
         if node.vault.epoch(share.key_id, share.epoch) != material:
             raise LocalError("the vault does not give back what was put in", Reason.STORE_CORRUPT)
-    return label
+    return replace(label, state=state)
 
 
 def told_of(evidence: bytes, roster: Mapping[int, bytes]) -> str:

@@ -17,7 +17,7 @@ from cosigner.hsm import Token
 from cosigner.store import boots, heads
 from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.encoding import encode
-from oms_core.errors import Blame, Malformed, ProofInvalid, ProtocolAbort, Reason, Refused
+from oms_core.errors import Blame, LocalError, Malformed, ProofInvalid, ProtocolAbort, Reason, Refused
 from oms_core.protocol.heads import SignedHead, known_to, overtaken, read_head, sign_head
 from oms_core.protocol.packets import Hello
 
@@ -30,6 +30,7 @@ class Boots:
     def __init__(self, engine: Engine, token: Token) -> None:
         self._engine, self._token = engine, token
         self._signed: SignedHead | None = None
+        self._remembered = 0
         with engine.begin() as connection:
             if connection.execute(select(boots)).first() is None:
                 # A token that has counted boots with a store that has not is a disk that was lost, or exchanged.
@@ -71,16 +72,26 @@ class Boots:
         self._token.advance_generation(following)
         if fits:
             self._set(starting=0)
+        self._remembered = int(self._row().writes)
         self._signed = sign_head(self._token, following, secrets.token_bytes(16))
 
-    @staticmethod
-    def count(connection: Connection) -> None:
-        """A write that may not be lost, inside its transaction; `settle` follows before anything leaves."""
-        connection.execute(update(boots).values(writes=boots.c.writes + 1))
+    def count(self, connection: Connection) -> None:
+        """A write that may not be lost, the last of its transaction; `settle` follows before anything leaves.
+
+        Raises `Refused` (ROLLBACK_DETECTED) if the store went back while this process runs, or this process did.
+        """
+        row, (_, writes) = connection.execute(select(boots)).one(), self._token.counters()
+        if row.writes < writes:  # under the write lock the token is never ahead of an honest store
+            raise Refused("the store went back while the node ran", Reason.ROLLBACK_DETECTED)
+        if self._signed is not None and row.writes > self._remembered:
+            raise Refused("the store holds writes that this process does not remember", Reason.ROLLBACK_DETECTED)
+        self._remembered = row.writes + 1
+        connection.execute(update(boots).values(writes=self._remembered))
 
     def settle(self) -> None:
         """Raise the token's count to the store's: from now on a store without those writes is known to be older."""
-        self._token.advance_writes(int(self._row().writes))
+        mine = self._signed.head.generation if self._signed is not None else self._token.generation()
+        self._token.advance_writes(int(self._row().writes), mine)
 
     def suspicion(self) -> str:
         """Why this node is not the newest copy of itself, looked at before a start; empty if it may well be."""
@@ -135,10 +146,14 @@ class Boots:
 
     def reconcile(self, now: int) -> int:
         """The operator's word that this copy is the one to go on with; returns its next generation."""
-        row, (held, writes) = self._row(), self._token.counters()
+        row = self._row()
+        try:
+            held, writes = self._token.counters()
+        except LocalError:  # the token lost them: what it held is unknown, and people's word has to do
+            held, writes = 0, 0
         following: int = max(row.generation, row.seen, held) + 1
-        self._token.advance_generation(following)
         writes = max(row.writes, writes)
+        self._token.set_counters(following, writes)
         self._set(generation=following, starting=0, writes=writes, rolled_back="", reconciled_at=now)
         return following
 
@@ -158,7 +173,7 @@ class Boots:
             connection.execute(change.on_conflict_do_update(index_elements=["index"], set_=values, where=newer))
 
     def _misfit(self) -> str:
-        row, (held, writes) = self._row(), self._token.counters()
+        (held, writes), row = self._token.counters(), self._row()
         if row.generation == held or (row.starting and row.generation == held + 1):
             if row.writes >= writes:  # more in the store: a crash before the token counted them, and nothing had left
                 return ""

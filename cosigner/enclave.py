@@ -242,10 +242,10 @@ class Enclave:
                     key_id=c.key_id,
                     epoch=c.epoch,
                     state=c.state,
-                    newest_epoch=self.vault.newest_epoch(c.key_id),
                 )
                 for c in self.vault.all_keys()
             ],
+            epochs=[pb.EpochSeen(key_id=key_id, newest=e) for key_id, e in self.vault.newest_epochs().items()],
             stock=[
                 pb.Stock(
                     wallet_id=one.wallet_id,

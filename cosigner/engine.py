@@ -208,7 +208,8 @@ class Engine:
         self._vault.put_key(wish.wallet_id, material, drill=wish.drill)
         mine = confirmation(wish.wallet_id, material)
         yield from acknowledge(session, mine)
-        self._vault.advance_key(key_id, 0, KeyState.PENDING, KeyState.PRE_ACTIVE)
+        self._vault.advance_key(key_id, 0, KeyState.PENDING, KeyState.PRE_ACTIVE, self._boots.count)
+        self._boots.settle()
         return self._confirmed(wish.wallet_id, material)
 
     def _presigning(self, granted: Presigning, run: Run, session: Session) -> Steps[bytes]:

@@ -277,12 +277,12 @@ class Guard:
     def _check_new_epoch(self, key_id: bytes, epoch: int, purpose: str, base: int) -> None:
         """Each attempt takes a new number, so that what is pending of another one is never overwritten.
 
-        The share of an attempt has the number of its moduli. Numbers do not run away, so that there always is another.
+        The share of an attempt has the number of its moduli. Moduli that wait block their own number alone, and numbers
+        do not run away: so whatever was tried before, there is another one.
         """
-        newest = self._vault.newest_epoch(key_id)
-        taken = epoch < newest if purpose == "key" else epoch <= newest
-        if taken or any(c.key_id == key_id and c.epoch >= epoch for c in self._vault.all_keys(pending=True)):
-            raise Refused(f"epoch {epoch} of this key is taken here; the newest is {newest}", Reason.EPOCH_STALE)
+        newest, moduli = self._vault.blocked(key_id)
+        if epoch <= newest or (purpose == "aux" and epoch in moduli):
+            raise Refused(f"epoch {epoch} of this key is taken here; the newest share is {newest}", Reason.EPOCH_STALE)
         if epoch > max(newest, base) + MAX_AHEAD:
             raise Refused(f"epoch {epoch} is too far ahead of {newest}", Reason.EPOCH_STALE)
 

@@ -7,6 +7,7 @@ without locking, so every call runs on one thread of our own.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import secrets
@@ -30,6 +31,8 @@ T = TypeVar("T")
 _SEAL, _IDENTITY, _GENERATION = "counterseal-seal", "counterseal-identity", "counterseal-generation"
 _SHARE = "counterseal-share-"
 _CANARY = b"counterseal canary"
+_directories: set[Path] = set()
+"""Where tokens that are files are kept."""
 _LOCKED = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}
 
 
@@ -66,7 +69,10 @@ class Token:
         parameters = pkcs11.GCMParams(nonce, clear)
 
         def close_sealed() -> bytes:
-            key = self._wrapping(under) or _make_aes(self._session, _SHARE + under)
+            key = self._wrapping(under)
+            if key is None:
+                key = _make_aes(self._session, _SHARE + under)
+                _persist()
             return bytes(key.encrypt(plain, mechanism=Mechanism.AES_GCM, mechanism_param=parameters))
 
         return nonce + self._call(close_sealed)
@@ -93,6 +99,7 @@ class Token:
             key = self._wrapping(under) if under else None
             if key is not None:
                 key.destroy()
+                _persist()
 
         self._call(gone)
 
@@ -128,11 +135,21 @@ class Token:
 
         self._call(raised)
 
-    def advance_writes(self, to: int) -> None:
-        """Raise the number of writes; nothing happens if it is that high already, since threads end in any order."""
+    def set_counters(self, generation: int, writes: int) -> None:
+        """Write both anew, also if the token has lost them: for the operator's reconciling alone."""
+        self._call(lambda: _advance(self._session, generation, writes))
+
+    def advance_writes(self, to: int, boot: int) -> None:
+        """Raise the number of writes; nothing happens if it is that high already, since threads end in any order.
+
+        Raises `LocalError` (ROLLBACK_DETECTED) if the token is in another boot than ``boot``.
+        """
 
         def raised() -> None:
             generation, writes = _highest(self._session)
+            if generation != boot:
+                text = "another process of this node has started on its token"
+                raise LocalError(text, Reason.ROLLBACK_DETECTED)
             if to > writes:
                 _advance(self._session, generation, to)
 
@@ -192,10 +209,24 @@ def read_pin(path: Path) -> str:
 def _library(config: Hsm) -> Any:
     if config.softhsm_conf is not None:
         os.environ["SOFTHSM2_CONF"] = str(config.softhsm_conf)
+        _directories.clear()
+        _directories.add(_token_directory(config.softhsm_conf))
     try:
         return pkcs11.lib(str(config.module))
     except (RuntimeError, pkcs11.exceptions.PKCS11Error):
         raise LocalError(f"cannot load the PKCS#11 module {config.module.name}", Reason.HSM_UNAVAILABLE) from None
+
+
+def _token_directory(conf: Path) -> Path:
+    """Where SoftHSM2 keeps its tokens, by its configuration. Raises `LocalError` (CONFIG_INVALID)."""
+    try:
+        for line in conf.read_text().splitlines():
+            name, _, value = line.partition("=")
+            if name.strip() == "directories.tokendir":
+                return Path(value.strip())
+    except OSError:
+        pass
+    raise LocalError(f"{conf.name} does not name directories.tokendir", Reason.CONFIG_INVALID)
 
 
 def _open(config: Hsm) -> tuple[Any, Any, Any, bytes]:
@@ -263,14 +294,13 @@ def _sec1(public: Any) -> bytes:
 
 
 def _held(session: Any) -> list[Any]:
-    held = list(session.get_objects({Attribute.CLASS: ObjectClass.DATA, Attribute.LABEL: _GENERATION}))
-    if not held:
-        raise LocalError("the token holds no boot generation", Reason.HSM_KEY_UNSUITABLE)
-    return held
+    return list(session.get_objects({Attribute.CLASS: ObjectClass.DATA, Attribute.LABEL: _GENERATION}))
 
 
 def _highest(session: Any) -> tuple[int, int]:
-    values = [one[Attribute.VALUE] for one in _held(session)]
+    values = [value for one in _held(session) if len(value := one[Attribute.VALUE] or b"") == 16]
+    if not values:
+        raise LocalError("the token holds no boot generation", Reason.HSM_KEY_UNSUITABLE)
     return max((int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big")) for value in values)
 
 
@@ -278,8 +308,23 @@ def _advance(session: Any, generation: int, writes: int) -> None:
     """Write the higher one before the lower one goes: a crash in between leaves both, and the higher counts."""
     held = _held(session)
     _write_counters(session, generation, writes)
+    _persist()
     for one in held:
         one.destroy()
+
+
+def _persist() -> None:
+    """Flush a token that is files. SoftHSM2 does not, and a share that is said to be sealed has to outlive a power cut.
+
+    A hardware token answers when it is durable, and needs none of this.
+    """
+    for directory in _directories:
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+                raise LocalError("the token cannot be written to disk", Reason.HSM_UNAVAILABLE)
+        finally:
+            os.close(descriptor)
 
 
 def card(index: int, public: bytes) -> str:

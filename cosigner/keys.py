@@ -42,6 +42,7 @@ from oms_core.workspace import identities
 log = structlog.get_logger()
 
 _LIMIT = 256 * 1024
+_STOPPED = frozenset({KeyState.SUSPENDED, KeyState.DEACTIVATED, KeyState.COMPROMISED})
 
 
 class Keys:
@@ -97,26 +98,41 @@ class Keys:
             self._vault.finish_erasing()
             self._boots.settle()
             return done
-        self._boots.check_proposed(wish.valid_from)
         authorized = authorize(request, self._vault.workspace(), self._ledger.facts(int(time.time())))
         self._ledger.check_counters(request, authorized)
-        clear, to = self._vault.find_key(wish.wallet_id), LEADS_TO[wish.change]
-        if (clear.epoch, clear.key_id) != (wish.epoch, wish.key_id):
-            raise Refused(f"the wish is about epoch {wish.epoch}, here is {clear.epoch}", Reason.EPOCH_STALE)
-        if wish.change is Change.RESUME and wish.valid_from < self._ledger.stopped_at(wish.wallet_id):
-            raise Refused("the key was suspended after this wish to resume it", Reason.WRONG_STATE)
+        clear, to = self._meant(wish), LEADS_TO[wish.change]
+        if wish.change is Change.RESUME:
+            self._boots.check_proposed(wish.valid_from)
+            if wish.valid_from < self._ledger.stopped_at(wish.wallet_id):
+                raise Refused("the key was suspended after this wish to resume it", Reason.WRONG_STATE)
         receipt = self._receipt(clear, to, subject)
-        notes = [self._ledger.noting_change(subject, receipt), Boots.count]
-        if to is KeyState.SUSPENDED:
+        notes = [self._ledger.noting_change(subject, receipt)]
+        if to in _STOPPED:
             notes.append(self._ledger.noting_stop(wish.wallet_id, wish.valid_from))
-        if clear.state == to == KeyState.SUSPENDED:  # said again, so that an older wish to resume is none any more
-            self._vault.note(_all(*notes))
+        note = _all(*notes, self._boots.count)
+        if clear.state == KeyState.PENDING and to is KeyState.DESTROYED:
+            self._vault.destroy_epochs(clear.key_id, MAX_EPOCH, note)
+        elif clear.state == KeyState.PENDING or clear.state == to in (KeyState.SUSPENDED, KeyState.ACTIVE):
+            self._vault.note(note)  # noted for when it counts; or said again, which answers older wishes
         else:
-            self._vault.advance_key(clear.key_id, clear.epoch, KeyState(clear.state), to, _all(*notes))
+            self._vault.advance_key(clear.key_id, clear.epoch, KeyState(clear.state), to, note)
         self._pool.drop_key(clear.key_id)
         self._boots.settle()
         log.warning("key changed", wallet=clear.wallet_id, state=to)
         return receipt
+
+    def _meant(self, wish: ChangeKey) -> Clear:
+        """The epoch that a wish for a state is about: to stop, also one that is only pending here, or a later one."""
+        stops = LEADS_TO[wish.change] is not KeyState.ACTIVE
+        held = [c for c in self._vault.all_keys(pending=True) if c.key_id == wish.key_id]
+        held = [c for c in held if c.wallet_id == wish.wallet_id]
+        counted = [c for c in held if c.state != KeyState.PENDING] or (held[-1:] if stops else [])
+        if not counted:
+            raise NotFound(f"no wallet {wish.wallet_id[:64]!r} of this key here", Reason.UNKNOWN_WALLET)
+        clear = counted[0]
+        if clear.epoch < wish.epoch or (clear.epoch > wish.epoch and not stops):
+            raise Refused(f"the wish is about epoch {wish.epoch}, here is {clear.epoch}", Reason.EPOCH_STALE)
+        return clear
 
     def commit(self, key_id: bytes, confirmations: tuple[bytes, ...], data: bytes) -> SignedKeyReceipt | None:
         """Go over to a new epoch that all its members have confirmed, and destroy those before it (spec §3.5).
@@ -147,10 +163,10 @@ class Keys:
         before = [c for c in self._vault.all_keys() if c.key_id == key_id and c.epoch < epoch]
         receipt = self._receipt(before[0], KeyState.DESTROYED, certificate) if before else None
         document = encode(EpochCertificate(signed, request))
-        notes = [self._ledger.keeping(key_id, epoch, document), Boots.count]
+        notes = [self._ledger.keeping(key_id, epoch, document)]
         if receipt:
             notes.append(self._ledger.noting_change(certificate, receipt))
-        note = _all(*notes)
+        note = _all(*notes, self._boots.count)
         try:
             material = self._vault.epoch(key_id, epoch)
         except NotFound:
@@ -160,7 +176,8 @@ class Keys:
             clear = self._find(key_id, epoch)
             self._check_wish(wish, request, clear, material.share.parties)
             self._check_certificate(signed, material.share.parties, _own(clear, material))
-            self._vault.commit_epoch(key_id, epoch, note)
+            stopped = self._ledger.stopped_at(clear.wallet_id) >= 0
+            self._vault.commit_epoch(key_id, epoch, note, KeyState.SUSPENDED if stopped else KeyState.ACTIVE)
         self._pool.drop_key(key_id, epoch)
         self._boots.settle()
         log.warning("epoch committed", key=key_id.hex()[:16], epoch=epoch)
@@ -202,8 +219,9 @@ class Keys:
         mine = before[0]
         authorize(request, self._vault.workspace(), Facts(wish.valid_from, ()))
         said = signed[0].confirmation
-        if (wish.wallet_id, wish.change) != (mine.wallet_id, Change.RESHARE) or mine.epoch >= said.epoch:
-            raise Refused("the wish is about another wallet, or no resharing", Reason.EPOCH_STALE)
+        about = (wish.wallet_id, wish.change) == (mine.wallet_id, Change.RESHARE)
+        if not about or not mine.epoch <= wish.epoch < said.epoch:  # later epochs than the wish's were not meant
+            raise Refused("the wish is about another wallet or epoch, or no resharing", Reason.EPOCH_STALE)
         if self._token.index in wish.parties:
             raise Refused("this node is to hold the new epoch, and does not", Reason.EPOCH_STALE)
         old = self._vault.epoch(mine.key_id, mine.epoch)

@@ -138,11 +138,13 @@ class Vault:
         with self._engine.begin() as connection:
             also(connection)
 
-    def commit_epoch(self, key_id: bytes, epoch: int, also: Also | None = None) -> None:
+    def commit_epoch(
+        self, key_id: bytes, epoch: int, also: Also | None = None, fresh: KeyState = KeyState.ACTIVE
+    ) -> None:
         """Make a pending epoch the one that counts, and destroy all before it.
 
-        The new one takes the old one's state over. Raises `NotFound` if it is not here, `Refused` (EPOCH_STALE) if a
-        later one counts, `Conflict` if another key of the wallet does.
+        The new one takes the old one's state over, or is in ``fresh`` where there was none. Raises `NotFound` if it is
+        not here, `Refused` (EPOCH_STALE) if a later one counts, `Conflict` if another key of the wallet does.
         """
         with self._engine.begin() as connection:
             clears = self._clears(connection, key_id)
@@ -154,7 +156,7 @@ class Vault:
                 if any(c.epoch > epoch for c in counted):
                     raise Refused("a later epoch of this key counts here", Reason.EPOCH_STALE)
                 self._check_alone(connection, mine)
-                self._move(connection, mine, KeyState(counted[0].state) if counted else KeyState.ACTIVE)
+                self._move(connection, mine, KeyState(counted[0].state) if counted else fresh)
             self._delete(connection, [c for c in clears if c.epoch < epoch])
             connection.execute(delete(sealed).where(sealed.c.name == _name("aux", key_id, epoch)))
             _set_gone(connection, key_id, epoch - 1)
@@ -178,6 +180,23 @@ class Vault:
             raise Refused("the key has another epoch by now", Reason.EPOCH_STALE)
         if KeyState(held[0].state) not in states:
             raise Refused(f"the wallet's key is {held[0].state}, not {states[0]}", Reason.WRONG_STATE)
+
+    def newest_epochs(self) -> dict[bytes, int]:
+        """`newest_epoch` of every key of which anything is or was here."""
+        with self._engine.begin() as connection:
+            names = connection.execute(select(sealed.c.name).where(sealed.c.name != _WORKSPACE)).scalars().all()
+            over = connection.execute(select(gone.c.key_id)).scalars().all()
+        keys = {bytes.fromhex(name.split("-")[1]) for name in names} | {bytes(key_id) for key_id in over}
+        return {key_id: self.newest_epoch(key_id) for key_id in sorted(keys)}
+
+    def blocked(self, key_id: bytes) -> tuple[int, set[int]]:
+        """(highest number of a share that is or was here, numbers of moduli that wait): what no attempt may take."""
+        with self._engine.begin() as connection:
+            held = self._clears(connection, key_id)
+            below = connection.execute(select(gone.c.epoch).filter_by(key_id=key_id)).scalar()
+        shares = [clear.epoch for clear in held if clear.purpose == "key"]
+        newest = max([*shares, -1 if below is None else int(below)], default=-1)
+        return newest, {clear.epoch for clear in held if clear.purpose == "aux"}
 
     def newest_epoch(self, key_id: bytes) -> int:
         """The highest epoch of a key that was ever here, pending or moduli alone included; -1 if there was none."""

@@ -819,6 +819,7 @@ class Status(_message.Message):
     PRESIGNATURES_FIELD_NUMBER: _builtins.int
     ROLLED_BACK_FIELD_NUMBER: _builtins.int
     CONVICTED_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     workspace: _builtins.bytes
     boot_generation: _builtins.int
@@ -839,6 +840,10 @@ class Status(_message.Message):
     def convicted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """peers that it takes part in nothing with"""
 
+    @_builtins.property
+    def epochs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EpochSeen]:
+        """the highest number of each key that anything here has had"""
+
     def __init__(
         self,
         *,
@@ -853,14 +858,37 @@ class Status(_message.Message):
         presignatures: _abc.Iterable[_builtins.bytes] | None = ...,
         rolled_back: _builtins.str = ...,
         convicted: _abc.Iterable[_builtins.int] | None = ...,
+        epochs: _abc.Iterable[Global___EpochSeen] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_generation", b"boot_generation", "convicted", b"convicted", "hsm", b"hsm", "index", b"index", "open_sessions", b"open_sessions", "presignatures", b"presignatures", "rolled_back", b"rolled_back", "stock", b"stock", "uptime_seconds", b"uptime_seconds", "wallets", b"wallets", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_generation", b"boot_generation", "convicted", b"convicted", "epochs", b"epochs", "hsm", b"hsm", "index", b"index", "open_sessions", b"open_sessions", "presignatures", b"presignatures", "rolled_back", b"rolled_back", "stock", b"stock", "uptime_seconds", b"uptime_seconds", "wallets", b"wallets", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
+
+@_typing.final
+class EpochSeen(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.bytes
+    newest: _builtins.int
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.bytes = ...,
+        newest: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "newest", b"newest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EpochSeen: _TypeAlias = EpochSeen  # noqa: Y015
 
 @_typing.final
 class Stock(_message.Message):
@@ -906,14 +934,11 @@ class WalletStatus(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
-    NEWEST_EPOCH_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
     key_id: _builtins.bytes
     epoch: _builtins.int
     state: _builtins.str
     public_key: _builtins.bytes
-    newest_epoch: _builtins.int
-    """also of what is pending"""
     def __init__(
         self,
         *,
@@ -922,11 +947,10 @@ class WalletStatus(_message.Message):
         epoch: _builtins.int = ...,
         state: _builtins.str = ...,
         public_key: _builtins.bytes = ...,
-        newest_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "key_id", b"key_id", "newest_epoch", b"newest_epoch", "public_key", b"public_key", "state", b"state", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "key_id", b"key_id", "public_key", b"public_key", "state", b"state", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

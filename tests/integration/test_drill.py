@@ -150,7 +150,7 @@ def come_back(team: Team, node: Node) -> KeyMaterial:
         secret = backup.read_recovery_secret(team.secret)
         backup.restore(opened, team.file.read_bytes(), secret, team.identity, dry_run=False)
     node.boot()
-    material = node.vault.key(KEY_ID, KeyState.ACTIVE)[1]
+    material = node.vault.key(KEY_ID, KeyState.SUSPENDED)[1]
     assert node.boots.rolled_back == ""
     node.stop()
     return material

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from coordinator import key_changes as module
-from coordinator.key_changes import COMMITTING, DONE, MAX_SKIPPED
+from coordinator.key_changes import COMMITTING, DONE
 from oms_core.errors import Reason
-from oms_core.keys import Change, KeyState
+from oms_core.keys import MAX_EPOCH, Change, KeyState
 from oms_core.protocol.create_key import confirmation
 from proto import cosigner_pb2 as pb
 from tests.people import NOW, change
@@ -251,20 +251,27 @@ async def test_a_node_that_does_not_answer_or_answers_something_else_teaches_not
 
 
 def says(number: int, key_id: bytes = KEY_ID) -> Answer:
-    status = pb.Status(wallets=[pb.WalletStatus(wallet_id="wal_1", key_id=key_id, newest_epoch=number)])
+    status = pb.Status(epochs=[pb.EpochSeen(key_id=key_id, newest=number)])
     return lambda _: pb.FromCosigner(status=status)
 
 
 async def test_a_new_epoch_has_a_number_above_all_that_any_node_has_seen(desk: Desk) -> None:
     wallet = await desk.wallets.standing("wal_1")
     desk.attach({1: says(0), 2: says(7), 3: says(3), 4: says(900, bytes(32)), 5: failed(Reason.INTERNAL)})
-    assert await desk.changes._newest_epoch(wallet) == 7
+    assert await desk.changes._claims(wallet) == [7, 3, 0]
     desk.attach({})
-    assert await desk.changes._newest_epoch(wallet) == 0
+    assert await desk.changes._claims(wallet) == [0]
 
 
-@pytest.mark.parametrize("number", [MAX_SKIPPED, MAX_SKIPPED + 1, (1 << 32) - 1])
-async def test_a_liar_does_not_drive_numbers_to_where_nodes_refuse_them(desk: Desk, number: int) -> None:
+@pytest.mark.parametrize("number", [1024, 1025, (1 << 31) - 3])
+async def test_whatever_a_liar_claims_the_highest_honest_number_is_tried_as_well(desk: Desk, number: int) -> None:
     wallet = await desk.wallets.standing("wal_1")
-    desk.attach({1: says(number), 2: says(MAX_SKIPPED - 1)})
-    assert await desk.changes._newest_epoch(wallet) + 1 == MAX_SKIPPED
+    desk.attach({1: says(number), 2: says(9), 3: says(2)})
+    assert await desk.changes._claims(wallet) == [number, 9, 2, 0]
+
+
+@pytest.mark.parametrize("number", [MAX_EPOCH, 1 << 40, -5])
+async def test_numbers_that_cannot_be_are_not_tried(desk: Desk, number: int) -> None:
+    wallet = await desk.wallets.standing("wal_1")
+    desk.attach({1: says(number), 2: says(9)})
+    assert await desk.changes._claims(wallet) == [9, 0]

@@ -17,14 +17,14 @@ from cosigner.guard import Signing
 from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.encoding import encode
 from oms_core.errors import ProtocolAbort, Reason, Refused
-from oms_core.keys import Change
+from oms_core.keys import Change, KeyState
 from oms_core.protocol.heads import sign_head
 from oms_core.protocol.packets import Hello
 from tests.parties import SoftIdentity
-from tests.people import NOW, change, change_request, intent, sign_request
+from tests.people import NOW, intent, sign_request
 from tests.unit.cosigner.heads import ALL, World
 from tests.unit.cosigner.node import Node, activate, load_module
-from tests.unit.cosigner.specs import refused, spec
+from tests.unit.cosigner.specs import about_the_key, refused, spec
 
 
 class Crash(BaseException):
@@ -336,13 +336,18 @@ def test_what_was_proposed_before_the_node_was_reconciled_is_not_signed(node: No
     assert isinstance(node.guard.decide(spec(newer), newer, NOW), Signing)
 
 
-def test_a_change_of_a_key_from_before_the_node_was_reconciled_is_not_carried_out(node: Node) -> None:
+def test_of_wishes_from_before_the_node_was_reconciled_only_those_to_stop_are_carried_out(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cosigner.keys.time", type("Clock", (), {"time": staticmethod(lambda: NOW)}))
     activate(node)
     node.boots.reconcile(NOW - 5)
-    wish = change(Change.SUSPEND, valid_from=NOW - 6)
+    stop, go = (about_the_key(wanted, valid_from=NOW - 6) for wanted in (Change.SUSPEND, Change.RESUME))
+    node.keys.change(encode(change_request(stop, approve(stop, "sam"))))
     with pytest.raises(Refused) as caught:
-        node.keys.change(encode(change_request(wish)))
+        node.keys.change(encode(change_request(go, approve(go, "sam"), approve(go, "sonja"))))
     assert caught.value.reason == Reason.DOUBLE_SIGN_GUARD
+    assert node.vault.find_key("wal_1").state == KeyState.SUSPENDED
 
 
 def test_a_node_examines_only_heads_of_those_it_meets(node: Node, world: World) -> None:

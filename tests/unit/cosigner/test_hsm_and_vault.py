@@ -22,6 +22,7 @@ from oms_core.protocol.identity import verify_identity
 from oms_core.workspace import Workspace
 from tests.parties import key
 from tests.people import workspace
+from tests.unit.cosigner.node import Node
 
 
 def test_the_tokens_keys_cannot_be_read(token: Token) -> None:
@@ -71,7 +72,7 @@ def test_a_crash_between_the_two_writes_of_a_generation_leaves_the_higher_one(to
     token.advance_generation(first + 2)
     token._call(lambda: hsm._write_counters(token._session, first + 2, writes + 1))
     assert token.counters() == (first + 2, writes + 1)
-    token.advance_writes(writes + 2)
+    token.advance_writes(writes + 2, first + 2)
     assert token.counters() == (first + 2, writes + 2)
     assert len(token._call(lambda: hsm._held(token._session))) == 1
 
@@ -79,10 +80,25 @@ def test_a_crash_between_the_two_writes_of_a_generation_leaves_the_higher_one(to
 def test_the_number_of_writes_only_rises_and_outlives_a_new_generation(token: Token) -> None:
     generation, writes = token.counters()
     for to, expected in ((writes + 3, writes + 3), (writes + 1, writes + 3), (writes + 3, writes + 3)):
-        token.advance_writes(to)
+        token.advance_writes(to, generation)
         assert token.counters() == (generation, expected)
     token.advance_generation(generation + 1)
     assert token.counters() == (generation + 1, writes + 3)
+    with pytest.raises(LocalError) as caught:
+        token.advance_writes(writes + 4, generation)
+    assert caught.value.reason is Reason.ROLLBACK_DETECTED
+
+
+def test_a_token_that_has_lost_its_counters_is_written_anew_by_reconciling_alone(node: Node) -> None:
+    def lose() -> None:
+        for one in hsm._held(node.token._session):
+            one.destroy()
+
+    node.token._call(lose)
+    with pytest.raises(LocalError, match="no boot generation"):
+        node.boots.begin()
+    following = node.boots.reconcile(1_800_000_000)
+    assert node.token.counters()[0] == following == node.boots.generation
 
 
 def test_what_is_sealed_under_a_key_of_its_own_is_gone_with_that_key(token: Token) -> None:

@@ -136,12 +136,12 @@ def test_after_the_disk_was_lost_the_node_is_reconciled_and_then_restored(own: N
     said = told(own, "reconcile", "--yes")
     assert "the store is an older copy: boot 0 in the store, 1 in the token" in said
     assert "reconciled: boot generation 2" in said
-    assert "would restore wallet wal_1  ACTIVE" in told(own, *restoring(own, file, "--dry-run"))
-    assert "restored wallet wal_1  ACTIVE" in told(own, *restoring(own, file))
+    assert "would restore wallet wal_1  SUSPENDED" in told(own, *restoring(own, file, "--dry-run"))
+    assert "restored wallet wal_1  SUSPENDED" in told(own, *restoring(own, file))
     load_module(own.config)
     own.boot()
     own.boots.check()
-    assert own.vault.key(KEY_ID, KeyState.ACTIVE)[1] == material()
+    assert own.vault.key(KEY_ID, KeyState.SUSPENDED)[1] == material()
     own.stop()
 
 
@@ -217,7 +217,7 @@ def test_a_later_epoch_from_a_backup_takes_the_place_of_an_older_one(own: Node, 
     assert "epoch 1" in told(own, *restoring(own, file))
     load_module(own.config)
     own.start()
-    assert [(c.epoch, c.state) for c in own.vault.all_keys(pending=True)] == [(1, KeyState.ACTIVE)]
+    assert [(c.epoch, c.state) for c in own.vault.all_keys(pending=True)] == [(1, KeyState.SUSPENDED)]
     assert own.vault.epoch(KEY_ID, 1) == dealt()[1]
     own.stop()
 
