@@ -21,7 +21,7 @@ from oms_core.keys import Change, KeyState
 from oms_core.protocol.heads import sign_head
 from oms_core.protocol.packets import Hello
 from tests.parties import SoftIdentity
-from tests.people import NOW, intent, sign_request
+from tests.people import NOW, approve, change_request, intent, sign_request
 from tests.unit.cosigner.heads import ALL, World
 from tests.unit.cosigner.node import Node, activate, load_module
 from tests.unit.cosigner.specs import about_the_key, refused, spec
@@ -342,6 +342,7 @@ def test_of_wishes_from_before_the_node_was_reconciled_only_those_to_stop_are_ca
     monkeypatch.setattr("cosigner.keys.time", type("Clock", (), {"time": staticmethod(lambda: NOW)}))
     activate(node)
     node.boots.reconcile(NOW - 5)
+    node.restart()
     stop, go = (about_the_key(wanted, valid_from=NOW - 6) for wanted in (Change.SUSPEND, Change.RESUME))
     node.keys.change(encode(change_request(stop, approve(stop, "sam"))))
     with pytest.raises(Refused) as caught:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -116,3 +118,29 @@ def test_a_node_on_whose_token_another_process_has_started_gives_nothing_away(no
     with pytest.raises(Refused, match="another process") as caught:
         node.boots.check_alone()
     assert caught.value.reason == Reason.ROLLBACK_DETECTED
+
+
+def test_a_store_that_goes_back_while_the_node_runs_is_noticed_before_anything_leaves(
+    node: Node, tmp_path: Path
+) -> None:
+    activate(node)
+    file, copy = node.config.store, tmp_path / "copy.sqlite"
+    with closing(sqlite3.connect(file)) as live, closing(sqlite3.connect(copy)) as saved:
+        live.backup(saved)
+    node.keys.change(SUSPEND)
+    with closing(sqlite3.connect(file)) as live, closing(sqlite3.connect(copy)) as saved:
+        saved.backup(live)
+    assert node.vault.find_key("wal_1").state == KeyState.ACTIVE
+    later = change(Change.SUSPEND, purpose="once more")
+    with pytest.raises(Refused, match="the store went back while the node ran"):
+        node.keys.change(encode(change_request(later)))
+
+
+def test_a_process_that_is_older_than_its_store_gives_nothing_away(node: Node) -> None:
+    """A snapshot of a machine's memory that is put back finds a store and a token that went on without it."""
+    activate(node)
+    remembered = node.boots._remembered
+    node.keys.change(SUSPEND)
+    node.boots._remembered = remembered
+    with pytest.raises(Refused, match="does not remember"):
+        node.keys.change(encode(change_request(change(Change.SUSPEND, purpose="once more"))))
