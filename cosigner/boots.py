@@ -95,7 +95,10 @@ class Boots:
 
     def suspicion(self) -> str:
         """Why this node is not the newest copy of itself, looked at before a start; empty if it may well be."""
-        return self.rolled_back or self._misfit()
+        try:
+            return self.rolled_back or self._misfit()
+        except LocalError as error:  # the token has lost its counters
+            return error.message
 
     def head(self) -> bytes:
         """My signed head, for hellos."""

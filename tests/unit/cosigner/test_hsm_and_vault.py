@@ -97,6 +97,7 @@ def test_a_token_that_has_lost_its_counters_is_written_anew_by_reconciling_alone
     node.token._call(lose)
     with pytest.raises(LocalError, match="no boot generation"):
         node.boots.begin()
+    assert "no boot generation" in node.boots.suspicion()
     following = node.boots.reconcile(1_800_000_000)
     assert node.token.counters()[0] == following == node.boots.generation
 
