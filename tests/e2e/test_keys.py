@@ -129,3 +129,37 @@ async def test_a_wish_about_an_epoch_that_is_over_is_refused(network: Network) -
         with pytest.raises(Refused) as refused:
             await client.change_key(network.desk().propose(cluster.wish_to_change(Change.REFRESH, wallet)))
     assert refused.value.reason is Reason.EPOCH_STALE
+
+
+@pytest.mark.slow
+@pytest.mark.attack
+@pytest.mark.covers("K16", "R24")
+@pytest.mark.parametrize(
+    ("state", "pause"), [("RUNNING", 0.0), ("RUNNING", 3.0), ("RUNNING", 8.0), ("COMMITTING", 0.0)]
+)
+async def test_a_refresh_that_is_killed_anywhere_leaves_a_key_that_signs(
+    network: Network, state: str, pause: float
+) -> None:
+    """Two nodes and the coordinator die in the middle of it; whatever epoch counts afterwards, a quorum signs."""
+    async with network.client() as client:
+        wallet = await client.wallet(cluster.WALLET)
+        wish = cluster.wish_to_change(Change.REFRESH, wallet)
+        asked = await client.change_key(network.desk().propose(wish))
+        await cluster.approve(network, client, asked.change_id, "sam", "sonja")
+        while (await client.key_change(asked.change_id)).state not in (state, "COMMITTING", "DONE"):
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(pause)
+        for index in (2, 4):
+            network.kill_cosigner(index)
+        network.processes.kill("coordinator")
+    network.start_coordinator()
+    for index in (2, 4):
+        network.start_cosigner(index)
+    await network.attached(cluster.ALL, 60)
+    async with network.client() as client:
+        await settled(network, client)
+        async with asyncio.timeout(200):
+            while (await client.key_change(asked.change_id)).state not in ("DONE", "FAILED"):
+                await asyncio.sleep(0.5)
+        assert (await client.wallet(cluster.WALLET)).address == wallet.address
+        await settled(network, client)
