@@ -21,8 +21,7 @@ def status(context: click.Context) -> None:
         lines.append(f"  cosigner {one.index}  {one.name:12} {one.operator:12} {state:11} {heard}")
         if one.rolled_back:
             lines.append(f"    refuses everything: {one.rolled_back}")
-    for held, members in sorted(_pools(said).items()):
-        wallet_id, path, quorum, count, oldest = held
+    for (wallet_id, path, quorum), (count, oldest, members) in sorted(_pools(said).items()):
         below = "".join(f"/{step}" for step in path)
         names = ",".join(map(str, quorum))
         at = ",".join(map(str, members))
@@ -30,11 +29,14 @@ def status(context: click.Context) -> None:
     show(context, said, lines)
 
 
-def _pools(said: pb.NetworkStatus) -> dict[tuple[str, tuple[int, ...], tuple[int, ...], int, int], list[int]]:
-    """What the pools hold, with who reports it. Equal reports are one line."""
-    found: dict[tuple[str, tuple[int, ...], tuple[int, ...], int, int], list[int]] = {}
+def _pools(
+    said: pb.NetworkStatus,
+) -> dict[tuple[str, tuple[int, ...], tuple[int, ...]], tuple[int, int, list[int]]]:
+    """What is usable of the pools: what all reporting members hold, the oldest age in seconds, and who reports."""
+    found: dict[tuple[str, tuple[int, ...], tuple[int, ...]], tuple[int, int, list[int]]] = {}
     for one in said.cosigners:
         for held in one.stock:
-            key = (held.wallet_id, tuple(held.path), tuple(held.quorum), held.count, held.oldest_seconds)
-            found.setdefault(key, []).append(one.index)
+            key = (held.wallet_id, tuple(held.path), tuple(held.quorum))
+            count, oldest, members = found.get(key, (held.count, 0, []))
+            found[key] = (min(count, held.count), max(oldest, held.oldest_seconds), [*members, one.index])
     return found

@@ -283,6 +283,7 @@ def main(keep: bool) -> None:
         if keep and done:
             network.processes.stop("coordinator")
             network.start_coordinator()
+            asyncio.run(network.attached(range(1, network.count + 1), 60))
         else:
             network.remove()
     if not done:

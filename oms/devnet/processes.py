@@ -96,16 +96,26 @@ class Processes:
 
 
 def stop_recorded(logs: Path) -> int:
-    """End the children that another process recorded and kept; returns how many there were."""
-    path, count = logs / "pids.json", 0
-    for pid in json.loads(path.read_text()).values() if path.exists() else ():
-        try:
-            os.kill(pid, signal.SIGTERM)
-            count += 1
-        except ProcessLookupError:
-            continue
+    """End the children that another process recorded and kept, and wait for it; returns how many there were."""
+    path = logs / "pids.json"
+    pids = list(json.loads(path.read_text()).values()) if path.exists() else []
+    running = [pid for pid in pids if _signalled(pid, signal.SIGTERM)]
+    deadline, left = time.monotonic() + 15, running
+    while (left := [pid for pid in left if _signalled(pid, 0)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in left:
+        _signalled(pid, signal.SIGKILL)
     path.unlink(missing_ok=True)
-    return count
+    return len(running)
+
+
+def _signalled(pid: int, number: int) -> bool:
+    """Whether there is such a process, other than one that has ended and waits to be collected."""
+    try:
+        os.kill(pid, number)
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
 
 
 def free_port() -> int:
