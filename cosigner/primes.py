@@ -19,7 +19,8 @@ class PrimeReserve:
 
     def __init__(self, level: Level) -> None:
         self._level = level
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_as_servant)
+        context, mine = get_context("spawn"), (os.getpid(),)
+        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_as_servant, initargs=mine)
         self._ready: dict[str, asyncio.Task[Primes]] = {}
 
     def prepare(self, level: Level | None = None) -> None:
@@ -57,7 +58,9 @@ class PrimeReserve:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _as_servant() -> None:
-    """Yield to others, and die with the enclave even if that is killed."""
+def _as_servant(master: int) -> None:
+    """Yield to others, and die with the enclave even if that is killed, be it before this is set up."""
     os.nice(10)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != master:
+        os._exit(0)

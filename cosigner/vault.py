@@ -195,15 +195,13 @@ class Vault:
             held = self._clears(connection, key_id)
             below = connection.execute(select(gone.c.epoch).filter_by(key_id=key_id)).scalar()
         shares = [clear.epoch for clear in held if clear.purpose == "key"]
-        newest = max([*shares, -1 if below is None else int(below)], default=-1)
+        newest = max([*shares, -1 if below is None else int(below)])
         return newest, {clear.epoch for clear in held if clear.purpose == "aux"}
 
     def newest_epoch(self, key_id: bytes) -> int:
         """The highest epoch of a key that was ever here, pending or moduli alone included; -1 if there was none."""
-        with self._engine.begin() as connection:
-            held = [clear.epoch for clear in self._clears(connection, key_id)]
-            below = connection.execute(select(gone.c.epoch).filter_by(key_id=key_id)).scalar()
-        return max([*held, -1 if below is None else int(below)], default=-1)
+        newest, moduli = self.blocked(key_id)
+        return max({newest, *moduli})
 
     def key(self, key_id: bytes, *states: KeyState) -> tuple[Clear, KeyMaterial]:
         """Unseal the epoch that counts. Raises `NotFound` (UNKNOWN_WALLET), `Refused` (WRONG_STATE)."""
