@@ -115,9 +115,11 @@ async def test_the_loop_that_tells_all_goes_on_after_a_receipt_that_does_not_ver
         async with asyncio.timeout(5):
             while set(await desk.owed()) != {1}:
                 await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)  # until it waits for news: a query that is cancelled leaves its connection hanging
     finally:
         assert not task.done()
         task.cancel()
+        await asyncio.wait([task])
 
 
 @pytest.mark.parametrize("reason", [Reason.EXPIRED, Reason.APPROVAL_EXPIRED, Reason.UNKNOWN_WALLET, Reason.EPOCH_STALE])
