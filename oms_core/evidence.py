@@ -17,14 +17,18 @@ class CreateRequest:
     approvals: tuple[Approval, ...]
 
 
-@document("sign-request/1")
+@document("sign-request/2")
 class SignRequest:
-    """Take part in signing the transaction derived from the proposal's intent and this execution."""
+    """Take part in signing what is derived from the proposal's intent and this execution (None for messages).
+
+    ``decision`` is the digest of the decision that the coordinator came to: a node that comes to another one says so.
+    """
 
     proposal: Proposal
-    execution: Execution
+    execution: Execution | None
     workspace: bytes
     approvals: tuple[Approval, ...]
+    decision: bytes
 
 
 @document("probe-request/1")
@@ -60,6 +64,73 @@ class PresignRequest:
     key_id: bytes
     wallet_id: str
     path: tuple[int, ...]
+
+
+@document("reading/1")
+class Reading:
+    """What a cosigner read in a subject before people were asked: digests of its rendering and of its decision."""
+
+    index: int
+    subject: bytes
+    workspace: bytes
+    rendering: bytes
+    decision: bytes
+    at: int
+
+
+@document("signed-reading/1")
+class SignedReading:
+    """A reading under the identity key, domain ``reading``."""
+
+    reading: Reading
+    signature: bytes
+
+
+@document("change-workspace-request/1")
+class ChangeWorkspaceRequest:
+    """Go over to the next version of the workspace: the signed wish and what the governance asks for.
+
+    ``scheduled`` are other nodes' signed statements that they have seen this wish approved, and when.
+    """
+
+    proposal: Proposal
+    approvals: tuple[Approval, ...]
+    scheduled: tuple[SignedScheduling, ...]
+
+
+@document("scheduling/1")
+class Scheduling:
+    """A cosigner has seen this change of the workspace, fully approved, at ``at`` (Unix seconds, its own clock)."""
+
+    index: int
+    change: bytes
+    at: int
+
+
+@document("signed-scheduling/1")
+class SignedScheduling:
+    """A scheduling under the identity key, domain ``scheduling``."""
+
+    scheduling: Scheduling
+    signature: bytes
+
+
+@document("adoption/1")
+class Adoption:
+    """A cosigner stands on this version of the workspace from now on."""
+
+    index: int
+    version: int
+    workspace: bytes
+    at: int
+
+
+@document("signed-adoption/1")
+class SignedAdoption:
+    """An adoption under the identity key, domain ``adoption``."""
+
+    adoption: Adoption
+    signature: bytes
 
 
 @document("refusal/1")

@@ -12,6 +12,7 @@ from oms_core.crypto.params import level
 from oms_core.encoding import digest, document
 from oms_core.errors import Malformed, Reason
 from oms_core.keys import ChangeKey, check_change, check_committee
+from oms_core.workspace import ChangeWorkspace
 
 PURPOSE_LIMIT = 280  # characters
 CLOCK_SKEW = 60  # seconds
@@ -24,6 +25,46 @@ class Transfer:
     asset: str
     to: bytes
     amount: int
+
+
+@document("allow/1")
+class Allow:
+    """Let ``spender`` (20 bytes) take up to ``amount`` base units of the ERC-20 token ``asset``; 0 takes it back."""
+
+    asset: str
+    spender: bytes
+    amount: int
+
+
+@document("call/1")
+class Call:
+    """Call the contract ``to`` (20 bytes) with ``value`` wei and ``data``, at least a selector of 4 bytes."""
+
+    to: bytes
+    value: int
+    data: bytes
+
+
+@document("deploy/1")
+class Deploy:
+    """Create a contract from init ``code``, giving it ``value`` wei."""
+
+    value: int
+    code: bytes
+
+
+@document("message/1")
+class Message:
+    """Sign a text under EIP-191 (``personal_sign``): it can be no transaction."""
+
+    text: str
+
+
+@document("typed-data/1")
+class TypedData:
+    """Sign structured data under EIP-712; ``json`` is its JSON text with ``types``, ``primaryType``, ``domain``, ``message``."""
+
+    json: str
 
 
 @document("bounds/1")
@@ -42,7 +83,7 @@ class Intent:
     wallet_id: str
     path: tuple[int, ...]
     chain: str
-    action: Transfer
+    action: Transfer | Allow | Call | Deploy | Message | TypedData
     bounds: Bounds
     initiator: str
     purpose: str
@@ -69,24 +110,38 @@ class CreateWallet:
     drill: bool = False
 
 
-Subject = Intent | CreateWallet | ChangeKey
+What = Transfer | Allow | Call | Deploy | Message | TypedData
+Subject = Intent | CreateWallet | ChangeKey | ChangeWorkspace
 
 
-@document("execution/1")
+@document("access/1")
+class Access:
+    """An entry of an EIP-2930 access list: a 20-byte account and 32-byte storage slots."""
+
+    address: bytes
+    slots: tuple[bytes, ...]
+
+
+@document("execution/2")
 class Execution:
-    """What the coordinator adds to turn an intent into an EIP-1559 transaction; held against its bounds."""
+    """What the coordinator adds to turn an intent into a transaction; held against its bounds.
 
+    ``type`` is the EIP-2718 type: 0 (with EIP-155), 1 or 2. Types 0 and 1 have one gas price: both fees are equal.
+    """
+
+    type: int
     nonce: int
     gas_limit: int
     max_fee_per_gas: int
     max_priority_fee_per_gas: int
+    access_list: tuple[Access, ...]
 
 
 @document("proposal/1")
 class Proposal:
     """A subject signed by its initiator's registered P-256 key: raw ``r || s`` (64 bytes) over `subject_digest`."""
 
-    subject: Intent | CreateWallet | ChangeKey
+    subject: Intent | CreateWallet | ChangeKey | ChangeWorkspace
     key_id: str
     signature: bytes
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oms_core.encoding import document
+
 
 class Provenance(StrEnum):
     """Who says so. A CLAIMED fact may add an objection, never remove one."""
@@ -14,21 +16,43 @@ class Provenance(StrEnum):
     CLAIMED = "CLAIMED"
 
 
-@dataclass(frozen=True, slots=True)
+@document("spend/1")
 class Spend:
-    """An outflow that counts against limits: ``amount`` base units at Unix second ``at``, for the 32-byte subject."""
+    """An outflow, or an allowance given, that counts against limits, at Unix second ``at``, for the 32-byte subject.
 
+    ``amount`` is in base units of ``asset``, ``usd_micro`` what it was worth then (-1: unknown).
+    """
+
+    subject: bytes
     wallet_id: str
+    initiator: str
+    chain: str
+    destination: bytes
+    protocol: str
     asset: str
     amount: int
+    usd_micro: int
     at: int
-    subject: bytes
+    provenance: Provenance
+
+
+@document("observation/1")
+class Observation:
+    """A fact about the world that a rule may name, such as ``simulation.slippage_bps``, and who says so.
+
+    ``operation`` is the index of the operation that it is about, -1 for the whole order.
+    """
+
+    name: str
+    operation: int
+    value: int | str
     provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The time (Unix seconds) and the known outflows."""
+    """The time (Unix seconds), the known outflows, and what was observed. What is not there is unknown."""
 
     now: int
     spent: tuple[Spend, ...] = ()
+    observed: tuple[Observation, ...] = ()

@@ -1,7 +1,4 @@
-"""The workspace: people, credentials, cosigner roster, address book and rules, as one canonical document.
-
-Version 0 is fixed at the key ceremony, where each cosigner pins its digest.
-"""
+"""What has to hold of a workspace before it may decide anything."""
 
 from __future__ import annotations
 
@@ -13,112 +10,8 @@ from oms_core.chains.evm import chain_id
 from oms_core.chains.intent import NOBODY, check_asset
 from oms_core.crypto import p256
 from oms_core.crypto.params import MAX_PARTIES
-from oms_core.encoding import digest, document
-from oms_core.errors import Malformed, NotFound, Reason
-from oms_core.policy.rules import ANY, Deny, Limit, Permit, Require
-
-
-@document("credential/1")
-class Credential:
-    """A FIDO2 credential: its id, its COSE public key (CBOR bytes) and the authenticator model (16-byte AAGUID)."""
-
-    credential_id: bytes
-    public_key: bytes
-    aaguid: bytes
-
-
-@document("proposal-key/1")
-class ProposalKey:
-    """A P-256 key with which its owner proposes; ``public`` is its 65-byte SEC1 point. It never approves."""
-
-    key_id: str
-    public: bytes
-
-
-@document("user/1")
-class User:
-    """A person or service. ``person_id`` names the human: two users of one person count once in any quorum."""
-
-    user_id: str
-    person_id: str
-    name: str
-    team: str
-    roles: tuple[str, ...]
-    credentials: tuple[Credential, ...]
-    proposal_keys: tuple[ProposalKey, ...]
-
-
-@document("member/1")
-class Member:
-    """A cosigner: its index (the Shamir point), who runs it where, and its HSM identity key (65-byte SEC1 P-256)."""
-
-    index: int
-    name: str
-    operator: str
-    team: str
-    site: str
-    identity: bytes
-
-
-@document("address-entry/1")
-class AddressEntry:
-    """An approved destination: CAIP-2 chain and 20-byte account."""
-
-    entry_id: str
-    label: str
-    chain: str
-    address: bytes
-
-
-@document("workspace/1")
-class Workspace:
-    """One version of everything that decides. ``rp_id`` and ``origins`` are the WebAuthn relying party's."""
-
-    name: str
-    version: int
-    parent: bytes
-    created_at: int
-    rp_id: str
-    origins: tuple[str, ...]
-    users: tuple[User, ...]
-    roster: tuple[Member, ...]
-    address_book: tuple[AddressEntry, ...]
-    rules: tuple[Permit | Limit | Require | Deny, ...]
-
-
-def workspace_digest(workspace: Workspace) -> bytes:
-    """The 32 bytes that a cosigner pins and an approval names."""
-    return digest("workspace", workspace)
-
-
-def user(workspace: Workspace, user_id: str) -> User:
-    """Raises `NotFound` (UNKNOWN_USER)."""
-    for candidate in workspace.users:
-        if candidate.user_id == user_id:
-            return candidate
-    raise NotFound(f"no user {user_id[:64]!r} in this workspace", Reason.UNKNOWN_USER)
-
-
-def member(workspace: Workspace, index: int) -> Member:
-    """Raises `NotFound` (UNKNOWN_USER)."""
-    for candidate in workspace.roster:
-        if candidate.index == index:
-            return candidate
-    raise NotFound(f"no cosigner {index} in this workspace", Reason.UNKNOWN_USER)
-
-
-def entry_at(workspace: Workspace, chain: str, address: bytes) -> AddressEntry | None:
-    """The address-book entry for an account, if there is one."""
-    for entry in workspace.address_book:
-        if (entry.chain, entry.address) == (chain, address):
-            return entry
-    return None
-
-
-def identities(workspace: Workspace) -> dict[int, bytes]:
-    """Index to identity key of the whole roster."""
-    return {member.index: member.identity for member in workspace.roster}
-
+from oms_core.errors import Malformed, Reason
+from oms_core.workspace import AddressEntry, Member, User, Workspace
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:-]{0,63}\Z")
