@@ -34,7 +34,7 @@ FORBIDDEN_STDLIB = {
 }  # fmt: skip
 # A pure path is a string with slashes: it touches no disk.
 PURE_NAMES = {"pathlib.PurePath", "pathlib.PurePosixPath"}
-ALLOWED_PACKAGES = {"Crypto", "cbor2", "coincurve", "cryptography", "ecdsa", "fido2", "gmpy2"}
+ALLOWED_PACKAGES = {"Crypto", "cbor2", "coincurve", "cryptography", "ecdsa", "fido2", "gmpy2", "yaml", "z3"}
 FORBIDDEN_CALLS = {"open", "print", "input", "breakpoint", "eval", "exec", "compile"}
 CLOCKS = {"now", "utcnow", "today"}
 DRAWERS = {"utils", "util", "common", "helpers", "helper"}
