@@ -22,10 +22,10 @@ from fido2.utils import websafe_encode
 from oms.signer import write_secret
 from oms_core.approvals import Approval, ApprovalClaim, challenge
 from oms_core.errors import LocalError, Reason
-from oms_core.workspace import Credential
+from oms_core.workspace import Assurance, Credential
 
 AAGUID = bytes.fromhex("636f756e7465727365616c2d736f6674")  # "counterseal-soft"
-_PRESENT, _VERIFIED = 0x01, 0x04
+_PRESENT, _VERIFIED, _MAY_BE_COPIED = 0x01, 0x04, 0x08
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class SoftwareAuthenticator:
             held = json.loads(path.read_text())
             key = serialization.load_pem_private_key(held["key"].encode(), None)
             self.credential_id, self.rp_id = bytes.fromhex(held["credential_id"]), str(held["rp_id"])
-            self._counter = int(held["counter"])
+            self._counter, self._assurance = int(held["counter"]), Assurance(held["assurance"])
         except (OSError, ValueError, KeyError, TypeError):
             raise LocalError(f"{path.name} is not a software authenticator", Reason.CONFIG_INVALID) from None
         if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -56,12 +56,18 @@ class SoftwareAuthenticator:
         self._key = key
 
     @classmethod
-    def create(cls, path: Path, rp_id: str) -> SoftwareAuthenticator:
-        """A new credential in a new file. Raises `LocalError` if it exists."""
+    def create(cls, path: Path, rp_id: str, assurance: Assurance = Assurance.SYNCED) -> SoftwareAuthenticator:
+        """A new credential in a new file, which can be copied, or plays one that cannot. Raises `LocalError` if it exists."""
         pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        held = {"rp_id": rp_id, "credential_id": secrets.token_hex(32), "counter": 0, "key": pem.decode()}
+        held = {
+            "rp_id": rp_id,
+            "credential_id": secrets.token_hex(32),
+            "counter": 0,
+            "assurance": assurance.value,
+            "key": pem.decode(),
+        }
         write_secret(path, json.dumps(held).encode())
         return cls(path)
 
@@ -69,7 +75,7 @@ class SoftwareAuthenticator:
     def credential(self) -> Credential:
         """What the workspace registers."""
         cose: dict[int, object] = dict(ES256.from_cryptography_key(self._key.public_key()))  # type: ignore[no-untyped-call]
-        return Credential(self.credential_id, cbor.encode(cose), AAGUID)
+        return Credential(self.credential_id, cbor.encode(cose), AAGUID, self._assurance, b"", revoked=False)
 
     def sign_challenge(self, challenge: bytes, origin: str, user_verified: bool = True) -> Assertion:
         """An assertion over ``challenge``; the counter is on disk before the signature is returned."""
@@ -81,7 +87,8 @@ class SoftwareAuthenticator:
             "crossOrigin": False,
         }
         client_data = json.dumps(client, separators=(",", ":")).encode()
-        flags = _PRESENT | (_VERIFIED if user_verified else 0)
+        copied = _MAY_BE_COPIED if self._assurance is Assurance.SYNCED else 0
+        flags = _PRESENT | (_VERIFIED if user_verified else 0) | copied
         data = hashlib.sha256(self.rp_id.encode()).digest() + bytes([flags]) + self._counter.to_bytes(4, "big")
         signature = self._key.sign(data + hashlib.sha256(client_data).digest(), ec.ECDSA(hashes.SHA256()))
         return Assertion(self.credential_id, data, client_data, signature)

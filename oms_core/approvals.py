@@ -14,11 +14,12 @@ class Verdict(StrEnum):
     DENY = "DENY"
 
 
-@document("approval-claim/1")
+@document("approval-claim/2")
 class ApprovalClaim:
     """All that one press of a key says. ``subject``, ``workspace``, ``rendering`` are 32-byte digests.
 
-    ``simulation`` and ``execution`` are 32-byte digests, or empty where the approval does not bind them.
+    ``simulation`` and ``execution`` are 32-byte digests, or empty where the approval does not bind them. ``decided_at``
+    (Unix seconds) is when, by the approver's own clock; rules may ask for approvals that are fresh.
     """
 
     subject: bytes
@@ -28,6 +29,7 @@ class ApprovalClaim:
     execution: bytes
     approver: str
     verdict: Verdict
+    decided_at: int
     expires_at: int
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -22,6 +23,14 @@ _SHAPES: dict[type[CoseKey], tuple[dict[int, int], tuple[int, ...]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """What a verified assertion says of its authenticator: its counter, and whether the key may be in other devices."""
+
+    counter: int
+    may_be_copied: bool
+
+
 def verify_assertion(
     public_key: bytes,
     challenge: bytes,
@@ -30,8 +39,8 @@ def verify_assertion(
     authenticator_data: bytes,
     client_data_json: bytes,
     signature: bytes,
-) -> int:
-    """Check an assertion over ``challenge`` by the COSE key ``public_key``; returns the authenticator's counter.
+) -> Asserted:
+    """Check an assertion over ``challenge`` by the COSE key ``public_key``.
 
     Raises `Refused` with CHALLENGE_MISMATCH, ORIGIN_MISMATCH, UV_REQUIRED or SIGNATURE_INVALID, and `Malformed`.
     """
@@ -50,12 +59,14 @@ def verify_assertion(
         raise Refused("the assertion was made for another relying party", Reason.ORIGIN_MISMATCH)
     if not (data.is_user_present() and data.is_user_verified()):
         raise Refused("the assertion lacks user presence or user verification", Reason.UV_REQUIRED)
+    if data.is_backed_up() and not data.is_backup_eligible():
+        raise Malformed("a key that cannot be backed up says that it is")
     key = cose_key(public_key)
     try:
         key.verify(authenticator_data + hashlib.sha256(client_data_json).digest(), signature)
     except (InvalidSignature, ValueError):
         raise Refused("the assertion's signature is not the credential's", Reason.SIGNATURE_INVALID) from None
-    return int(data.counter)
+    return Asserted(int(data.counter), bool(data.is_backup_eligible()))
 
 
 def cose_key(public_key: bytes) -> CoseKey:

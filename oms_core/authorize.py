@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from oms_core.approvals import Approval, ApprovalClaim, Verdict, challenge
 from oms_core.assertions import verify_assertion
-from oms_core.chains.evm import UnsignedTransaction, derive, signing_digest
-from oms_core.chains.intent import CreateWallet, Intent, Proposal, Subject, check_subject, subject_digest
+from oms_core.chains.evm import UnsignedTransaction, what_is_signed
+from oms_core.chains.intent import (
+    CLOCK_SKEW,
+    CreateWallet,
+    Intent,
+    Proposal,
+    Subject,
+    check_subject,
+    subject_digest,
+)
 from oms_core.chains.render import render, rendering_digest
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
 from oms_core.keys import ChangeKey
 from oms_core.policy.facts import Facts
-from oms_core.policy.judge import Decision, Outcome, judge
+from oms_core.policy.judge import Decision, Given, Outcome, judge
 from oms_core.proposals import verify_proposal
-from oms_core.workspace import Credential, User, Workspace, identities, user, workspace_digest
+from oms_core.workspace import Assurance, Credential, User, Workspace, identities, user, workspace_digest
 
 MAX_APPROVALS = 32
+_NONE: Mapping[bytes, Workspace] = MappingProxyType({})
+Versions = Mapping[bytes, Workspace]
+"""Earlier versions of a workspace by digest, as its chain leads to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """A verified approval: who pressed which key, and the key's counter, which a shell compares with the last one."""
+    """A verified approval: who pressed which key when, and the key's counter, which a shell compares with the last."""
 
     user: User
     credential: Credential
     counter: int
+    decided_at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Authorized:
-    """A yes with its grounds; for an intent with the derived transaction and the 32-byte digest to be signed."""
+    """A yes with its grounds; for an intent with what is signed: the transaction, None for a message, and 32 bytes."""
 
     subject: Subject
     initiator: User
@@ -43,7 +57,7 @@ class Authorized:
 
 
 def expected_claim(
-    subject: Subject, workspace: Workspace, approver: str, verdict: Verdict, expires_at: int
+    subject: Subject, workspace: Workspace, approver: str, verdict: Verdict, decided_at: int, expires_at: int
 ) -> ApprovalClaim:
     """What an approver has to sign for this subject under this workspace."""
     return ApprovalClaim(
@@ -54,44 +68,69 @@ def expected_claim(
         execution=b"",
         approver=approver,
         verdict=verdict,
+        decided_at=decided_at,
         expires_at=expires_at,
     )
 
 
-def verify_approval(approval: Approval, workspace: Workspace, subject: Subject, now: int) -> Approver:
-    """One person's decision about this subject, as verified here. Raises `Refused` or `Malformed`."""
+def verify_approval(
+    approval: Approval, workspace: Workspace, subject: Subject, now: int, older: Versions = _NONE
+) -> Approver:
+    """One person's decision about this subject, as verified here. Raises `Refused` or `Malformed`.
+
+    One that was given under an earlier version stands if the subject still reads the same and the key is still hers.
+    """
     claim = approval.claim
-    if claim.workspace != workspace_digest(workspace):
+    then = workspace if claim.workspace == workspace_digest(workspace) else older.get(claim.workspace)
+    if then is None:
         raise Refused("approved under another version of the workspace", Reason.POLICY_VERSION_MISMATCH)
-    if claim != expected_claim(subject, workspace, claim.approver, claim.verdict, claim.expires_at):
+    if claim != expected_claim(subject, then, claim.approver, claim.verdict, claim.decided_at, claim.expires_at):
         raise Refused("approved something else than this", Reason.CHALLENGE_MISMATCH)
+    if then is not workspace and claim.rendering != rendering_digest(render(subject, workspace)):
+        raise Refused("what was approved reads differently by now", Reason.POLICY_VERSION_MISMATCH)
     if now >= claim.expires_at or claim.expires_at > subject.valid_until:
         raise Refused("the approval is no longer valid", Reason.APPROVAL_EXPIRED)
+    if not subject.valid_from - CLOCK_SKEW <= claim.decided_at <= now + CLOCK_SKEW:
+        raise Refused("decided before it was asked, or in the future", Reason.APPROVAL_EXPIRED)
     approver, initiator = user(workspace, claim.approver), user(workspace, subject.initiator)
     if approver.person_id == initiator.person_id:
         raise Refused(f"{approver.user_id} cannot approve her own order", Reason.SELF_APPROVAL)
-    for credential in approver.credentials:
-        if credential.credential_id == approval.credential_id:
-            counter = verify_assertion(
-                credential.public_key,
-                challenge(claim),
-                workspace.rp_id,
-                workspace.origins,
-                approval.authenticator_data,
-                approval.client_data_json,
-                approval.signature,
-            )
-            return Approver(approver, credential, counter)
-    raise Refused(f"{approver.user_id} has no such credential", Reason.CREDENTIAL_UNKNOWN)
+    if not approver.enabled:
+        raise Refused(f"{approver.user_id} is disabled", Reason.NOT_ELIGIBLE)
+    credential = _credential(approval.credential_id, approver, user(then, claim.approver))
+    said = verify_assertion(
+        credential.public_key,
+        challenge(claim),
+        workspace.rp_id,
+        workspace.origins,
+        approval.authenticator_data,
+        approval.client_data_json,
+        approval.signature,
+    )
+    if credential.assurance is Assurance.DEVICE_BOUND and said.may_be_copied:
+        raise Refused("a key that is bound to its device says that it can be backed up", Reason.ASSURANCE_TOO_LOW)
+    return Approver(approver, credential, said.counter, claim.decided_at)
+
+
+def _credential(credential_id: bytes, approver: User, then: User) -> Credential:
+    """The approver's credential, which she had when she decided and still has."""
+    held = {one.credential_id: one for one in approver.credentials}.get(credential_id)
+    if held is None or all(
+        (c.credential_id, c.public_key) != (credential_id, held.public_key) for c in then.credentials
+    ):
+        raise Refused(f"{approver.user_id} has no such credential", Reason.CREDENTIAL_UNKNOWN)
+    if held.revoked:
+        raise Refused(f"this credential of {approver.user_id} is revoked", Reason.CREDENTIAL_REVOKED)
+    return held
 
 
 def verify_approvals(
-    approvals: tuple[Approval, ...], workspace: Workspace, subject: Subject, now: int
+    approvals: tuple[Approval, ...], workspace: Workspace, subject: Subject, now: int, older: Versions = _NONE
 ) -> tuple[Approver, ...]:
     """All approvals, by distinct people, none of them a denial. Raises `Refused` or `Malformed`."""
     if len(approvals) > MAX_APPROVALS:
         raise Refused(f"more than {MAX_APPROVALS} approvals", Reason.TOO_LARGE)
-    approvers = tuple(verify_approval(approval, workspace, subject, now) for approval in approvals)
+    approvers = tuple(verify_approval(approval, workspace, subject, now, older) for approval in approvals)
     if any(approval.claim.verdict is Verdict.DENY for approval in approvals):
         raise Refused("a person has denied this", Reason.APPROVAL_DENIED)
     if len({approver.user.person_id for approver in approvers}) != len(approvers):
@@ -116,10 +155,13 @@ def _check(subject: Subject, workspace: Workspace, now: int) -> None:
 _FITS: dict[type[Any], type[Any]] = {CreateRequest: CreateWallet, SignRequest: Intent, ChangeRequest: ChangeKey}
 
 
-def authorize(request: CreateRequest | SignRequest | ChangeRequest, workspace: Workspace, facts: Facts) -> Authorized:
+def authorize(
+    request: CreateRequest | SignRequest | ChangeRequest, workspace: Workspace, facts: Facts, older: Versions = _NONE
+) -> Authorized:
     """Yes, or an exception that says why not: `Refused`, `Malformed` or `NotFound`, each with its reason.
 
-    Everything is derived again from the request's own documents; nothing that the coordinator concluded is used.
+    Everything is derived again from the request's own documents; nothing that the coordinator concluded is used. What
+    was approved under earlier versions has to be allowed by them as well: the stricter of both decides.
     """
     subject = request.proposal.subject
     if request.workspace != workspace_digest(workspace):
@@ -129,15 +171,24 @@ def authorize(request: CreateRequest | SignRequest | ChangeRequest, workspace: W
     _check(subject, workspace, facts.now)
     transaction, digest = None, b""
     if isinstance(request, SignRequest) and isinstance(subject, Intent):
-        transaction = derive(subject, request.execution)
-        digest = signing_digest(transaction)
+        transaction, digest = what_is_signed(subject, request.execution)
     initiator = verify_proposal(request.proposal, workspace)
-    approvers = verify_approvals(request.approvals, workspace, subject, facts.now)
-    decision = judge(workspace, subject, facts, tuple(approver.user.user_id for approver in approvers))
+    approvers = verify_approvals(request.approvals, workspace, subject, facts.now, older)
+    given = tuple(Given(one.user.user_id, one.credential.assurance, one.decided_at) for one in approvers)
+    decision = _allowed(workspace, subject, facts, given)
+    for version in {approval.claim.workspace for approval in request.approvals} - {request.workspace}:
+        _allowed(older[version], subject, facts, given)
+    return Authorized(subject, initiator, approvers, decision, transaction, digest)
+
+
+def _allowed(workspace: Workspace, subject: Subject, facts: Facts, given: tuple[Given, ...]) -> Decision:
+    """The decision, if it is a yes. Raises `Refused` with the gravest objection, or what is still missing."""
+    decision = judge(workspace, subject, facts, given)
     if decision.outcome is Outcome.DENY:
         raise Refused(decision.detail, decision.reason, rule=decision.objections[0].rule_id)
     if decision.outcome is Outcome.NEEDS_APPROVAL:
         need = next(need for need in decision.needs if need.missing)
-        text = f"{need.rule_id}: {len(need.given)} of {need.required} approvals by {need.role}"
-        raise Refused(text, Reason.APPROVAL_MISSING, rule=need.rule_id)
-    return Authorized(subject, initiator, approvers, decision, transaction, digest)
+        raise Refused(need.words, Reason.APPROVAL_MISSING, rule=need.rule_id)
+    if decision.delay and (facts.seen_at is None or facts.now < facts.seen_at + decision.delay):
+        raise Refused(f"it waits for {decision.delay} seconds after it was first seen", Reason.DELAYED)
+    return decision

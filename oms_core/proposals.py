@@ -24,6 +24,8 @@ def sign_proposal(subject: Subject, key_id: str, sign: Callable[[bytes], bytes])
 def verify_proposal(proposal: Proposal, workspace: Workspace) -> User:
     """The initiator, if the key is hers and signed this. Raises `Refused`, and `NotFound` for a stranger."""
     initiator = user(workspace, proposal.subject.initiator)
+    if not initiator.enabled:
+        raise Refused(f"{initiator.user_id} is disabled", Reason.NOT_ELIGIBLE)
     for key in initiator.proposal_keys:
         if key.key_id == proposal.key_id:
             try:

@@ -51,8 +51,12 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The time (Unix seconds), the known outflows, and what was observed. What is not there is unknown."""
+    """The time (Unix seconds), the known outflows, and what was observed. What is not there is unknown.
+
+    ``seen_at`` is when whoever decides first saw the subject, by its own clock: what a delay counts from.
+    """
 
     now: int
     spent: tuple[Spend, ...] = ()
     observed: tuple[Observation, ...] = ()
+    seen_at: int | None = None

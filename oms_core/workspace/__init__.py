@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from oms_core.encoding import digest, document
 from oms_core.errors import NotFound, Reason
+from oms_core.memo import by_identity
 from oms_core.policy.rules import Requirement, Rule
 
 
@@ -243,6 +244,7 @@ class ChangeWorkspace:
     valid_until: int
 
 
+@by_identity(size=8)
 def workspace_digest(workspace: Workspace) -> bytes:
     """The 32 bytes that a cosigner pins and an approval names."""
     return digest("workspace", workspace)
