@@ -57,7 +57,10 @@ class SoftwareAuthenticator:
 
     @classmethod
     def create(cls, path: Path, rp_id: str, assurance: Assurance = Assurance.SYNCED) -> SoftwareAuthenticator:
-        """A new credential in a new file, which can be copied, or plays one that cannot. Raises `LocalError` if it exists."""
+        """A new credential in a new file, of a key that can be copied, or plays one that cannot.
+
+        Raises `LocalError` if the file exists.
+        """
         pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

@@ -1,4 +1,4 @@
-"""Remembering what was computed from a large frozen document: looked up by identity, since hashing it would cost more."""
+"""Remembering what was computed from a large frozen document, by its identity: hashing it would cost more."""
 
 from __future__ import annotations
 
