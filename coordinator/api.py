@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping
 
 from coordinator import durable, views, wallets
 from coordinator.api_keys import MAX_PROPOSAL, KeyCalls
+from coordinator.api_prepare import PrepareCalls
 from coordinator.approving import PENDING, Approving
 from coordinator.chain.evm import EvmChain
 from coordinator.cosigners import Cosigners
@@ -21,20 +22,16 @@ from coordinator.news import News
 from coordinator.store import Call, Store
 from coordinator.tls import Context, peer
 from oms_core.approvals import Approval, challenge
-from oms_core.chains.evm import native_asset, parse_address
-from oms_core.chains.intent import Bounds, Intent, Proposal, Transfer, check_subject, subject_digest
+from oms_core.chains.intent import Proposal
 from oms_core.chains.render import render
 from oms_core.encoding import decode, encode
-from oms_core.errors import CountersealError, Malformed, NotFound, Reason
+from oms_core.errors import CountersealError
 from oms_core.lifecycle import State
 from oms_core.workspace import Workspace, user, workspace_digest
 from proto import oms_pb2 as pb
 
-DEFAULT_FEE = 10**16  # wei: 0.01 of the coin
-DEFAULT_GAS_CAP = 200_000
 
-
-class OmsService(KeyCalls):
+class OmsService(KeyCalls, PrepareCalls):
     """Everything an OMS front end, a person's tool or an algo asks of the network."""
 
     def __init__(
@@ -100,41 +97,6 @@ class OmsService(KeyCalls):
             await self._news.wait(request.wallet_id)
 
     # Orders
-
-    async def PrepareTransfer(  # noqa: N802
-        self, request: pb.PrepareTransferRequest, context: Context
-    ) -> pb.PreparedSubject:
-        """Make the canonical intent for a client that cannot; nothing is kept."""
-        peer(context, "oms")
-        now = int(time.time())
-        chain = self._chain.name
-        intent = Intent(
-            intent_id=request.intent_id or f"int_{secrets.token_hex(13)}",
-            wallet_id=request.wallet_id,
-            path=tuple(request.path),
-            chain=chain,
-            action=Transfer(
-                asset=request.asset or native_asset(chain),
-                to=self._destination(request.to),
-                amount=_base_units(request.amount),
-            ),
-            bounds=Bounds(_base_units(request.max_fee_total or str(DEFAULT_FEE)), DEFAULT_GAS_CAP),
-            initiator=request.initiator,
-            purpose=request.purpose,
-            valid_from=now,
-            valid_until=now + (request.valid_seconds or 86_400),
-        )
-        check_subject(intent, now)
-        lines = render(intent, self._workspace).lines
-        return pb.PreparedSubject(subject=encode(intent), digest=subject_digest(intent), lines=lines)
-
-    def _destination(self, text: str) -> bytes:
-        if not text.startswith("entry:"):
-            return parse_address(text)
-        for entry in self._workspace.address_book:
-            if entry.entry_id == text.removeprefix("entry:") and entry.chain == self._chain.name:
-                return entry.address
-        raise NotFound(f"no address-book entry {text[:60]!r}", Reason.BAD_ADDRESS)
 
     async def SubmitIntent(self, request: pb.SubmitIntentRequest, context: Context) -> pb.Transaction:  # noqa: N802
         """Take an order on, once per request id."""
@@ -266,13 +228,3 @@ class OmsService(KeyCalls):
             await self._store.stages(order_id),
             await self._store.refusals(order_id),
         )
-
-
-def _base_units(text: str) -> int:
-    if "." in text:
-        raise Malformed(f"{text[:40]} is not in whole base units", Reason.PRECISION)
-    if text.startswith("-"):
-        raise Malformed(f"{text[:40]} is negative", Reason.NEGATIVE_AMOUNT)
-    if not text.isascii() or not text.isdigit() or len(text) > 78:
-        raise Malformed(f"{text[:40]!r} is not an amount in base units")
-    return int(text)

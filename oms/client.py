@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from oms_core.approvals import Approval, ApprovalClaim
-from oms_core.chains.intent import CreateWallet, Intent, Proposal, Subject
+from oms_core.chains.intent import CreateWallet, Intent, Proposal, Subject, What
 from oms_core.encoding import decode, decode_one_of, encode
 from oms_core.errors import (
     Conflict,
@@ -155,6 +155,34 @@ class Client:
                 path=path,
             ),
         )
+        return decode(Intent, prepared.subject), tuple(prepared.lines)
+
+    async def prepare(
+        self,
+        wallet_id: str,
+        action: What | bytes,
+        initiator: str,
+        purpose: str = "",
+        valid_seconds: int = 0,
+        path: tuple[int, ...] = (),
+        max_fee_total: int | None = None,
+        gas_limit_cap: int = 0,
+    ) -> tuple[Intent, tuple[str, ...]]:
+        """The canonical intent for an action, or for the bytes of an unsigned transaction, and its rendering."""
+        request = pb.PrepareIntentRequest(
+            wallet_id=wallet_id,
+            initiator=initiator,
+            purpose=purpose,
+            valid_seconds=valid_seconds,
+            path=path,
+            max_fee_total="" if max_fee_total is None else str(max_fee_total),
+            gas_limit_cap=gas_limit_cap,
+        )
+        if isinstance(action, bytes):
+            request.unsigned = action
+        else:
+            request.action = encode(action)
+        prepared = await self._call("PrepareIntent", request)
         return decode(Intent, prepared.subject), tuple(prepared.lines)
 
     async def submit(self, proposal: Proposal, request_id: str = "") -> pb.Transaction:

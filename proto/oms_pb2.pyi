@@ -510,6 +510,60 @@ class PrepareTransferRequest(_message.Message):
 Global___PrepareTransferRequest: _TypeAlias = PrepareTransferRequest  # noqa: Y015
 
 @_typing.final
+class PrepareIntentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    UNSIGNED_FIELD_NUMBER: _builtins.int
+    INITIATOR_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    MAX_FEE_TOTAL_FIELD_NUMBER: _builtins.int
+    GAS_LIMIT_CAP_FIELD_NUMBER: _builtins.int
+    VALID_SECONDS_FIELD_NUMBER: _builtins.int
+    INTENT_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    wallet_id: _builtins.str
+    action: _builtins.bytes
+    """canonical Transfer, Allow, Call, Deploy, Message or TypedData"""
+    unsigned: _builtins.bytes
+    """instead of an action: an unsigned transaction (EIP-2718), to be read as one"""
+    initiator: _builtins.str
+    purpose: _builtins.str
+    max_fee_total: _builtins.str
+    """wei; empty: coordinator's default"""
+    gas_limit_cap: _builtins.int
+    """0: coordinator's default"""
+    valid_seconds: _builtins.int
+    intent_id: _builtins.str
+    """empty: the server makes one"""
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """non-hardened BIP32 path below the wallet's key"""
+
+    def __init__(
+        self,
+        *,
+        wallet_id: _builtins.str = ...,
+        action: _builtins.bytes = ...,
+        unsigned: _builtins.bytes = ...,
+        initiator: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        max_fee_total: _builtins.str = ...,
+        gas_limit_cap: _builtins.int = ...,
+        valid_seconds: _builtins.int = ...,
+        intent_id: _builtins.str = ...,
+        path: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "gas_limit_cap", b"gas_limit_cap", "initiator", b"initiator", "intent_id", b"intent_id", "max_fee_total", b"max_fee_total", "path", b"path", "purpose", b"purpose", "unsigned", b"unsigned", "valid_seconds", b"valid_seconds", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrepareIntentRequest: _TypeAlias = PrepareIntentRequest  # noqa: Y015
+
+@_typing.final
 class PreparedSubject(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -658,7 +712,7 @@ class Transaction(_message.Message):
     block_number: _builtins.int
     confirmations: _builtins.int
     raw: _builtins.bytes
-    """signed transaction"""
+    """signed transaction; for a message its signature, r, s and v (65 bytes)"""
     @_builtins.property
     def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property

@@ -84,6 +84,11 @@ class OmsStub:
                 request_serializer=proto_dot_oms__pb2.PrepareTransferRequest.SerializeToString,
                 response_deserializer=proto_dot_oms__pb2.PreparedSubject.FromString,
                 _registered_method=True)
+        self.PrepareIntent = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/PrepareIntent',
+                request_serializer=proto_dot_oms__pb2.PrepareIntentRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.PreparedSubject.FromString,
+                _registered_method=True)
         self.SubmitIntent = channel.unary_unary(
                 '/counterseal.oms.v1.Oms/SubmitIntent',
                 request_serializer=proto_dot_oms__pb2.SubmitIntentRequest.SerializeToString,
@@ -202,6 +207,12 @@ class OmsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PrepareIntent(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SubmitIntent(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -316,6 +327,11 @@ def add_OmsServicer_to_server(servicer, server):
             'PrepareTransfer': grpc.unary_unary_rpc_method_handler(
                     servicer.PrepareTransfer,
                     request_deserializer=proto_dot_oms__pb2.PrepareTransferRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.PreparedSubject.SerializeToString,
+            ),
+            'PrepareIntent': grpc.unary_unary_rpc_method_handler(
+                    servicer.PrepareIntent,
+                    request_deserializer=proto_dot_oms__pb2.PrepareIntentRequest.FromString,
                     response_serializer=proto_dot_oms__pb2.PreparedSubject.SerializeToString,
             ),
             'SubmitIntent': grpc.unary_unary_rpc_method_handler(
@@ -638,6 +654,33 @@ class Oms:
             target,
             '/counterseal.oms.v1.Oms/PrepareTransfer',
             proto_dot_oms__pb2.PrepareTransferRequest.SerializeToString,
+            proto_dot_oms__pb2.PreparedSubject.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrepareIntent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/PrepareIntent',
+            proto_dot_oms__pb2.PrepareIntentRequest.SerializeToString,
             proto_dot_oms__pb2.PreparedSubject.FromString,
             options,
             channel_credentials,

@@ -46,6 +46,7 @@ class OmsStub:
     ListKeyChanges: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListKeyChangesRequest, _oms_pb2.ListKeyChangesResponse]
     PrepareTransfer: _grpc.UnaryUnaryMultiCallable[_oms_pb2.PrepareTransferRequest, _oms_pb2.PreparedSubject]
     """Orders"""
+    PrepareIntent: _grpc.UnaryUnaryMultiCallable[_oms_pb2.PrepareIntentRequest, _oms_pb2.PreparedSubject]
     SubmitIntent: _grpc.UnaryUnaryMultiCallable[_oms_pb2.SubmitIntentRequest, _oms_pb2.Transaction]
     GetTransaction: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetTransactionRequest, _oms_pb2.Transaction]
     ListTransactions: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListTransactionsRequest, _oms_pb2.ListTransactionsResponse]
@@ -76,6 +77,7 @@ class OmsAsyncStub(OmsStub):
     ListKeyChanges: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListKeyChangesRequest, _oms_pb2.ListKeyChangesResponse]  # type: ignore[assignment]
     PrepareTransfer: _aio.UnaryUnaryMultiCallable[_oms_pb2.PrepareTransferRequest, _oms_pb2.PreparedSubject]  # type: ignore[assignment]
     """Orders"""
+    PrepareIntent: _aio.UnaryUnaryMultiCallable[_oms_pb2.PrepareIntentRequest, _oms_pb2.PreparedSubject]  # type: ignore[assignment]
     SubmitIntent: _aio.UnaryUnaryMultiCallable[_oms_pb2.SubmitIntentRequest, _oms_pb2.Transaction]  # type: ignore[assignment]
     GetTransaction: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetTransactionRequest, _oms_pb2.Transaction]  # type: ignore[assignment]
     ListTransactions: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListTransactionsRequest, _oms_pb2.ListTransactionsResponse]  # type: ignore[assignment]
@@ -163,6 +165,13 @@ class OmsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_oms_pb2.PreparedSubject, _abc.Awaitable[_oms_pb2.PreparedSubject]]:
         """Orders"""
+
+    @_abc_1.abstractmethod
+    def PrepareIntent(
+        self,
+        request: _oms_pb2.PrepareIntentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.PreparedSubject, _abc.Awaitable[_oms_pb2.PreparedSubject]]: ...
 
     @_abc_1.abstractmethod
     def SubmitIntent(

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coordinator.chain.rpc import Rpc, RpcError
-from oms_core.chains.evm import TRANSFER_GAS, chain_id, to_checksum, transaction_hash
+from oms_core.chains.evm import (
+    TRANSFER_GAS,
+    UnsignedTransaction,
+    chain_id,
+    derive,
+    to_checksum,
+    transaction_hash,
+)
 from oms_core.chains.intent import Execution, Intent
 from oms_core.errors import Malformed, Reason, Refused, Unavailable
 
@@ -20,6 +27,11 @@ class Standing:
     block_hash: str
     succeeded: bool
     depth: int
+
+
+def any_execution(intent: Intent) -> Execution:
+    """The cheapest execution within the bounds: shows whether an intent can be derived at all, and what it sends."""
+    return Execution(2, 0, intent.bounds.gas_limit_cap, 0, 0, ())
 
 
 class EvmChain:
@@ -41,7 +53,8 @@ class EvmChain:
     async def execution(self, intent: Intent, account: bytes, nonce: int) -> Execution:
         """Gas and fees for an intent, within its bounds. Raises `Refused` (FEE_EXCEEDED, INSUFFICIENT_FUNDS)."""
         await self.check()
-        gas = await self._gas(intent, account)
+        shape = derive(intent, any_execution(intent))
+        gas = await self._gas(shape, account, intent.bounds.gas_limit_cap)
         block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
         base, tip = int(block["baseFeePerGas"], 16), await self._rpc.number("eth_maxPriorityFeePerGas")
         ceiling = intent.bounds.max_fee_total // gas
@@ -49,25 +62,23 @@ class EvmChain:
             raise Refused(f"the network asks {(base + tip) * gas} wei of fee now", Reason.FEE_EXCEEDED)
         fee = min(2 * base + tip, ceiling)
         balance = await self._rpc.number("eth_getBalance", to_checksum(account), "pending")
-        if balance < intent.action.amount + gas * fee:
+        if balance < shape.value + gas * fee:
             raise Refused(f"the wallet holds {balance} wei, too little", Reason.INSUFFICIENT_FUNDS)
-        return Execution(nonce, gas, fee, min(tip, fee))
+        return Execution(2, nonce, gas, fee, min(tip, fee), ())
 
-    async def _gas(self, intent: Intent, account: bytes) -> int:
-        call = {
-            "from": to_checksum(account),
-            "to": to_checksum(intent.action.to),
-            "value": hex(intent.action.amount),
-        }
+    async def _gas(self, shape: UnsignedTransaction, account: bytes, cap: int) -> int:
+        call = {"from": to_checksum(account), "value": hex(shape.value), "data": "0x" + shape.data.hex()}
+        if shape.to:
+            call["to"] = to_checksum(shape.to)
         try:
             estimate = await self._rpc.number("eth_estimateGas", call)
         except RpcError as error:
             if "insufficient" in error.message.lower():
                 raise Refused("the wallet holds too little", Reason.INSUFFICIENT_FUNDS) from None
-            raise Refused(f"the transfer would fail: {error.message}", Reason.FAILED_ON_CHAIN) from None
+            raise Refused(f"the transaction would fail: {error.message}", Reason.FAILED_ON_CHAIN) from None
         gas = TRANSFER_GAS if estimate == TRANSFER_GAS else estimate * 5 // 4
-        if gas > intent.bounds.gas_limit_cap:
-            raise Refused(f"the transfer needs {gas} gas", Reason.FEE_EXCEEDED)
+        if gas > cap:
+            raise Refused(f"the transaction needs {gas} gas, and {cap} are allowed", Reason.FEE_EXCEEDED)
         return gas
 
     async def broadcast(self, raw: bytes) -> str:
