@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping
 
 from coordinator import durable
 from coordinator.approving import Approving
-from coordinator.chain.evm import EvmChain
+from coordinator.chain.evm import EvmChain, any_execution
 from coordinator.chain.rpc import RpcError
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
@@ -28,7 +28,15 @@ from coordinator.store import Call, Store
 from coordinator.wallets import Wallets
 from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import review
-from oms_core.chains.evm import assemble, derive, sender, signing_digest, transaction_hash
+from oms_core.chains.evm import (
+    assemble,
+    derive,
+    is_message,
+    message_signature,
+    sender,
+    transaction_hash,
+    what_is_signed,
+)
 from oms_core.chains.intent import Execution, Intent, Proposal, subject_digest
 from oms_core.crypto import ecdsa
 from oms_core.crypto.bip32 import derive as public_key_at
@@ -85,7 +93,7 @@ class Desk:
         if intent.chain != self._chain.name:
             raise Malformed(f"this coordinator does not serve {intent.chain[:40]}", Reason.CHAIN_MISMATCH)
         review(proposal, self._workspace, await self._store.facts(int(time.time())))
-        derive(intent, _any_execution(intent))
+        what_is_signed(intent, None if is_message(intent) else any_execution(intent))
         await self._wallets.active(intent.wallet_id)
         await self._store.add_order(
             {
@@ -93,8 +101,6 @@ class Desk:
                 "wallet_id": intent.wallet_id,
                 "proposal": encode(proposal),
                 "subject": subject_digest(intent),
-                "asset": intent.action.asset,
-                "amount": str(intent.action.amount),
             },
             call,
         )
@@ -134,7 +140,12 @@ class Desk:
                 await self._news.wait(order_id)
 
     async def prepare(self, order_id: str) -> None:
-        """Choose nonce, gas and fees, and keep them: what is signed later is this and nothing else."""
+        """Choose nonce, gas and fees, and keep them: what is signed later is this and nothing else.
+
+        A message needs none of them.
+        """
+        if is_message(_intent(await self._store.order(order_id))):
+            return
         while (row := await self._store.order(order_id))["state"] == State.APPROVED and row["execution"] is None:
             intent = _intent(row)
             if await self._expired(row):
@@ -203,7 +214,7 @@ class Desk:
     async def _sign_with(self, row: RowMapping, quorum: tuple[int, ...], presignature: bytes) -> None:
         wallet, path = await self._wallets.active(row["wallet_id"]), _intent(row).path
         request = await self.request(row)
-        tx = derive(_intent(row), _execution(row))
+        tx, digest = what_is_signed(_intent(row), request.execution)
         spec = new_spec(
             "sign-online" if presignature else "sign",
             wallet.level,
@@ -212,16 +223,18 @@ class Desk:
             quorum,
             request,
             path=path,
-            digest=self.digest(request),
+            digest=digest,
             presignature=presignature,
         )
         results = await run_session(self._cosigners, self._workspace, spec, request)
         key = public_key_at(wallet.public_key, wallet.chain_code, path).public_key
-        signature = self._signature(results, key, signing_digest(tx))
-        raw = assemble(tx, signature)
-        if sender(raw) != await self._wallets.account(row["wallet_id"], path):
-            raise Malformed("the signed transaction is not the wallet's", Reason.SIGNATURE_INVALID)
-        tx_hash = "0x" + transaction_hash(raw).hex()
+        signature = self._signature(results, key, digest)
+        raw, tx_hash = message_signature(signature), ""
+        if tx is not None:
+            raw = assemble(tx, signature)
+            if sender(raw) != await self._wallets.account(row["wallet_id"], path):
+                raise Malformed("the signed transaction is not the wallet's", Reason.SIGNATURE_INVALID)
+            tx_hash = "0x" + transaction_hash(raw).hex()
         await self._move(
             row["order_id"],
             State.SIGNING,
@@ -236,7 +249,8 @@ class Desk:
         """The evidence that is presented to every cosigner of the quorum."""
         facts = await self._store.facts(int(time.time()))
         _, approvals = await self._approving.standing(row["order_id"], _intent(row), facts)
-        return SignRequest(_proposal(row), _execution(row), workspace_digest(self._workspace), _in_order(approvals))
+        execution = decode(Execution, row["execution"]) if row["execution"] is not None else None
+        return SignRequest(_proposal(row), execution, workspace_digest(self._workspace), _in_order(approvals))
 
     def _signature(self, results: dict[int, bytes], key: Point, digest: bytes) -> ecdsa.Signature:
         """The first that verifies: who reports another one is suspected. Raises `SessionFailed` if none does."""
@@ -252,15 +266,12 @@ class Desk:
             raise SessionFailed({}, (), set(results), "nobody reports a valid signature", parties=tuple(results))
         return next(iter(valid.values()))
 
-    def digest(self, request: SignRequest) -> bytes:
-        """What the session signs: derived from the evidence, as every cosigner does it again."""
-        intent = request.proposal.subject
-        assert isinstance(intent, Intent)
-        return signing_digest(derive(intent, request.execution))
-
     async def broadcast(self, order_id: str) -> None:
-        """SIGNED → BROADCAST: the same bytes, as often as it takes."""
+        """SIGNED → BROADCAST: the same bytes, as often as it takes. A message has reached its end when it is signed."""
         while (row := await self._store.order(order_id))["state"] == State.SIGNED:
+            if is_message(_intent(row)):
+                await self._move(order_id, State.SIGNED, State.CONFIRMED, "a message goes to no chain")
+                return
             try:
                 await self._chain.broadcast(row["raw"])
             except Unavailable as error:
@@ -344,15 +355,6 @@ def _intent(row: RowMapping) -> Intent:
     subject = _proposal(row).subject
     assert isinstance(subject, Intent)
     return subject
-
-
-def _execution(row: RowMapping) -> Execution:
-    return decode(Execution, row["execution"])
-
-
-def _any_execution(intent: Intent) -> Execution:
-    """The cheapest execution within the bounds: whether an intent can be derived at all shows before it is kept."""
-    return Execution(0, intent.bounds.gas_limit_cap, 0, 0)
 
 
 def _in_order(approvals: tuple[Approval, ...]) -> tuple[Approval, ...]:

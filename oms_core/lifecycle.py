@@ -30,7 +30,7 @@ NEXT: dict[State, frozenset[State]] = {
     State.PENDING_APPROVAL: frozenset({State.APPROVED, State.DENIED, State.REJECTED, State.EXPIRED}),
     State.APPROVED: frozenset({State.SIGNING, State.REJECTED, State.EXPIRED}),
     State.SIGNING: frozenset({State.SIGNED, State.APPROVED, State.REJECTED, State.EXPIRED, State.QUARANTINED}),
-    State.SIGNED: frozenset({State.BROADCAST, State.QUARANTINED}),
+    State.SIGNED: frozenset({State.BROADCAST, State.CONFIRMED, State.QUARANTINED}),
     State.BROADCAST: frozenset({State.MINED, State.QUARANTINED}),
     State.MINED: frozenset({State.CONFIRMED, State.FAILED_ON_CHAIN, State.BROADCAST}),
     State.CONFIRMED: frozenset(),
@@ -40,7 +40,10 @@ NEXT: dict[State, frozenset[State]] = {
     State.FAILED_ON_CHAIN: frozenset(),
     State.QUARANTINED: frozenset(),
 }
-"""SIGNING goes back to APPROVED when no quorum answers, MINED to BROADCAST when a reorganisation drops its block."""
+"""SIGNING goes back to APPROVED when no quorum answers, MINED to BROADCAST when a reorganisation drops its block.
+
+A message, which goes to no chain, is CONFIRMED once it is signed.
+"""
 
 TERMINAL = frozenset(state for state, following in NEXT.items() if not following)
 
