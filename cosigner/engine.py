@@ -265,7 +265,7 @@ class Engine:
             self._vault.check_state(connection, share.key_id, share.epoch, KeyState.ACTIVE)
             self._boots.count(connection)
 
-        done = self._ledger.record(granted.account, request, granted.workspace, int(time.time()), also)
+        done = self._ledger.record(granted.account, request, granted.workspace, granted.older, int(time.time()), also)
         if done.digest != granted.digest:
             raise Refused("the order derives to something else by now", Reason.DOUBLE_SIGN_GUARD)
         self._boots.settle()

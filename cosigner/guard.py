@@ -5,7 +5,7 @@ The coordinator is hostile input here: what it concluded is not looked at, only 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cosigner.boots import Boots
 from cosigner.convictions import Convictions
@@ -13,7 +13,7 @@ from cosigner.hsm import Token
 from cosigner.ledger import Ledger
 from cosigner.pool import Pool
 from cosigner.vault import Clear, SealedAux, Vault
-from oms_core.authorize import Authorized, authorize
+from oms_core.authorize import Authorized, Versions, authorize
 from oms_core.chains.evm import address_of
 from oms_core.chains.intent import CreateWallet, Intent, subject_digest
 from oms_core.crypto import params
@@ -65,6 +65,7 @@ class Signing:
     account: bytes
     authorized: Authorized | None
     workspace: Workspace
+    older: Versions
     request: SignRequest | None
 
 
@@ -153,8 +154,21 @@ class Guard:
         if self._token.index not in spec.parties:
             raise Refused("this node is not a party of the session", Reason.PEER_IDENTITY)
 
+    def _authorize(
+        self, request: CreateRequest | SignRequest | ChangeRequest, workspace: Workspace, now: int
+    ) -> Authorized:
+        """The decision on this node's own facts; what has to wait is remembered from when it could first be granted."""
+        subject = subject_digest(request.proposal.subject)
+        facts = replace(self._ledger.facts(now), seen_at=self._ledger.seen_at(subject))
+        try:
+            return authorize(request, workspace, facts, self._vault.older())
+        except Refused as error:
+            if error.reason == Reason.DELAYED:
+                self._ledger.note_seen(subject, now)
+            raise
+
     def _create(self, spec: SessionSpec, request: CreateRequest, workspace: Workspace, now: int) -> Creation:
-        wish = authorize(request, workspace, self._ledger.facts(now))
+        wish = self._authorize(request, workspace, now)
         assert isinstance(wish.subject, CreateWallet)
         self._boots.check_proposed(wish.subject.valid_from)
         expected = (subject_digest(wish.subject), wish.subject.parties, wish.subject.threshold, wish.subject.level)
@@ -166,7 +180,7 @@ class Guard:
         return Creation(wish.subject, workspace)
 
     def _sign(self, spec: SessionSpec, request: SignRequest, workspace: Workspace, now: int) -> Signing:
-        authorized = authorize(request, workspace, self._ledger.facts(now))
+        authorized = self._authorize(request, workspace, now)
         intent = authorized.subject
         assert isinstance(intent, Intent)
         self._boots.check_proposed(intent.valid_from)
@@ -176,7 +190,7 @@ class Guard:
         account = address_of(child_key(material, intent.path))
         self._ledger.check_counters(request, authorized)
         self._ledger.check(account, authorized)
-        return Signing(material, authorized.digest, account, authorized, workspace, request)
+        return Signing(material, authorized.digest, account, authorized, workspace, self._vault.older(), request)
 
     def _probe(self, spec: SessionSpec, request: ProbeRequest, workspace: Workspace) -> Signing:
         clear, material = self._vault.key(request.key_id, KeyState.PRE_ACTIVE)
@@ -184,7 +198,7 @@ class Guard:
             raise NotFound("the key is another wallet's", Reason.UNKNOWN_WALLET)
         digest = probe_digest(request.key_id, material.share.public_key.to_bytes())
         self._check_key(spec, material, (), digest)
-        return Signing(material, digest, b"", None, workspace, None)
+        return Signing(material, digest, b"", None, workspace, {}, None)
 
     def _presign(self, spec: SessionSpec, request: PresignRequest, workspace: Workspace) -> Presigning:
         clear, material = self._vault.key(request.key_id, KeyState.ACTIVE)
@@ -195,7 +209,7 @@ class Guard:
         return Presigning(clear.wallet_id, material, workspace)
 
     def _deal(self, spec: SessionSpec, request: ChangeRequest, workspace: Workspace, now: int) -> Dealing:
-        authorized = authorize(request, workspace, self._ledger.facts(now))
+        authorized = self._authorize(request, workspace, now)
         wish = authorized.subject
         assert isinstance(wish, ChangeKey)
         self._boots.check_proposed(wish.valid_from)

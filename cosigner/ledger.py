@@ -7,13 +7,14 @@ per session id, one challenge per credential counter.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects.sqlite import insert
 
-from cosigner.store import certificates, changes, counters, sessions, signed, stops
+from cosigner.store import certificates, changes, counters, messages, seen, sessions, signed, stops
 from oms_core.approvals import challenge
-from oms_core.authorize import Authorized, authorize
+from oms_core.authorize import Authorized, Versions, authorize
 from oms_core.chains.intent import Intent, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused
@@ -36,6 +37,16 @@ class Ledger:
         """What this node itself knows to have been spent within the last day."""
         with self._engine.begin() as connection:
             return _facts(connection, now)
+
+    def seen_at(self, subject: bytes) -> int | None:
+        """When a subject that has to wait was first seen here (Unix seconds); None if it was not."""
+        with self._engine.begin() as connection:
+            return _seen_at(connection, subject)
+
+    def note_seen(self, subject: bytes, now: int) -> None:
+        """Remember when a subject was first seen, which its delay counts from."""
+        with self._engine.begin() as connection:
+            connection.execute(insert(seen).values(subject=subject, at=now).on_conflict_do_nothing())
 
     def claim_session(self, session_id: bytes) -> None:
         """Take a session id, once for ever. Raises `Refused` (SESSION_REPLAYED)."""
@@ -118,10 +129,13 @@ class Ledger:
 
     def check(self, account: bytes, authorized: Authorized) -> None:
         """Whether `record` would succeed. Raises `Refused` (DOUBLE_SIGN_GUARD)."""
-        with self._engine.begin() as connection:
-            self._held(connection, account, authorized)
+        if authorized.transaction is not None:
+            with self._engine.begin() as connection:
+                self._held(connection, account, authorized)
 
-    def record(self, account: bytes, request: SignRequest, workspace: Workspace, now: int, also: Also) -> Authorized:
+    def record(
+        self, account: bytes, request: SignRequest, workspace: Workspace, older: Versions, now: int, also: Also
+    ) -> Authorized:
         """Commit to one digest for the account's nonce and for the subject, before a share leaves.
 
         Whether it may be signed is decided once more, here, with all that was committed to in the meantime: sessions
@@ -129,7 +143,8 @@ class Ledger:
         raises `Refused` (DOUBLE_SIGN_GUARD). Whatever raises, no share may leave. ``also`` is done in the transaction.
         """
         with self._engine.begin() as connection:
-            authorized = authorize(request, workspace, _facts(connection, now))
+            seen_at = _seen_at(connection, subject_digest(request.proposal.subject))
+            authorized = authorize(request, workspace, replace(_facts(connection, now), seen_at=seen_at), older)
             self._record(connection, account, authorized, now)
             also(connection)
         return authorized
@@ -137,7 +152,10 @@ class Ledger:
     def _record(self, connection: Connection, account: bytes, authorized: Authorized, now: int) -> None:
         intent, tx = authorized.subject, authorized.transaction
         assert isinstance(intent, Intent)
-        assert tx is not None
+        if tx is None:  # a message has no nonce, and its digest follows from the subject alone
+            row = {"subject": subject_digest(intent), "digest": authorized.digest, "at": now}
+            connection.execute(insert(messages).values(row).on_conflict_do_nothing())
+            return
         row = {
             "chain": intent.chain,
             "account": account,
@@ -165,6 +183,11 @@ class Ledger:
                 what = "this order" if row.subject == subject else f"nonce {tx.nonce}"
                 raise Refused(f"another transaction was signed for {what}", Reason.DOUBLE_SIGN_GUARD)
         return bool(rows)
+
+
+def _seen_at(connection: Connection, subject: bytes) -> int | None:
+    at = connection.execute(select(seen.c.at).filter_by(subject=subject)).scalar()
+    return None if at is None else int(at)
 
 
 def _facts(connection: Connection, now: int) -> Facts:

@@ -49,6 +49,21 @@ signed = Table(
     UniqueConstraint("subject"),
 )
 
+messages = Table(
+    "messages",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+seen = Table(
+    "seen",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+)
+
 sessions = Table("sessions", metadata, Column("session_id", LargeBinary, primary_key=True))
 
 counters = Table(
