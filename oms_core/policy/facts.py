@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from oms_core.encoding import document
+from oms_core.policy.rules import Action
 
 
 class Provenance(StrEnum):
@@ -18,12 +19,16 @@ class Provenance(StrEnum):
 
 @document("spend/1")
 class Spend:
-    """An outflow, or an allowance given, that counts against limits, at Unix second ``at``, for the 32-byte subject.
+    """What an operation lets out, or allows to be taken, at Unix second ``at``, for the 32-byte subject.
 
-    ``amount`` is in base units of ``asset``, ``usd_micro`` what it was worth then (-1: unknown).
+    ``operation`` is its index in the order: each is counted once, and one that lets nothing out is there with amount 0
+    and no asset, to be counted. ``amount`` is in base units of ``asset``, ``usd_micro`` what it was worth then (-1:
+    unknown). ``destination`` is the operation's counterparty, ``protocol`` the one of the registry, or empty.
     """
 
     subject: bytes
+    operation: int
+    action: Action
     wallet_id: str
     initiator: str
     chain: str

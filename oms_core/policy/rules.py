@@ -1,8 +1,8 @@
 """The sentences an operator may write. Four kinds, order-independent: DENY, LIMIT, REQUIRE, PERMIT.
 
 A rule is a conjunction of tests over named fields (`oms_core.policy.fields`). Adding a DENY, LIMIT or REQUIRE can only
-tighten; adding a PERMIT can only loosen. An order consists of operations (`oms_core.chains.operations`): DENY, LIMIT and
-REQUIRE apply if any of them fits or may fit; every one of them has to fit some PERMIT for certain.
+tighten; adding a PERMIT can only loosen. An order consists of operations (`oms_core.chains.operations`): DENY, LIMIT
+and REQUIRE apply if any of them fits or may fit; every one of them has to fit some PERMIT for certain.
 """
 
 from __future__ import annotations

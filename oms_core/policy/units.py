@@ -1,0 +1,96 @@
+"""Numbers as rules write them: whole or decimal, in thousands with commas, with a unit. No floats, no guessing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from oms_core.chains.amount import format_amount, parse_amount
+from oms_core.errors import Malformed
+from oms_core.workspace import Asset
+
+NATIVE = "ETH"
+NATIVE_DECIMALS = 18
+USD_DECIMALS = 6
+_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"(0|[1-9][0-9]{0,9})([smhd])\Z")
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,79})\Z")
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?\Z")
+
+
+def whole(text: str) -> int:
+    """An integer: ``1,000,000`` or ``1000000``. Raises `Malformed`."""
+    plain = _ungrouped(text)
+    if not _WHOLE.match(plain) or plain == "-0":
+        raise Malformed(f"{text[:40]!r} is not a whole number")
+    return int(plain)
+
+
+def _ungrouped(text: str) -> str:
+    return text.replace(",", "") if _GROUPED.match(text) else text
+
+
+def grouped(number: int) -> str:
+    """An integer with its thousands set off."""
+    return f"{number:,}"
+
+
+def seconds(text: str) -> int:
+    """``90s``, ``15m``, ``24h`` or ``7d``. Raises `Malformed`."""
+    match = _DURATION.match(text)
+    if not match:
+        raise Malformed(f"{text[:40]!r} is not a time span: digits and s, m, h or d")
+    return int(match[1]) * _SPANS[match[2]]
+
+
+def duration(number: int) -> str:
+    """The longest unit that leaves nothing over."""
+    unit = next((u for u in ("d", "h", "m") if number and number % _SPANS[u] == 0), "s")
+    return f"{number // _SPANS[unit]}{unit}"
+
+
+def micro_usd(text: str) -> int:
+    """``500,000 USD``, ``0.25 USD`` or the number alone. Raises `Malformed`."""
+    return parse_amount(_ungrouped(text.removesuffix(" USD")), USD_DECIMALS)
+
+
+def usd(number: int) -> str:
+    """A worth in USD, exactly."""
+    return _decimal(number, USD_DECIMALS) + " USD"
+
+
+def wei(text: str) -> int:
+    """``1.5 ETH``, or wei as an integer alone. Raises `Malformed`."""
+    if text.endswith(f" {NATIVE}"):
+        return parse_amount(_ungrouped(text.removesuffix(f" {NATIVE}")), NATIVE_DECIMALS)
+    return parse_amount(_ungrouped(text), 0)
+
+
+def ether(number: int) -> str:
+    """Wei, as coins."""
+    return f"{_decimal(number, NATIVE_DECIMALS)} {NATIVE}"
+
+
+def base_units(text: str, assets: Iterable[Asset]) -> int:
+    """``100 USDC`` for a rule that speaks of these assets only, or an integer of base units. Raises `Malformed`."""
+    number, blank, symbol = text.partition(" ")
+    if not blank:
+        return parse_amount(_ungrouped(number), 0)
+    decimals = {one.decimals if one.symbol == symbol else None for one in assets}
+    if len(decimals) != 1 or None in decimals:
+        raise Malformed(f"{symbol[:20]!r} is a unit only where the rule's asset is {symbol[:20]!r} alone")
+    return parse_amount(_ungrouped(number), next(d for d in decimals if d is not None))
+
+
+def in_units(number: int, assets: Iterable[Asset]) -> str:
+    """An amount as `base_units` reads it."""
+    kinds = {(one.symbol, one.decimals) for one in assets}
+    if len(kinds) != 1:
+        return grouped(number)
+    ((symbol, decimals),) = kinds
+    return f"{_decimal(number, decimals)} {symbol}"
+
+
+def _decimal(number: int, decimals: int) -> str:
+    text, _, fraction = format_amount(number, decimals).partition(".")
+    return f"{int(text):,}.{fraction}" if fraction else f"{int(text):,}"
