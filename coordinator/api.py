@@ -19,6 +19,7 @@ from coordinator.desk import Desk
 from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
 from coordinator.news import News
+from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.tls import Context, peer
 from oms_core.approvals import Approval, challenge
@@ -27,7 +28,7 @@ from oms_core.chains.render import render
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError
 from oms_core.lifecycle import State
-from oms_core.workspace import Workspace, user, workspace_digest
+from oms_core.workspace import user, workspace_digest
 from proto import oms_pb2 as pb
 
 
@@ -38,7 +39,7 @@ class OmsService(KeyCalls, PrepareCalls):
         self,
         store: Store,
         book: KeyBook,
-        workspace: Workspace,
+        standing: Standing,
         desk: Desk,
         keys: wallets.Wallets,
         changes: KeyChanges,
@@ -47,7 +48,7 @@ class OmsService(KeyCalls, PrepareCalls):
         chain: EvmChain,
         news: News,
     ) -> None:
-        self._store, self._workspace, self._desk, self._keys = store, workspace, desk, keys
+        self._store, self._standing, self._desk, self._keys = store, standing, desk, keys
         self._book, self._changes = book, changes
         self._approving, self._cosigners, self._chain, self._news = approving, cosigners, chain, news
 

@@ -12,6 +12,7 @@ from coordinator import durable, key_changes
 from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
 from coordinator.news import News
+from coordinator.standing import Stands
 from coordinator.store import Call, Store
 from coordinator.tls import Context, peer
 from coordinator.views import wallet as wallet_view
@@ -21,19 +22,17 @@ from oms_core.chains.render import render
 from oms_core.encoding import decode
 from oms_core.errors import Malformed
 from oms_core.keys import ChangeKey
-from oms_core.workspace import Workspace
 from proto import oms_pb2 as pb
 from proto import oms_pb2_grpc as pb_grpc
 
 MAX_PROPOSAL = 64 * 1024
 
 
-class KeyCalls(pb_grpc.OmsServicer):
+class KeyCalls(Stands, pb_grpc.OmsServicer):
     """Changes of keys, drills, evidence."""
 
     _store: Store
     _book: KeyBook
-    _workspace: Workspace
     _keys: Wallets
     _changes: KeyChanges
     _news: News

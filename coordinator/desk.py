@@ -24,6 +24,7 @@ from coordinator.news import News
 from coordinator.outcomes import Outcomes
 from coordinator.presigning import Presigning
 from coordinator.sessions import SessionFailed, new_spec, run_session
+from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
 from coordinator.wallets import Wallets
 from oms_core.approvals import Approval, Verdict
@@ -46,7 +47,7 @@ from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, R
 from oms_core.evidence import SignedRefusal, SignRequest
 from oms_core.lifecycle import TERMINAL, State
 from oms_core.policy.judge import Outcome
-from oms_core.workspace import Workspace, workspace_digest
+from oms_core.workspace import workspace_digest
 
 log = structlog.get_logger()
 
@@ -54,13 +55,13 @@ RETRY = 1.0  # seconds between attempts at what is not available
 MAX_FAILED_SESSIONS = 10
 
 
-class Desk:
+class Desk(Stands):
     """All orders under way."""
 
     def __init__(
         self,
         store: Store,
-        workspace: Workspace,
+        standing: Standing,
         cosigners: Cosigners,
         wallets: Wallets,
         approving: Approving,
@@ -71,7 +72,7 @@ class Desk:
         news: News,
     ) -> None:
         self._outcomes, self._presigning = outcomes, presigning
-        self._store, self._workspace, self._cosigners, self._wallets = store, workspace, cosigners, wallets
+        self._store, self._standing, self._cosigners, self._wallets = store, standing, cosigners, wallets
         self._approving, self._chain, self._depth, self._news = approving, chain, depth, news
 
     def steps(self) -> tuple[durable.Step, ...]:

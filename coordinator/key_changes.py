@@ -20,6 +20,7 @@ from coordinator.keybook import KeyBook
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
+from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
 from coordinator.wallets import ActiveWallet, Confirmations, Wallets
 from oms_core.approvals import Verdict
@@ -34,7 +35,7 @@ from oms_core.policy.judge import Outcome
 from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.packets import Resharing
 from oms_core.protocol.shares import Epoch, SignedConfirmation, check_confirmations
-from oms_core.workspace import Workspace, identities, member, workspace_digest
+from oms_core.workspace import identities, member, workspace_digest
 from proto import cosigner_pb2 as pb
 
 log = structlog.get_logger()
@@ -47,21 +48,21 @@ RETRY = 2.0  # seconds
 _HOPELESS = frozenset({Reason.UNKNOWN_WALLET, Reason.EPOCH_STALE, Reason.APPROVAL_EXPIRED, Reason.EXPIRED})
 
 
-class KeyChanges:
+class KeyChanges(Stands):
     """All changes of keys."""
 
     def __init__(
         self,
         book: KeyBook,
         store: Store,
-        workspace: Workspace,
+        standing: Standing,
         cosigners: Cosigners,
         wallets: Wallets,
         approving: Approving,
         outcomes: Outcomes,
         news: News,
     ) -> None:
-        self._book, self._store, self._workspace, self._cosigners = book, store, workspace, cosigners
+        self._book, self._store, self._standing, self._cosigners = book, store, standing, cosigners
         self._wallets, self._approving, self._outcomes, self._news = wallets, approving, outcomes, news
 
     def steps(self) -> tuple[durable.Step, ...]:

@@ -19,12 +19,12 @@ from coordinator.cosigners import Cosigners
 from coordinator.keybook import KeyBook
 from coordinator.outcomes import Outcomes
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
+from coordinator.standing import Standing, Stands
 from coordinator.store import Store
 from coordinator.wallets import ACTIVE, ActiveWallet, Wallets
 from oms_core.errors import CountersealError, Unavailable
 from oms_core.evidence import PresignRequest
 from oms_core.lifecycle import State
-from oms_core.workspace import Workspace
 from proto import cosigner_pb2 as pb
 
 log = structlog.get_logger()
@@ -43,20 +43,20 @@ class Taken:
     quorum: tuple[int, ...]
 
 
-class Presigning:
+class Presigning(Stands):
     """The pool as the coordinator sees it. ``target`` unused ones are kept for each wallet and busy path."""
 
     def __init__(
         self,
         book: KeyBook,
         store: Store,
-        workspace: Workspace,
+        standing: Standing,
         cosigners: Cosigners,
         wallets: Wallets,
         outcomes: Outcomes,
         target: int,
     ) -> None:
-        self._book, self._store, self._workspace, self._cosigners = book, store, workspace, cosigners
+        self._book, self._store, self._standing, self._cosigners = book, store, standing, cosigners
         self._wallets, self._outcomes, self._target = wallets, outcomes, target
         self._uses: dict[tuple[str, tuple[int, ...]], deque[float]] = defaultdict(lambda: deque(maxlen=_HEAVY))
         self._seen: dict[int, float] = {}

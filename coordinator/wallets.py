@@ -16,6 +16,7 @@ from coordinator.cosigners import Cosigners
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
+from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
 from oms_core.approvals import Verdict
 from oms_core.authorize import review
@@ -29,7 +30,7 @@ from oms_core.errors import CountersealError, Malformed, Reason, Refused, Unavai
 from oms_core.evidence import CreateRequest, ProbeRequest, drill_digest, probe_digest
 from oms_core.policy.judge import Outcome
 from oms_core.protocol.shares import KeyConfirmation, SignedConfirmation, check_confirmations
-from oms_core.workspace import Workspace, identities, workspace_digest
+from oms_core.workspace import identities, workspace_digest
 from proto import cosigner_pb2 as pb
 
 log = structlog.get_logger()
@@ -67,19 +68,19 @@ class Progress:
     elapsed: float
 
 
-class Wallets:
+class Wallets(Stands):
     """All wallets."""
 
     def __init__(
         self,
         store: Store,
-        workspace: Workspace,
+        standing: Standing,
         cosigners: Cosigners,
         approving: Approving,
         outcomes: Outcomes,
         news: News,
     ) -> None:
-        self._store, self._workspace, self._cosigners = store, workspace, cosigners
+        self._store, self._standing, self._cosigners = store, standing, cosigners
         self._approving, self._outcomes, self._news = approving, outcomes, news
         self.progress: dict[str, list[Progress]] = {}
 
