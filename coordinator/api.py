@@ -209,7 +209,7 @@ class OmsService(KeyCalls, PrepareCalls):
         except (CountersealError, TimeoutError):
             reachable, block = False, 0
         return pb.NetworkStatus(
-            cosigners=views.cosigners(self._workspace, self._cosigners),
+            cosigners=views.cosigners(self._standing, self._cosigners),
             workspace=workspace_digest(self._workspace),
             chain=self._chain.name,
             chain_reachable=reachable,

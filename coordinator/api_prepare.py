@@ -6,6 +6,7 @@ import secrets
 import time
 
 from coordinator.chain.evm import EvmChain, any_execution
+from coordinator.standing import Stands
 from coordinator.tls import Context, peer
 from oms_core.chains.evm import native_asset, parse_address, read_unsigned, what_is_signed
 from oms_core.chains.intent import (
@@ -25,7 +26,6 @@ from oms_core.chains.intent import (
 from oms_core.chains.render import render
 from oms_core.encoding import decode_one_of, encode
 from oms_core.errors import Malformed, NotFound, Reason
-from oms_core.workspace import Workspace
 from proto import oms_pb2 as pb
 from proto import oms_pb2_grpc as pb_grpc
 
@@ -36,10 +36,9 @@ MAX_ACTION = 64 * 1024  # bytes
 _ACTIONS = (Transfer, Allow, Call, Deploy, Message, TypedData)
 
 
-class PrepareCalls(pb_grpc.OmsServicer):
+class PrepareCalls(Stands, pb_grpc.OmsServicer):
     """Intents from what a person or an OMS knows."""
 
-    _workspace: Workspace
     _chain: EvmChain
 
     async def PrepareTransfer(  # noqa: N802

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import RowMapping
 
+from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
 from oms_core.approvals import Approval, ApprovalClaim, Verdict
 from oms_core.authorize import expected_claim, verify_approval
@@ -14,7 +15,6 @@ from oms_core.encoding import decode
 from oms_core.errors import Reason, Refused
 from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Decision, judge
-from oms_core.workspace import Workspace
 
 PENDING = "PENDING_APPROVAL"
 
@@ -29,11 +29,11 @@ class Pending:
     claim: ApprovalClaim
 
 
-class Approving:
+class Approving(Stands):
     """The inbox of every approver."""
 
-    def __init__(self, store: Store, workspace: Workspace, seconds: int) -> None:
-        self._store, self._workspace, self._seconds = store, workspace, seconds
+    def __init__(self, store: Store, standing: Standing, seconds: int) -> None:
+        self._store, self._standing, self._seconds = store, standing, seconds
 
     async def standing(self, subject_id: str, subject: Subject, facts: Facts) -> tuple[Decision, tuple[Approval, ...]]:
         """What the rules say with the approvals so far, expired ones left out."""

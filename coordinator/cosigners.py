@@ -1,5 +1,8 @@
 """The attached cosigners: one stream each, dialled by them, driven by us. Requests and answers are matched by id.
 
+Only who stands on the current version of the workspace counts as attached. A node that was away is let in all the same,
+so that it can be brought up, and is chosen for nothing meanwhile.
+
 Enclaves answer the heartbeat, so a hung enclave, gateway or network shows within seconds; the stream is then closed and
 the cosigner is not chosen until it comes back.
 """
@@ -15,9 +18,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from coordinator.standing import Standing
 from coordinator.tls import Context, peer
 from oms_core.errors import Reason, Refused, Unauthenticated, Unavailable
-from oms_core.workspace import Workspace, member, workspace_digest
+from oms_core.workspace import identities
 from proto import cosigner_pb2 as pb
 from proto import cosigner_pb2_grpc as pb_grpc
 
@@ -31,9 +35,11 @@ _STRIKE_SECONDS = 60.0
 
 @dataclass
 class Link:
-    """One attached cosigner."""
+    """One attached cosigner; ``workspace`` is the digest of the version that it stands on, ``version`` its number."""
 
     index: int
+    workspace: bytes = b""
+    version: int = 0
     outgoing: asyncio.Queue[pb.ToCosigner | None] = field(default_factory=lambda: asyncio.Queue(256))
     pending: dict[int, asyncio.Future[pb.FromCosigner]] = field(default_factory=dict)
     heard: float = field(default_factory=time.monotonic)
@@ -81,8 +87,8 @@ def _gone(index: int) -> Unavailable:
 class Cosigners(pb_grpc.CosignerLinkServicer):
     """The servicer that cosigners attach to, and the choice of quorums."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace, self._digest = workspace, workspace_digest(workspace)
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
         self._links: dict[int, Link] = {}
         self._strikes: dict[int, tuple[int, float]] = {}
         self.quarantined: set[int] = set()
@@ -118,15 +124,17 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         hello = first.hello
         if first.WhichOneof("body") != "hello" or str(hello.index) != name:
             raise Unauthenticated(f"certificate of cosigner {name}, hello of {hello.index}", Reason.PEER_IDENTITY)
-        if member(self._workspace, hello.index).identity != hello.identity:
+        if identities(self._standing.current).get(hello.index) != hello.identity:
             raise Unauthenticated(f"cosigner {name} has another identity key than the roster's", Reason.PEER_IDENTITY)
-        if hello.workspace != self._digest or hello.protocol_version != PROTOCOL_VERSION:
-            raise Refused(f"cosigner {name} stands on another workspace or version", Reason.POLICY_VERSION_MISMATCH)
-        link = Link(hello.index)
+        if hello.protocol_version != PROTOCOL_VERSION:
+            raise Refused(f"cosigner {name} speaks another version", Reason.POLICY_VERSION_MISMATCH)
+        if self._standing.find(hello.workspace) is None and hello.version <= self._standing.current.version:
+            raise Refused(f"cosigner {name} stands on another chain of workspaces", Reason.POLICY_VERSION_MISMATCH)
+        link = Link(hello.index, hello.workspace, hello.version)
         if old := self._links.get(link.index):
             old.close()
         self._links[link.index] = link
-        log.info("cosigner attached", cosigner=link.index)
+        log.info("cosigner attached", cosigner=link.index, version=link.version)
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
         return link
@@ -151,8 +159,17 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
             link.close()
 
     def attached(self) -> dict[int, Link]:
-        """Links that can be used now."""
+        """Links that can be used now: of nodes that stand on the current version of the workspace."""
+        return {i: link for i, link in self.present().items() if link.workspace == self._standing.digest}
+
+    def present(self) -> dict[int, Link]:
+        """All links, also of nodes that stand on another version: these can be told, and asked, and never chosen."""
         return {index: link for index, link in sorted(self._links.items()) if not link.closed}
+
+    def stands(self, index: int, workspace: bytes, version: int) -> None:
+        """A node has gone over to this version."""
+        if (link := self._links.get(index)) is not None:
+            link.workspace, link.version = workspace, version
 
     def link(self, index: int) -> Link:
         """Raises `Unavailable` (PEER_UNREACHABLE)."""

@@ -23,6 +23,7 @@ from coordinator.keybook import KeyBook
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
 from coordinator.presigning import Presigning
+from coordinator.standing import Standing
 from coordinator.statuses import ErrorInterceptor
 from coordinator.store import Store
 from coordinator.tables import open_database
@@ -49,18 +50,18 @@ def read_workspace(config: Config) -> Workspace:
 
 async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     """Serve until SIGTERM or SIGINT."""
-    workspace = read_workspace(config)
+    standing = Standing(read_workspace(config))
     engine = await open_database(config.database)
     store, news, rpc = Store(engine), News(), Rpc(config.chain.rpc)
-    chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(workspace)
-    approving = Approving(store, workspace, config.approval_seconds)
+    chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(standing)
+    approving = Approving(store, standing, config.approval_seconds)
     book = KeyBook(engine)
     outcomes = Outcomes(book, cosigners)
     await outcomes.load()
-    keys = Wallets(store, workspace, cosigners, approving, outcomes, news)
-    presigning = Presigning(book, store, workspace, cosigners, keys, outcomes, config.presignatures)
-    changes = KeyChanges(book, store, workspace, cosigners, keys, approving, outcomes, news)
-    parts = (store, workspace, cosigners, keys, approving, outcomes, presigning)
+    keys = Wallets(store, standing, cosigners, approving, outcomes, news)
+    presigning = Presigning(book, store, standing, cosigners, keys, outcomes, config.presignatures)
+    changes = KeyChanges(book, store, standing, cosigners, keys, approving, outcomes, news)
+    parts = (store, standing, cosigners, keys, approving, outcomes, presigning)
     desk = desk_of(*parts, chain, config.chain.confirmations, news)
 
     inner = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(config))
@@ -68,7 +69,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     outer = grpc.aio.server(
         interceptors=[ErrorInterceptor()], options=server_options(config), maximum_concurrent_rpcs=500
     )
-    service = OmsService(store, book, workspace, desk, keys, changes, approving, cosigners, chain, news)
+    service = OmsService(store, book, standing, desk, keys, changes, approving, cosigners, chain, news)
     oms_pb2_grpc.add_OmsServicer_to_server(service, outer)
     for server, address in ((inner, config.listen_cosigners), (outer, config.listen_oms)):
         try:

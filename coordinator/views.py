@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from sqlalchemy import RowMapping
 
 from coordinator.cosigners import Cosigners
+from coordinator.standing import Standing
 from coordinator.store import numbers
 from coordinator.wallets import confirmed
 from oms_core.chains.evm import address_of, to_checksum
@@ -96,16 +97,18 @@ def _refusal(data: bytes, workspace: Workspace) -> pb.CosignerRefusal:
     )
 
 
-def cosigners(workspace: Workspace, attached: Cosigners) -> list[pb.CosignerStatus]:
+def cosigners(standing: Standing, attached: Cosigners) -> list[pb.CosignerStatus]:
     """The whole roster, attached or not."""
-    links, now = attached.attached(), time.monotonic()
+    links, now = attached.present(), time.monotonic()
     shown = []
-    for one in workspace.roster:
+    for one in standing.current.roster:
         status = pb.CosignerStatus(index=one.index, name=one.name, operator=one.operator, state="ABSENT")
         status.quarantined = one.index in attached.quarantined
         status.rolled_back = attached.rolled_back.get(one.index, "")
         if link := links.get(one.index):
-            status.state = "ATTACHED"
+            ahead = link.version > standing.current.version
+            status.state = "ATTACHED" if link.workspace == standing.digest else "AHEAD" if ahead else "BEHIND"
+            status.version = link.version
             status.last_heard_seconds = now - link.heard
             status.latency_ms = link.latency * 1000
             for held in attached.stock.get(one.index, ()):

@@ -39,6 +39,8 @@ class ToCosigner(_message.Message):
     DROP_PRESIGNATURES_FIELD_NUMBER: _builtins.int
     GET_EPOCH_FIELD_NUMBER: _builtins.int
     GET_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    OFFER_WORKSPACE_FIELD_NUMBER: _builtins.int
+    GET_WORKSPACE_REQUESTS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def ping(self) -> Global___Ping: ...
@@ -64,6 +66,10 @@ class ToCosigner(_message.Message):
     def get_epoch(self) -> Global___GetEpoch: ...
     @_builtins.property
     def get_certificates(self) -> Global___GetCertificates: ...
+    @_builtins.property
+    def offer_workspace(self) -> Global___OfferWorkspace: ...
+    @_builtins.property
+    def get_workspace_requests(self) -> Global___GetWorkspaceRequests: ...
     def __init__(
         self,
         *,
@@ -80,12 +86,14 @@ class ToCosigner(_message.Message):
         drop_presignatures: Global___DropPresignatures | None = ...,
         get_epoch: Global___GetEpoch | None = ...,
         get_certificates: Global___GetCertificates | None = ...,
+        offer_workspace: Global___OfferWorkspace | None = ...,
+        get_workspace_requests: Global___GetWorkspaceRequests | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "ping", b"ping", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "offer_workspace", b"offer_workspace", "ping", b"ping", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "id", b"id", "ping", b"ping", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "id", b"id", "offer_workspace", b"offer_workspace", "ping", b"ping", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch", "get_certificates"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch", "get_certificates", "offer_workspace", "get_workspace_requests"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -111,6 +119,8 @@ class FromCosigner(_message.Message):
     KEY_CHANGED_FIELD_NUMBER: _builtins.int
     EPOCH_PUBLIC_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ANSWER_FIELD_NUMBER: _builtins.int
+    WORKSPACE_REQUESTS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
@@ -138,6 +148,10 @@ class FromCosigner(_message.Message):
     def epoch_public(self) -> Global___EpochPublic: ...
     @_builtins.property
     def certificates(self) -> Global___Certificates: ...
+    @_builtins.property
+    def workspace_answer(self) -> Global___WorkspaceAnswer: ...
+    @_builtins.property
+    def workspace_requests(self) -> Global___WorkspaceRequests: ...
     def __init__(
         self,
         *,
@@ -155,12 +169,14 @@ class FromCosigner(_message.Message):
         key_changed: Global___KeyChanged | None = ...,
         epoch_public: Global___EpochPublic | None = ...,
         certificates: Global___Certificates | None = ...,
+        workspace_answer: Global___WorkspaceAnswer | None = ...,
+        workspace_requests: Global___WorkspaceRequests | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public", "certificates"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public", "certificates", "workspace_answer", "workspace_requests"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -176,12 +192,15 @@ class Hello(_message.Message):
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     WORKSPACE_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     protocol_version: _builtins.int
     workspace: _builtins.bytes
-    """digest of the pinned workspace"""
+    """digest of the version of the workspace that the node stands on"""
     identity: _builtins.bytes
     """SEC1 uncompressed P-256 identity key"""
+    version: _builtins.int
+    """that version's number"""
     def __init__(
         self,
         *,
@@ -189,10 +208,11 @@ class Hello(_message.Message):
         protocol_version: _builtins.int = ...,
         workspace: _builtins.bytes = ...,
         identity: _builtins.bytes = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "index", b"index", "protocol_version", b"protocol_version", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "index", b"index", "protocol_version", b"protocol_version", "version", b"version", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -790,6 +810,94 @@ class Certificates(_message.Message):
 Global___Certificates: _TypeAlias = Certificates  # noqa: Y015
 
 @_typing.final
+class OfferWorkspace(_message.Message):
+    """Shows an approved change of the workspace. The node answers when it has first seen it approved; once the delay is over
+    it goes over to the new version, and says so. Asked again it says the same.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferWorkspace: _TypeAlias = OfferWorkspace  # noqa: Y015
+
+@_typing.final
+class WorkspaceAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULING_FIELD_NUMBER: _builtins.int
+    ADOPTION_FIELD_NUMBER: _builtins.int
+    scheduling: _builtins.bytes
+    """SignedScheduling, if it waits"""
+    adoption: _builtins.bytes
+    """SignedAdoption, if it stands on the version"""
+    def __init__(
+        self,
+        *,
+        scheduling: _builtins.bytes = ...,
+        adoption: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adoption", b"adoption", "scheduling", b"scheduling"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkspaceAnswer: _TypeAlias = WorkspaceAnswer  # noqa: Y015
+
+@_typing.final
+class GetWorkspaceRequests(_message.Message):
+    """The changes by which this node came to the versions after this one, in order: to be passed on to all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    def __init__(
+        self,
+        *,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWorkspaceRequests: _TypeAlias = GetWorkspaceRequests  # noqa: Y015
+
+@_typing.final
+class WorkspaceRequests(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkspaceRequests: _TypeAlias = WorkspaceRequests  # noqa: Y015
+
+@_typing.final
 class GetStatus(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -819,6 +927,7 @@ class Status(_message.Message):
     PRESIGNATURES_FIELD_NUMBER: _builtins.int
     ROLLED_BACK_FIELD_NUMBER: _builtins.int
     CONVICTED_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     workspace: _builtins.bytes
@@ -828,6 +937,8 @@ class Status(_message.Message):
     hsm: _builtins.str
     rolled_back: _builtins.str
     """why this node refuses everything; empty if it does not"""
+    version: _builtins.int
+    """of the workspace"""
     @_builtins.property
     def wallets(self) -> _containers.RepeatedCompositeFieldContainer[Global___WalletStatus]: ...
     @_builtins.property
@@ -858,11 +969,12 @@ class Status(_message.Message):
         presignatures: _abc.Iterable[_builtins.bytes] | None = ...,
         rolled_back: _builtins.str = ...,
         convicted: _abc.Iterable[_builtins.int] | None = ...,
+        version: _builtins.int = ...,
         epochs: _abc.Iterable[Global___EpochSeen] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_generation", b"boot_generation", "convicted", b"convicted", "epochs", b"epochs", "hsm", b"hsm", "index", b"index", "open_sessions", b"open_sessions", "presignatures", b"presignatures", "rolled_back", b"rolled_back", "stock", b"stock", "uptime_seconds", b"uptime_seconds", "wallets", b"wallets", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_generation", b"boot_generation", "convicted", b"convicted", "epochs", b"epochs", "hsm", b"hsm", "index", b"index", "open_sessions", b"open_sessions", "presignatures", b"presignatures", "rolled_back", b"rolled_back", "stock", b"stock", "uptime_seconds", b"uptime_seconds", "version", b"version", "wallets", b"wallets", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -330,6 +330,295 @@ class KeyChange(_message.Message):
 Global___KeyChange: _TypeAlias = KeyChange  # noqa: Y015
 
 @_typing.final
+class ReviewWorkspaceChangeRequest(_message.Message):
+    """What a version would change, told before anybody signs or approves it. Nothing is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEXT_FIELD_NUMBER: _builtins.int
+    next: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        next: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewWorkspaceChangeRequest: _TypeAlias = ReviewWorkspaceChangeRequest  # noqa: Y015
+
+@_typing.final
+class WorkspaceReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    UNSATISFIABLE_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
+    DELAY_FIELD_NUMBER: _builtins.int
+    direction: _builtins.str
+    """LOOSEN if any part loosens, else TIGHTEN"""
+    delay: _builtins.int
+    """seconds between approval and adoption"""
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkspacePart]: ...
+    @_builtins.property
+    def unsatisfiable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """rules that the change leaves nobody able to meet"""
+
+    @_builtins.property
+    def approvals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """which quorums the governance asks for, in words"""
+
+    def __init__(
+        self,
+        *,
+        parts: _abc.Iterable[Global___WorkspacePart] | None = ...,
+        direction: _builtins.str = ...,
+        unsatisfiable: _abc.Iterable[_builtins.str] | None = ...,
+        approvals: _abc.Iterable[_builtins.str] | None = ...,
+        delay: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "delay", b"delay", "direction", b"direction", "parts", b"parts", "unsatisfiable", b"unsatisfiable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkspaceReport: _TypeAlias = WorkspaceReport  # noqa: Y015
+
+@_typing.final
+class WorkspacePart(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    words: _builtins.str
+    direction: _builtins.str
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        words: _builtins.str = ...,
+        direction: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "path", b"path", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkspacePart: _TypeAlias = WorkspacePart  # noqa: Y015
+
+@_typing.final
+class ProposeWorkspaceChangeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    CONFIRM_UNSATISFIABLE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    proposal: _builtins.bytes
+    """Proposal over ChangeWorkspace"""
+    confirm_unsatisfiable: _builtins.bool
+    """go on although rules can no longer be met"""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        proposal: _builtins.bytes = ...,
+        confirm_unsatisfiable: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirm_unsatisfiable", b"confirm_unsatisfiable", "proposal", b"proposal", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProposeWorkspaceChangeRequest: _TypeAlias = ProposeWorkspaceChangeRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawWorkspaceChangeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    change_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        change_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_id", b"change_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawWorkspaceChangeRequest: _TypeAlias = WithdrawWorkspaceChangeRequest  # noqa: Y015
+
+@_typing.final
+class GetWorkspaceChangeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    change_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        change_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_id", b"change_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWorkspaceChangeRequest: _TypeAlias = GetWorkspaceChangeRequest  # noqa: Y015
+
+@_typing.final
+class ListWorkspaceChangesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWorkspaceChangesRequest: _TypeAlias = ListWorkspaceChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListWorkspaceChangesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkspaceChange]: ...
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___WorkspaceChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWorkspaceChangesResponse: _TypeAlias = ListWorkspaceChangesResponse  # noqa: Y015
+
+@_typing.final
+class WorkspaceChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    SCHEDULINGS_FIELD_NUMBER: _builtins.int
+    ADOPTIONS_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    change_id: _builtins.str
+    state: _builtins.str
+    """PROPOSED, APPROVED, SCHEDULED, ACTIVE, REJECTED, SUPERSEDED, EXPIRED, WITHDRAWN"""
+    reason: _builtins.str
+    detail: _builtins.str
+    proposal: _builtins.bytes
+    version: _builtins.int
+    digest: _builtins.bytes
+    """of the version that it proposes"""
+    @_builtins.property
+    def report(self) -> Global___WorkspaceReport: ...
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PersonDecision]: ...
+    @_builtins.property
+    def schedulings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SignedScheduling of each node that has seen it approved"""
+
+    @_builtins.property
+    def adoptions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SignedAdoption of each node that stands on it"""
+
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]: ...
+    def __init__(
+        self,
+        *,
+        change_id: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        proposal: _builtins.bytes = ...,
+        version: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+        report: Global___WorkspaceReport | None = ...,
+        decisions: _abc.Iterable[Global___PersonDecision] | None = ...,
+        schedulings: _abc.Iterable[_builtins.bytes] | None = ...,
+        adoptions: _abc.Iterable[_builtins.bytes] | None = ...,
+        stages: _abc.Iterable[Global___Stage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adoptions", b"adoptions", "change_id", b"change_id", "decisions", b"decisions", "detail", b"detail", "digest", b"digest", "proposal", b"proposal", "reason", b"reason", "report", b"report", "schedulings", b"schedulings", "stages", b"stages", "state", b"state", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkspaceChange: _TypeAlias = WorkspaceChange  # noqa: Y015
+
+@_typing.final
+class PersonDecision(_message.Message):
+    """What a person decided. INVALIDATED: the workspace no longer lets her; it counts for nothing, and she may decide anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    verdict: _builtins.str
+    at: _builtins.float
+    state: _builtins.str
+    """VALID, EXPIRED, INVALIDATED"""
+    reason: _builtins.str
+    comment: _builtins.str
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        verdict: _builtins.str = ...,
+        at: _builtins.float = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        comment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "comment", b"comment", "reason", b"reason", "state", b"state", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PersonDecision: _TypeAlias = PersonDecision  # noqa: Y015
+
+@_typing.final
 class ListEvidenceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -699,6 +988,7 @@ class Transaction(_message.Message):
     NEEDS_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     CONFIRMATIONS_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
     RAW_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     state: _builtins.str
@@ -727,6 +1017,8 @@ class Transaction(_message.Message):
     def trace(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """policy trace, one line per rule"""
 
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PersonDecision]: ...
     def __init__(
         self,
         *,
@@ -745,11 +1037,12 @@ class Transaction(_message.Message):
         needs: _abc.Iterable[Global___ApprovalNeed] | None = ...,
         trace: _abc.Iterable[_builtins.str] | None = ...,
         confirmations: _builtins.int = ...,
+        decisions: _abc.Iterable[Global___PersonDecision] | None = ...,
         raw: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "confirmations", b"confirmations", "detail", b"detail", "hash", b"hash", "lines", b"lines", "needs", b"needs", "proposal", b"proposal", "raw", b"raw", "reason", b"reason", "refusals", b"refusals", "signers", b"signers", "stages", b"stages", "state", b"state", "subject_digest", b"subject_digest", "trace", b"trace", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "confirmations", b"confirmations", "decisions", b"decisions", "detail", b"detail", "hash", b"hash", "lines", b"lines", "needs", b"needs", "proposal", b"proposal", "raw", b"raw", "reason", b"reason", "refusals", b"refusals", "signers", b"signers", "stages", b"stages", "state", b"state", "subject_digest", b"subject_digest", "trace", b"trace", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -993,12 +1286,16 @@ Global___Decided: _TypeAlias = Decided  # noqa: Y015
 class GetWorkspaceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    DIGEST_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
     def __init__(
         self,
+        *,
+        digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1051,11 +1348,14 @@ class NetworkStatus(_message.Message):
     CHAIN_REACHABLE_FIELD_NUMBER: _builtins.int
     BLOCK_NUMBER_FIELD_NUMBER: _builtins.int
     OPEN_ORDERS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     workspace: _builtins.bytes
     chain: _builtins.str
     chain_reachable: _builtins.bool
     block_number: _builtins.int
     open_orders: _builtins.int
+    version: _builtins.int
+    """of the workspace"""
     @_builtins.property
     def cosigners(self) -> _containers.RepeatedCompositeFieldContainer[Global___CosignerStatus]: ...
     def __init__(
@@ -1067,10 +1367,11 @@ class NetworkStatus(_message.Message):
         chain_reachable: _builtins.bool = ...,
         block_number: _builtins.int = ...,
         open_orders: _builtins.int = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "chain", b"chain", "chain_reachable", b"chain_reachable", "cosigners", b"cosigners", "open_orders", b"open_orders", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "chain", b"chain", "chain_reachable", b"chain_reachable", "cosigners", b"cosigners", "open_orders", b"open_orders", "version", b"version", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1089,17 +1390,20 @@ class CosignerStatus(_message.Message):
     QUARANTINED_FIELD_NUMBER: _builtins.int
     ROLLED_BACK_FIELD_NUMBER: _builtins.int
     STOCK_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     name: _builtins.str
     operator: _builtins.str
     state: _builtins.str
-    """ATTACHED, SILENT, ABSENT, WRONG_WORKSPACE"""
+    """ATTACHED, BEHIND, AHEAD, ABSENT"""
     last_heard_seconds: _builtins.float
     latency_ms: _builtins.float
     quarantined: _builtins.bool
     """proven to have lied; chosen for nothing until pardoned"""
     rolled_back: _builtins.str
     """why it refuses everything; empty if it does not"""
+    version: _builtins.int
+    """of the workspace that it stands on"""
     @_builtins.property
     def stock(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stock]: ...
     def __init__(
@@ -1114,10 +1418,11 @@ class CosignerStatus(_message.Message):
         quarantined: _builtins.bool = ...,
         rolled_back: _builtins.str = ...,
         stock: _abc.Iterable[Global___Stock] | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "last_heard_seconds", b"last_heard_seconds", "latency_ms", b"latency_ms", "name", b"name", "operator", b"operator", "quarantined", b"quarantined", "rolled_back", b"rolled_back", "state", b"state", "stock", b"stock"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "last_heard_seconds", b"last_heard_seconds", "latency_ms", b"latency_ms", "name", b"name", "operator", b"operator", "quarantined", b"quarantined", "rolled_back", b"rolled_back", "state", b"state", "stock", b"stock", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

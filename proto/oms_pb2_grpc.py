@@ -129,6 +129,36 @@ class OmsStub:
                 request_serializer=proto_dot_oms__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=proto_dot_oms__pb2.NetworkStatus.FromString,
                 _registered_method=True)
+        self.ReviewWorkspaceChange = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/ReviewWorkspaceChange',
+                request_serializer=proto_dot_oms__pb2.ReviewWorkspaceChangeRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.WorkspaceReport.FromString,
+                _registered_method=True)
+        self.ProposeWorkspaceChange = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/ProposeWorkspaceChange',
+                request_serializer=proto_dot_oms__pb2.ProposeWorkspaceChangeRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.WorkspaceChange.FromString,
+                _registered_method=True)
+        self.WithdrawWorkspaceChange = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/WithdrawWorkspaceChange',
+                request_serializer=proto_dot_oms__pb2.WithdrawWorkspaceChangeRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.WorkspaceChange.FromString,
+                _registered_method=True)
+        self.GetWorkspaceChange = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/GetWorkspaceChange',
+                request_serializer=proto_dot_oms__pb2.GetWorkspaceChangeRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.WorkspaceChange.FromString,
+                _registered_method=True)
+        self.WatchWorkspaceChange = channel.unary_stream(
+                '/counterseal.oms.v1.Oms/WatchWorkspaceChange',
+                request_serializer=proto_dot_oms__pb2.GetWorkspaceChangeRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.WorkspaceChange.FromString,
+                _registered_method=True)
+        self.ListWorkspaceChanges = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/ListWorkspaceChanges',
+                request_serializer=proto_dot_oms__pb2.ListWorkspaceChangesRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.ListWorkspaceChangesResponse.FromString,
+                _registered_method=True)
         self.ListEvidence = channel.unary_unary(
                 '/counterseal.oms.v1.Oms/ListEvidence',
                 request_serializer=proto_dot_oms__pb2.ListEvidenceRequest.SerializeToString,
@@ -263,6 +293,43 @@ class OmsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReviewWorkspaceChange(self, request, context):
+        """Changes of the workspace
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProposeWorkspaceChange(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawWorkspaceChange(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWorkspaceChange(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchWorkspaceChange(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWorkspaceChanges(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEvidence(self, request, context):
         """Evidence against cosigners
         """
@@ -373,6 +440,36 @@ def add_OmsServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=proto_dot_oms__pb2.GetStatusRequest.FromString,
                     response_serializer=proto_dot_oms__pb2.NetworkStatus.SerializeToString,
+            ),
+            'ReviewWorkspaceChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewWorkspaceChange,
+                    request_deserializer=proto_dot_oms__pb2.ReviewWorkspaceChangeRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.WorkspaceReport.SerializeToString,
+            ),
+            'ProposeWorkspaceChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProposeWorkspaceChange,
+                    request_deserializer=proto_dot_oms__pb2.ProposeWorkspaceChangeRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.WorkspaceChange.SerializeToString,
+            ),
+            'WithdrawWorkspaceChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawWorkspaceChange,
+                    request_deserializer=proto_dot_oms__pb2.WithdrawWorkspaceChangeRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.WorkspaceChange.SerializeToString,
+            ),
+            'GetWorkspaceChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWorkspaceChange,
+                    request_deserializer=proto_dot_oms__pb2.GetWorkspaceChangeRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.WorkspaceChange.SerializeToString,
+            ),
+            'WatchWorkspaceChange': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchWorkspaceChange,
+                    request_deserializer=proto_dot_oms__pb2.GetWorkspaceChangeRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.WorkspaceChange.SerializeToString,
+            ),
+            'ListWorkspaceChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWorkspaceChanges,
+                    request_deserializer=proto_dot_oms__pb2.ListWorkspaceChangesRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.ListWorkspaceChangesResponse.SerializeToString,
             ),
             'ListEvidence': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvidence,
@@ -898,6 +995,168 @@ class Oms:
             '/counterseal.oms.v1.Oms/GetStatus',
             proto_dot_oms__pb2.GetStatusRequest.SerializeToString,
             proto_dot_oms__pb2.NetworkStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewWorkspaceChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/ReviewWorkspaceChange',
+            proto_dot_oms__pb2.ReviewWorkspaceChangeRequest.SerializeToString,
+            proto_dot_oms__pb2.WorkspaceReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProposeWorkspaceChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/ProposeWorkspaceChange',
+            proto_dot_oms__pb2.ProposeWorkspaceChangeRequest.SerializeToString,
+            proto_dot_oms__pb2.WorkspaceChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawWorkspaceChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/WithdrawWorkspaceChange',
+            proto_dot_oms__pb2.WithdrawWorkspaceChangeRequest.SerializeToString,
+            proto_dot_oms__pb2.WorkspaceChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWorkspaceChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/GetWorkspaceChange',
+            proto_dot_oms__pb2.GetWorkspaceChangeRequest.SerializeToString,
+            proto_dot_oms__pb2.WorkspaceChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchWorkspaceChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/WatchWorkspaceChange',
+            proto_dot_oms__pb2.GetWorkspaceChangeRequest.SerializeToString,
+            proto_dot_oms__pb2.WorkspaceChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWorkspaceChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/ListWorkspaceChanges',
+            proto_dot_oms__pb2.ListWorkspaceChangesRequest.SerializeToString,
+            proto_dot_oms__pb2.ListWorkspaceChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

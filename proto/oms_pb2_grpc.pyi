@@ -57,6 +57,13 @@ class OmsStub:
     GetWorkspace: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetWorkspaceRequest, _oms_pb2.WorkspaceResponse]
     """The network"""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetStatusRequest, _oms_pb2.NetworkStatus]
+    ReviewWorkspaceChange: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ReviewWorkspaceChangeRequest, _oms_pb2.WorkspaceReport]
+    """Changes of the workspace"""
+    ProposeWorkspaceChange: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ProposeWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]
+    WithdrawWorkspaceChange: _grpc.UnaryUnaryMultiCallable[_oms_pb2.WithdrawWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]
+    GetWorkspaceChange: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]
+    WatchWorkspaceChange: _grpc.UnaryStreamMultiCallable[_oms_pb2.GetWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]
+    ListWorkspaceChanges: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListWorkspaceChangesRequest, _oms_pb2.ListWorkspaceChangesResponse]
     ListEvidence: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListEvidenceRequest, _oms_pb2.ListEvidenceResponse]
     """Evidence against cosigners"""
     GetEvidence: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetEvidenceRequest, _oms_pb2.Evidence]
@@ -88,6 +95,13 @@ class OmsAsyncStub(OmsStub):
     GetWorkspace: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetWorkspaceRequest, _oms_pb2.WorkspaceResponse]  # type: ignore[assignment]
     """The network"""
     GetStatus: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetStatusRequest, _oms_pb2.NetworkStatus]  # type: ignore[assignment]
+    ReviewWorkspaceChange: _aio.UnaryUnaryMultiCallable[_oms_pb2.ReviewWorkspaceChangeRequest, _oms_pb2.WorkspaceReport]  # type: ignore[assignment]
+    """Changes of the workspace"""
+    ProposeWorkspaceChange: _aio.UnaryUnaryMultiCallable[_oms_pb2.ProposeWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]  # type: ignore[assignment]
+    WithdrawWorkspaceChange: _aio.UnaryUnaryMultiCallable[_oms_pb2.WithdrawWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]  # type: ignore[assignment]
+    GetWorkspaceChange: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]  # type: ignore[assignment]
+    WatchWorkspaceChange: _aio.UnaryStreamMultiCallable[_oms_pb2.GetWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]  # type: ignore[assignment]
+    ListWorkspaceChanges: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListWorkspaceChangesRequest, _oms_pb2.ListWorkspaceChangesResponse]  # type: ignore[assignment]
     ListEvidence: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListEvidenceRequest, _oms_pb2.ListEvidenceResponse]  # type: ignore[assignment]
     """Evidence against cosigners"""
     GetEvidence: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetEvidenceRequest, _oms_pb2.Evidence]  # type: ignore[assignment]
@@ -230,6 +244,49 @@ class OmsServicer(metaclass=_abc_1.ABCMeta):
         request: _oms_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_oms_pb2.NetworkStatus, _abc.Awaitable[_oms_pb2.NetworkStatus]]: ...
+
+    @_abc_1.abstractmethod
+    def ReviewWorkspaceChange(
+        self,
+        request: _oms_pb2.ReviewWorkspaceChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.WorkspaceReport, _abc.Awaitable[_oms_pb2.WorkspaceReport]]:
+        """Changes of the workspace"""
+
+    @_abc_1.abstractmethod
+    def ProposeWorkspaceChange(
+        self,
+        request: _oms_pb2.ProposeWorkspaceChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.WorkspaceChange, _abc.Awaitable[_oms_pb2.WorkspaceChange]]: ...
+
+    @_abc_1.abstractmethod
+    def WithdrawWorkspaceChange(
+        self,
+        request: _oms_pb2.WithdrawWorkspaceChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.WorkspaceChange, _abc.Awaitable[_oms_pb2.WorkspaceChange]]: ...
+
+    @_abc_1.abstractmethod
+    def GetWorkspaceChange(
+        self,
+        request: _oms_pb2.GetWorkspaceChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.WorkspaceChange, _abc.Awaitable[_oms_pb2.WorkspaceChange]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchWorkspaceChange(
+        self,
+        request: _oms_pb2.GetWorkspaceChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_oms_pb2.WorkspaceChange], _abc.AsyncIterator[_oms_pb2.WorkspaceChange]]: ...
+
+    @_abc_1.abstractmethod
+    def ListWorkspaceChanges(
+        self,
+        request: _oms_pb2.ListWorkspaceChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.ListWorkspaceChangesResponse, _abc.Awaitable[_oms_pb2.ListWorkspaceChangesResponse]]: ...
 
     @_abc_1.abstractmethod
     def ListEvidence(
