@@ -1,155 +1,169 @@
-"""From intent to transaction bytes: EIP-1559 (type 2) derivation, signing digest, assembly, and strict reading back."""
+"""From intent to what is signed: transactions of types 0 (EIP-155), 1 (EIP-2930) and 2 (EIP-1559), and messages.
+
+Everything here is pure; what a coordinator chose is an `Execution`, and one intent and one execution mean one
+transaction. Amounts are in wei.
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
-from oms_core.chains import rlp
-from oms_core.chains.intent import Execution, Intent
-from oms_core.chains.keccak import keccak256
-from oms_core.crypto.curve import Point
-from oms_core.crypto.ecdsa import Signature, recover
+from oms_core.chains.abi import method
+from oms_core.chains.address import NATIVE_DECIMALS as NATIVE_DECIMALS
+from oms_core.chains.address import chain_id as chain_id
+from oms_core.chains.address import native_asset as native_asset
+from oms_core.chains.address import parse_address as parse_address
+from oms_core.chains.address import to_checksum as to_checksum
+from oms_core.chains.address import token_of
+from oms_core.chains.eip712 import read_typed
+from oms_core.chains.intent import (
+    Access,
+    Allow,
+    Call,
+    Deploy,
+    Execution,
+    Intent,
+    Message,
+    Transfer,
+    TypedData,
+    check_action,
+)
+from oms_core.chains.messages import text_digest
+from oms_core.chains.transaction import UnsignedTransaction as UnsignedTransaction
+from oms_core.chains.transaction import address_of as address_of
+from oms_core.chains.transaction import assemble as assemble
+from oms_core.chains.transaction import decode_signed as decode_signed
+from oms_core.chains.transaction import read_unsigned as read_unsigned
+from oms_core.chains.transaction import sender as sender
+from oms_core.chains.transaction import signing_bytes as signing_bytes
+from oms_core.chains.transaction import signing_digest as signing_digest
+from oms_core.chains.transaction import transaction_hash as transaction_hash
+from oms_core.crypto.ecdsa import Signature
 from oms_core.errors import Malformed, Reason, Refused
 
-NATIVE_DECIMALS = 18
 TRANSFER_GAS = 21_000
-_TYPE = b"\x02"
-_CHAIN = re.compile(r"eip155:([1-9][0-9]{0,18})\Z")
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}\Z")
+MAX_ACCESS = 64  # entries of an access list
+MAX_SLOTS = 256  # in a whole access list
+TRANSFER = method("transfer(address,uint256)")
+APPROVE = method("approve(address,uint256)")
 
 
-@dataclass(frozen=True, slots=True)
-class UnsignedTransaction:
-    """An EIP-1559 transaction without access list. Amounts in wei, ``to`` 20 bytes."""
-
-    chain_id: int
-    nonce: int
-    max_priority_fee_per_gas: int
-    max_fee_per_gas: int
-    gas_limit: int
-    to: bytes
-    value: int
-    data: bytes = b""
+def is_message(intent: Intent) -> bool:
+    """Whether what is signed is a message, which no chain takes as a transaction."""
+    return isinstance(intent.action, Message | TypedData)
 
 
-def chain_id(chain: str) -> int:
-    """The number in a CAIP-2 ``eip155`` name. Raises `Malformed` (UNSUPPORTED_TYPE)."""
-    match = _CHAIN.match(chain)
-    if not match:
-        raise Malformed(f"{chain[:40]!r} is not an eip155 chain", Reason.UNSUPPORTED_TYPE)
-    return int(match.group(1))
+def what_is_called(intent: Intent) -> tuple[bytes, int, bytes]:
+    """(20-byte account or empty for a creation, wei, data) of the transaction that an intent means.
+
+    Raises `Malformed`: CHAIN_MISMATCH, BAD_ADDRESS, UNSUPPORTED_TYPE, NEGATIVE_AMOUNT, TOO_LARGE, MALFORMED.
+    """
+    check_action(intent)
+    action = intent.action
+    match action:
+        case Transfer() if action.asset == native_asset(intent.chain):
+            return action.to, action.amount, b""
+        case Transfer():
+            return token_of(action.asset)[2], 0, TRANSFER.encode(action.to, action.amount)
+        case Allow():
+            return token_of(action.asset)[2], 0, APPROVE.encode(action.spender, action.amount)
+        case Call():
+            return action.to, action.value, action.data
+        case Deploy():
+            return b"", action.value, action.code
+    raise Malformed("a message is no transaction", Reason.UNSUPPORTED_TYPE)
 
 
-def native_asset(chain: str) -> str:
-    """CAIP-19 name of the chain's own coin."""
-    chain_id(chain)
-    return f"{chain}/slip44:60"
+def least_gas(to: bytes, data: bytes, access_list: tuple[Access, ...]) -> int:
+    """What the chain takes before any code runs (yellow paper, appendix G; EIP-2028, 2930, 3860)."""
+    gas = TRANSFER_GAS + sum(16 if byte else 4 for byte in data)
+    gas += sum(2400 + 1900 * len(entry.slots) for entry in access_list)
+    return gas if to else gas + 32_000 + 2 * ((len(data) + 31) // 32)
 
 
-def conforms(intent: Intent, execution: Execution) -> None:
-    """What the coordinator chose is within what people approved. Raises `Refused` or `Malformed`."""
+def conforms(intent: Intent, chosen: Execution | UnsignedTransaction) -> None:
+    """What the coordinator chose, or the whole transaction, is within what people approved.
+
+    Raises `Refused` (FEE_EXCEEDED; INTENT_TX_MISMATCH for a transaction that says anything else), or `Malformed`.
+    """
+    if isinstance(chosen, UnsignedTransaction):
+        if derive(intent, _execution(chosen)) != chosen:
+            raise Refused("the transaction is not the intent's", Reason.INTENT_TX_MISMATCH)
+        return
+    _check_execution(chosen)
+    to, _, data = what_is_called(intent)
+    if not least_gas(to, data, chosen.access_list) <= chosen.gas_limit <= intent.bounds.gas_limit_cap:
+        raise Refused(f"gas limit {chosen.gas_limit} is not within the intent's bounds", Reason.FEE_EXCEEDED)
+    fee = chosen.gas_limit * chosen.max_fee_per_gas
+    if fee > intent.bounds.max_fee_total:
+        raise Refused(f"fee of up to {fee} wei is above {intent.bounds.max_fee_total}", Reason.FEE_EXCEEDED)
+
+
+def _check_execution(execution: Execution) -> None:
+    """The shape of an execution. Raises `Malformed`."""
+    if execution.type not in (0, 1, 2):
+        raise Malformed(f"transaction type {execution.type} is not signed here", Reason.UNSUPPORTED_TYPE)
     numbers = (execution.nonce, execution.gas_limit, execution.max_fee_per_gas, execution.max_priority_fee_per_gas)
     if any(number < 0 or number >= 1 << 64 for number in numbers):
         raise Malformed("execution numbers are between 0 and 2^64")
     if execution.max_priority_fee_per_gas > execution.max_fee_per_gas:
         raise Malformed("the priority fee is above the maximum fee")
-    if not TRANSFER_GAS <= execution.gas_limit <= intent.bounds.gas_limit_cap:
-        raise Refused(f"gas limit {execution.gas_limit} is not within the intent's bounds", Reason.FEE_EXCEEDED)
-    fee = execution.gas_limit * execution.max_fee_per_gas
-    if fee > intent.bounds.max_fee_total:
-        raise Refused(f"fee of up to {fee} wei is above {intent.bounds.max_fee_total}", Reason.FEE_EXCEEDED)
+    if execution.type < 2 and execution.max_priority_fee_per_gas != execution.max_fee_per_gas:
+        raise Malformed("transactions of types 0 and 1 have one gas price")
+    if execution.type == 0 and execution.access_list:
+        raise Malformed("a transaction of type 0 has no access list")
+    slots = [slot for entry in execution.access_list for slot in entry.slots]
+    if len(execution.access_list) > MAX_ACCESS or len(slots) > MAX_SLOTS:
+        raise Malformed(f"more than {MAX_ACCESS} accounts or {MAX_SLOTS} slots in an access list", Reason.TOO_LARGE)
+    if any(len(entry.address) != 20 for entry in execution.access_list) or any(len(slot) != 32 for slot in slots):
+        raise Malformed("an access list has accounts of 20 bytes and slots of 32")
+
+
+def _execution(tx: UnsignedTransaction) -> Execution:
+    return Execution(tx.type, tx.nonce, tx.gas_limit, tx.max_fee_per_gas, tx.max_priority_fee_per_gas, tx.access_list)
 
 
 def derive(intent: Intent, execution: Execution) -> UnsignedTransaction:
     """The one transaction that this intent and execution mean. Pure. Raises `Refused` or `Malformed`."""
     conforms(intent, execution)
-    if intent.action.asset != native_asset(intent.chain):
-        raise Malformed(f"asset {intent.action.asset[:60]!r} is not the coin of {intent.chain}", Reason.CHAIN_MISMATCH)
-    if len(intent.action.to) != 20 or not 0 < intent.action.amount < 1 << 256:
-        raise Malformed("a transfer goes to 20 bytes and moves between 1 and 2^256 - 1 wei")
+    to, value, data = what_is_called(intent)
     return UnsignedTransaction(
         chain_id=chain_id(intent.chain),
         nonce=execution.nonce,
         max_priority_fee_per_gas=execution.max_priority_fee_per_gas,
         max_fee_per_gas=execution.max_fee_per_gas,
         gas_limit=execution.gas_limit,
-        to=intent.action.to,
-        value=intent.action.amount,
+        to=to,
+        value=value,
+        data=data,
+        type=execution.type,
+        access_list=execution.access_list,
     )
 
 
-def _fields(tx: UnsignedTransaction) -> list[rlp.Item]:
-    numbers = (tx.chain_id, tx.nonce, tx.max_priority_fee_per_gas, tx.max_fee_per_gas, tx.gas_limit)
-    return [*(rlp.integer(n) for n in numbers), tx.to, rlp.integer(tx.value), tx.data, []]
+def message_digest(intent: Intent) -> bytes:
+    """The 32 bytes that are signed for a message (EIP-191, EIP-712). Raises `Malformed`."""
+    match intent.action:
+        case Message():
+            return text_digest(intent.action.text)
+        case TypedData():
+            return read_typed(intent.action.json, intent.chain).digest
+    raise Malformed("not a message")
 
 
-def signing_digest(tx: UnsignedTransaction) -> bytes:
-    """The 32 bytes that are signed: keccak256(0x02 ‖ rlp([...])) (EIP-1559)."""
-    return keccak256(_TYPE + rlp.encode(_fields(tx)))
-
-
-def assemble(tx: UnsignedTransaction, signature: Signature) -> bytes:
-    """The signed transaction. Raises `Malformed` for a recovery id that EIP-1559 cannot carry."""
+def message_signature(signature: Signature) -> bytes:
+    """65 bytes as wallets give a message's signature: r ‖ s ‖ 27 or 28. Raises `Malformed`."""
     if signature.v not in (0, 1):
-        raise Malformed("the recovery id of a transaction is 0 or 1")
-    parity = [rlp.integer(n) for n in (signature.v, signature.r, signature.s)]
-    return _TYPE + rlp.encode([*_fields(tx), *parity])
+        raise Malformed("the recovery id of a message's signature is 0 or 1")
+    return signature.compact() + bytes([27 + signature.v])
 
 
-def decode_signed(raw: bytes) -> tuple[UnsignedTransaction, Signature]:
-    """Read a signed type-2 transaction strictly. Raises `Malformed` unless it re-encodes to the same bytes."""
-    if raw[:1] != _TYPE:
-        raise Malformed("not a type-2 transaction", Reason.UNSUPPORTED_TYPE)
-    items = rlp.decode(raw[1:])
-    if isinstance(items, bytes) or len(items) != 12 or items[8] != []:
-        raise Malformed("not the twelve fields of a type-2 transaction with an empty access list")
-    to, data = items[5], items[7]
-    if not isinstance(to, bytes) or len(to) != 20 or not isinstance(data, bytes):
-        raise Malformed("not a call of an account")
-    chain, nonce, priority, fee, gas = (rlp.to_integer(item, 64) for item in items[:5])
-    tx = UnsignedTransaction(chain, nonce, priority, fee, gas, to, rlp.to_integer(items[6]), data)
-    parity, r, s = (rlp.to_integer(item) for item in items[9:])
-    signature = Signature(r, s, parity)
-    recover(signature, signing_digest(tx))
-    if assemble(tx, signature) != raw:
-        raise Malformed("not the canonical form of a transaction")
-    return tx, signature
+def what_is_signed(intent: Intent, execution: Execution | None) -> tuple[UnsignedTransaction | None, bytes]:
+    """The transaction, None for a message, and the 32 bytes that are signed.
 
-
-def transaction_hash(raw: bytes) -> bytes:
-    """32 bytes: what the chain calls the transaction."""
-    return keccak256(raw)
-
-
-def sender(raw: bytes) -> bytes:
-    """The 20-byte account that signed. Raises `Malformed`."""
-    tx, signature = decode_signed(raw)
-    return address_of(recover(signature, signing_digest(tx)))
-
-
-def address_of(public_key: Point) -> bytes:
-    """The 20-byte account of a key."""
-    return keccak256(public_key.uncompressed()[1:])[12:]
-
-
-def to_checksum(address: bytes) -> str:
-    """EIP-55 form. Raises `Malformed` unless there are 20 bytes."""
-    if len(address) != 20:
-        raise Malformed("an address has 20 bytes", Reason.BAD_ADDRESS)
-    text = address.hex()
-    nibbles = keccak256(text.encode()).hex()
-    return "0x" + "".join(c.upper() if int(n, 16) >= 8 else c for c, n in zip(text, nibbles, strict=False))
-
-
-def parse_address(text: str, allow_lower: bool = True) -> bytes:
-    """20 bytes of an EIP-55 address; all-lower-case passes only where machines write it.
-
-    Raises `Malformed`: BAD_ADDRESS for a wrong shape, BAD_CHECKSUM for a wrong mix of cases.
+    Raises `Refused` (FEE_EXCEEDED; INTENT_TX_MISMATCH for a message with an execution, and the reverse), `Malformed`.
     """
-    if not _ADDRESS.match(text):
-        raise Malformed(f"{text[:60]!r} is not an address", Reason.BAD_ADDRESS)
-    address = bytes.fromhex(text[2:])
-    if text != to_checksum(address) and not (allow_lower and text == text.lower()):
-        raise Malformed(f"{text} fails its EIP-55 checksum", Reason.BAD_CHECKSUM)
-    return address
+    if is_message(intent) != (execution is None):
+        raise Refused("a transaction has an execution, and a message none", Reason.INTENT_TX_MISMATCH)
+    if execution is None:
+        return None, message_digest(intent)
+    transaction = derive(intent, execution)
+    return transaction, signing_digest(transaction)

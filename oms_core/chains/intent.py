@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import re
 
+from oms_core.chains.abi import MAX_CALLDATA
+from oms_core.chains.address import native_asset, token_of
+from oms_core.chains.eip712 import read_typed
+from oms_core.chains.messages import check_text
 from oms_core.crypto.bip32 import check_path
 from oms_core.crypto.params import level
 from oms_core.encoding import digest, document
@@ -62,14 +66,14 @@ class Message:
 
 @document("typed-data/1")
 class TypedData:
-    """Sign structured data under EIP-712; ``json`` is its JSON text with ``types``, ``primaryType``, ``domain``, ``message``."""
+    """Sign structured data under EIP-712; ``json`` is its text: ``types``, ``primaryType``, ``domain``, ``message``."""
 
     json: str
 
 
 @document("bounds/1")
 class Bounds:
-    """What the execution may not exceed, whoever chooses it: the total fee in wei, and the gas."""
+    """What the execution may not exceed, whoever chooses it: the total fee in wei, and the gas. Both 0 for messages."""
 
     max_fee_total: int
     gas_limit_cap: int
@@ -157,12 +161,13 @@ _CHAIN = re.compile(r"eip155:[1-9][0-9]{0,18}\Z")  # CAIP-2
 _ASSET = re.compile(r"eip155:[1-9][0-9]{0,18}/[a-z0-9]{3,8}:[A-Za-z0-9.-]{1,78}\Z")  # CAIP-19
 NOBODY = bytes(20)  # the zero address, where coins are burnt
 MAX_LIFE = 400 * 86_400  # seconds
+MAX_CODE = 48 * 1024  # bytes of init code (EIP-3860)
 
 
 def check_subject(subject: Subject, now: int) -> None:
     """Everything about a subject that needs no workspace. Raises `Malformed`, EXPIRED included."""
-    if not _ID.match(subject.wallet_id) or not subject.wallet_id.startswith("wal_"):
-        raise Malformed("a wallet id is wal_ and up to 40 letters, digits, - or _")
+    if not isinstance(subject, ChangeWorkspace):
+        _check_id("a wallet id", "wal_", subject.wallet_id)
     if not _NAME.match(subject.initiator):
         raise Malformed("the initiator is not a user id")
     if len(subject.purpose) > PURPOSE_LIMIT or not subject.purpose.isprintable():
@@ -180,25 +185,89 @@ def check_subject(subject: Subject, now: int) -> None:
             _check_wallet(subject)
         case ChangeKey():
             check_change(subject)
+        case ChangeWorkspace():
+            _check_id("a change's id", "chg_", subject.change_id)
+
+
+def _check_id(what: str, prefix: str, text: str) -> None:
+    if not _ID.match(text) or not text.startswith(prefix):
+        raise Malformed(f"{what} is {prefix} and up to 40 letters, digits, - or _")
 
 
 def _check_intent(intent: Intent) -> None:
-    if not _ID.match(intent.intent_id) or not intent.intent_id.startswith("int_"):
-        raise Malformed("an intent id is int_ and up to 40 letters, digits, - or _")
+    _check_id("an intent id", "int_", intent.intent_id)
     check_path(intent.path)
     if not _CHAIN.match(intent.chain):
         raise Malformed("a chain is eip155:N", Reason.UNSUPPORTED_TYPE)
-    check_asset(intent.action.asset)
-    if len(intent.action.to) != 20:
-        raise Malformed("an address has 20 bytes", Reason.BAD_ADDRESS)
-    if intent.action.to == NOBODY:
-        raise Malformed("the zero address is nobody's", Reason.BAD_ADDRESS)
-    if intent.action.amount < 0:
-        raise Malformed("the amount is negative", Reason.NEGATIVE_AMOUNT)
-    if not 0 < intent.action.amount < 1 << 256:
-        raise Malformed("the amount is between 1 and 2^256 - 1 base units")
-    if not 0 <= intent.bounds.max_fee_total < 1 << 128 or not 0 < intent.bounds.gas_limit_cap < 1 << 32:
+    check_action(intent)
+    bounds = intent.bounds
+    if isinstance(intent.action, Message | TypedData):
+        if bounds != Bounds(0, 0):
+            raise Malformed("a message costs nothing: its bounds are 0")
+    elif not 0 <= bounds.max_fee_total < 1 << 128 or not 0 < bounds.gas_limit_cap < 1 << 32:
         raise Malformed("bounds out of range")
+
+
+def check_action(intent: Intent) -> None:
+    """What an order does, by itself and on its chain.
+
+    Raises `Malformed`: UNSUPPORTED_TYPE, CHAIN_MISMATCH, BAD_ADDRESS, BAD_CHECKSUM, NEGATIVE_AMOUNT, TOO_LARGE,
+    MALFORMED.
+    """
+    action = intent.action
+    match action:
+        case Transfer():
+            _check_asset_on(intent.chain, action.asset)
+            _check_account(action.to)
+            _check_amount(action.amount, least=1)
+        case Allow():
+            _check_asset_on(intent.chain, action.asset)
+            if token_of(action.asset)[1] != "erc20":
+                raise Malformed("allowances are of ERC-20 tokens", Reason.UNSUPPORTED_TYPE)
+            _check_account(action.spender)
+            _check_amount(action.amount)
+        case Call():
+            _check_account(action.to)
+            _check_amount(action.value)
+            _check_size(action.data, 4, MAX_CALLDATA)
+        case Deploy():
+            _check_amount(action.value)
+            _check_size(action.code, 1, MAX_CODE)
+        case Message():
+            check_text(action.text)
+        case TypedData():
+            read_typed(action.json, intent.chain)
+
+
+def _check_asset_on(chain: str, asset: str) -> None:
+    check_asset(asset)
+    if asset == native_asset(chain):
+        return
+    if not asset.startswith(f"{chain}/"):
+        raise Malformed(f"asset {asset[:60]} is not on {chain}", Reason.CHAIN_MISMATCH)
+    if token_of(asset)[1] != "erc20":
+        raise Malformed(f"{asset[:60]} is neither the chain's coin nor an ERC-20 token", Reason.UNSUPPORTED_TYPE)
+
+
+def _check_account(address: bytes) -> None:
+    if len(address) != 20:
+        raise Malformed("an address has 20 bytes", Reason.BAD_ADDRESS)
+    if address == NOBODY:
+        raise Malformed("the zero address is nobody's", Reason.BAD_ADDRESS)
+
+
+def _check_amount(amount: int, least: int = 0) -> None:
+    if amount < 0:
+        raise Malformed("the amount is negative", Reason.NEGATIVE_AMOUNT)
+    if not least <= amount < 1 << 256:
+        raise Malformed(f"an amount is between {least} and 2^256 - 1 base units")
+
+
+def _check_size(data: bytes, least: int, most: int) -> None:
+    if len(data) < least:
+        raise Malformed(f"at least {least} bytes of data are needed")
+    if len(data) > most:
+        raise Malformed(f"{len(data)} bytes of data where at most {most} are allowed", Reason.TOO_LARGE)
 
 
 def check_asset(asset: str) -> None:

@@ -10,7 +10,9 @@ from oms_core.policy.rules import Action
 class Argument:
     """A decoded argument: where it stands (``0``, ``1[2]``, ``2.0`` for a tuple's member), its ABI type and value.
 
-    Integers and booleans are integers, addresses EIP-55 text, bytes lower-case hex with 0x, texts themselves.
+    Integers and booleans are integers, addresses EIP-55 text, bytes lower-case hex with 0x, texts themselves. How long
+    an array is stands at ``1.length``. Members of typed data have names (``permitted[0].token``). An opaque call has
+    ``selector`` and ``keccak256`` of all its data, so that it still is this call and no other.
     """
 
     place: str
@@ -24,9 +26,11 @@ class Operation:
 
     ``target`` is the account or contract that is called; ``counterparty`` is whom it concerns: the recipient of a
     transfer, the spender of an allowance, the contract otherwise. ``asset`` (CAIP-19) and ``amount`` say what leaves or
-    may leave; ``unlimited`` marks an allowance without a bound. ``method`` is a canonical signature, empty where there
-    is none or it is not known, which ``opaque`` says. ``depth`` is how many calls it is wrapped into; ``delegate``
-    that foreign code would run in our account's name.
+    may leave in a TRANSFER or an APPROVE; ``unlimited`` marks an allowance without a bound. ``value`` is the wei that
+    go along with a CALL or a DEPLOY; where the chain's coin itself is transferred, the amount says it and the value is
+    0. ``method`` is a canonical signature (the primary type of a TYPED_MESSAGE), empty where there is none or it is not
+    known, which ``opaque`` says. ``depth`` is how many calls it is wrapped into; ``delegate`` that foreign code would
+    run in our account's name.
     """
 
     action: Action

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Union
 
-from oms_core.errors import Malformed
+from oms_core.errors import Malformed, Reason
 
 Item = Union[bytes, Sequence["Item"]]  # noqa: UP007 - a recursive alias
 
@@ -38,7 +38,7 @@ def decode(data: bytes) -> Item:
     """Read exactly one item. Raises `Malformed` for trailing bytes and any form that is not the shortest."""
     item, end = _read(data, 0, len(data), 0)
     if end != len(data):
-        raise Malformed("trailing bytes after an RLP item")
+        raise Malformed(f"{len(data) - end} bytes after an RLP item", Reason.TRAILING_BYTES)
     return item
 
 

@@ -1,0 +1,54 @@
+"""Tokens and contracts of a workspace by their addresses, looked up often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from oms_core.chains.abi import Method, method
+from oms_core.chains.address import TOKENS, token_of
+from oms_core.errors import Malformed
+from oms_core.memo import by_identity
+from oms_core.workspace import Asset, ContractEntry, Workspace
+
+_Place = tuple[str, bytes]
+
+
+@by_identity(8)
+def _tokens(workspace: Workspace) -> Mapping[_Place, Asset]:
+    found: dict[_Place, Asset] = {}
+    for asset in workspace.assets:
+        if asset.asset.partition("/")[2].partition(":")[0] in TOKENS:
+            chain, _, contract = token_of(asset.asset)
+            found.setdefault((chain, contract), asset)
+    return found
+
+
+@by_identity(8)
+def _contracts(workspace: Workspace) -> Mapping[_Place, ContractEntry]:
+    return {(entry.chain, entry.address): entry for entry in workspace.contracts}
+
+
+@by_identity(1024)
+def _methods(entry: ContractEntry) -> Mapping[str, Method]:
+    found = {}
+    for signature in (*entry.methods, *entry.unwraps):
+        try:
+            found[signature] = method(signature)
+        except Malformed:  # what nobody can call; a typed message's form may be longer than a signature
+            continue
+    return found
+
+
+def token_on(workspace: Workspace, chain: str, contract: bytes) -> Asset | None:
+    """The asset that is registered for a token's contract, if there is one."""
+    return _tokens(workspace).get((chain, contract))
+
+
+def contract_on(workspace: Workspace, chain: str, address: bytes) -> ContractEntry | None:
+    """The registry's entry for a contract, whatever its state, if there is one."""
+    return _contracts(workspace).get((chain, address))
+
+
+def methods_of(entry: ContractEntry | None) -> Mapping[str, Method]:
+    """The methods that an entry lists, those whose arguments are calls among them, by signature."""
+    return _methods(entry) if entry else {}
