@@ -77,7 +77,8 @@ class ProposalKey:
 class User:
     """A person or service. ``person_id`` names the human: two users of one person count once in any quorum.
 
-    A service has no credentials and approves nothing. A user who is not ``enabled`` proposes and approves nothing.
+    A service, whose ``person_id`` begins with ``service-``, has no credentials and approves nothing. A user who is not
+    ``enabled`` proposes and approves nothing.
     """
 
     user_id: str
@@ -297,6 +298,11 @@ def privileges(workspace: Workspace, holder: User, wallet_id: str) -> frozenset[
     held = (role for role in workspace.roles if role.role in holder.roles)
     fitting = (role for role in held if "*" in role.wallets or (wallet_id and wallet_id in role.wallets))
     return frozenset(privilege for role in fitting for privilege in role.may)
+
+
+def is_service(one: User) -> bool:
+    """Whether this is no human: a service's ``person_id`` begins with ``service-``."""
+    return one.person_id.startswith("service-")
 
 
 def identities(workspace: Workspace) -> dict[int, bytes]:

@@ -3,138 +3,145 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
 
-from oms_core.assertions import cose_key
-from oms_core.chains.evm import chain_id
-from oms_core.chains.intent import NOBODY, check_asset
-from oms_core.crypto import p256
-from oms_core.crypto.params import MAX_PARTIES
 from oms_core.errors import Malformed, Reason
-from oms_core.workspace import AddressEntry, Member, User, Workspace
+from oms_core.policy.check import check_rule
+from oms_core.policy.rules import Quorum, Requirement
+from oms_core.workspace import Direction, Governance, Privilege, Workspace
+from oms_core.workspace.check_people import check_people, check_roster
+from oms_core.workspace.check_registry import check_registry
+from oms_core.workspace.names import ID, NAME, distinct, known, named, text, unique, within
+from oms_core.workspace.quorums import asks_for, could_be_met, listed
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:-]{0,63}\Z")
+MAX_USERS = 2000
+MAX_RULES = 2000
+MAX_ENTRIES = 10_000
+MAX_DELAY = 366 * 86_400  # seconds
 _ORIGIN = re.compile(r"(?:https://([a-z0-9.-]+)|http://(localhost))(?::[1-9][0-9]{0,4})?\Z")
-_WALLET = re.compile(r"wal_[0-9A-Za-z_-]{1,40}\Z")
 
 
 def check_workspace(workspace: Workspace) -> None:
-    """Everything that has to hold before a workspace may decide anything. Raises `Malformed` naming the field."""
+    """Everything that has to hold before a workspace may decide anything.
+
+    Raises `Malformed` naming the field: UNKNOWN_USER for a reference to nobody, DUPLICATE_PERSON for a credential that
+    stands twice, INCOMPATIBLE_ROLES, UNSATISFIABLE for a quorum that nobody could ever make, TOO_LARGE.
+    """
     if workspace.version < 0 or workspace.created_at < 0 or len(workspace.parent) != (32 if workspace.version else 0):
         raise Malformed("version and created_at are not negative; version 0 has no parent, and others 32 bytes of it")
+    _check_sizes(workspace)
     if not workspace.rp_id or not workspace.origins or not workspace.users:
-        raise Malformed("a workspace names a relying party, origins and users")
-    _named("the workspace's name", _NAME, [workspace.name])
+        raise Malformed("a workspace names a relying party (rp_id), origins and users")
+    named("the workspace's name", NAME, [workspace.name])
+    _check_origins(workspace)
+    unique("aaguids", workspace.aaguids)
+    if any(len(aaguid) != 16 for aaguid in workspace.aaguids):
+        raise Malformed("aaguids have 16 bytes")
+    check_people(workspace)
+    check_roster(workspace.roster)
+    within("refusals_block_at", workspace.refusals_block_at, 1, len(workspace.roster))
+    if workspace.distinct_operators and len({one.operator for one in workspace.roster}) < 2:
+        raise Malformed("distinct_operators: one operator runs all cosigners, so none could ever sign with another")
+    check_registry(workspace)
+    _check_rules(workspace)
+    _check_governance(workspace)
+
+
+def _check_sizes(workspace: Workspace) -> None:
+    for field, most in (
+        ("users", MAX_USERS),
+        ("rules", MAX_RULES),
+        ("roles", MAX_RULES),
+        ("groups", MAX_RULES),
+        ("incompatible", MAX_RULES),
+        ("wallets", MAX_ENTRIES),
+        ("assets", MAX_ENTRIES),
+        ("address_book", MAX_ENTRIES),
+        ("contracts", MAX_ENTRIES),
+    ):
+        if len(getattr(workspace, field)) > most:
+            raise Malformed(f"{field}: more than {most}", Reason.TOO_LARGE)
+
+
+def _check_origins(workspace: Workspace) -> None:
+    unique("origins", workspace.origins)
     for origin in workspace.origins:
         match = _ORIGIN.match(origin)
         host = match and (match[1] or match[2])
         if not host or not f".{host}".endswith(f".{workspace.rp_id}"):
             raise Malformed(f"origin {origin[:80]!r} is not https (or http://localhost) under {workspace.rp_id[:80]!r}")
-    _check_users(workspace.users)
-    _check_roster(workspace.roster)
-    _check_book(workspace.address_book)
-    _unique("rule ids", [rule.rule_id for rule in workspace.rules])
-    _named("a rule id", _ID, [rule.rule_id for rule in workspace.rules])
+
+
+def _check_rules(workspace: Workspace) -> None:
+    named("rule_id", ID, [rule.rule_id for rule in workspace.rules])
+    distinct("rule ids", [rule.rule_id for rule in workspace.rules])
     for rule in workspace.rules:
-        _check_rule(workspace, rule)
+        text(f"rule {rule.rule_id}: description", rule.description, empty=True)
+        text(f"rule {rule.rule_id}: owner", rule.owner, empty=True)
+        check_rule(workspace, rule)
+        if rule.requirement:
+            privileges = (Privilege.APPROVE_ORDERS, Privilege.APPROVE_KEYS)
+            _check_requirement(workspace, f"rule {rule.rule_id}", rule.requirement, privileges)
 
 
-def _check_users(users: tuple[User, ...]) -> None:
-    credentials = [credential for one in users for credential in one.credentials]
-    keys = [key for one in users for key in one.proposal_keys]
-    _unique("user ids", [one.user_id.casefold() for one in users])
-    _unique("credential ids", [credential.credential_id for credential in credentials])
-    _unique("credential keys", [credential.public_key for credential in credentials])
-    _unique("proposal key ids", [key.key_id for key in keys])
-    _unique("proposal keys", [key.public for key in keys])
-    _named("a user id", _ID, [one.user_id for one in users])
-    _named("a person id", _ID, [one.person_id for one in users])
-    _named("a proposal key id", _ID, [key.key_id for key in keys])
-    _named("a name, team or role", _NAME, [text for one in users for text in (one.name, one.team, *one.roles)])
-    for credential in credentials:
-        if not 1 <= len(credential.credential_id) <= 1023 or len(credential.aaguid) != 16:
-            raise Malformed("a credential id has 1 to 1023 bytes, and an AAGUID 16")
-        cose_key(credential.public_key)
-    for key in keys:
-        p256.public_key(key.public)
+def _check_requirement(
+    workspace: Workspace, where: str, requirement: Requirement, privileges: tuple[Privilege, ...]
+) -> None:
+    for quorum in (*requirement.all_of, *requirement.any_of):
+        _check_quorum(workspace, where, quorum, privileges)
+    for field in ("expires_in", "delay"):
+        within(f"{where}: {field}", getattr(requirement, field), 0, MAX_DELAY)
+    unique(f"{where}: cosigners", requirement.cosigners)
+    names = {str(one.index) for one in workspace.roster}
+    known(f"{where}: cosigners", [str(index) for index in requirement.cosigners], names)
 
 
-def _check_roster(roster: tuple[Member, ...]) -> None:
-    if not 2 <= len(roster) <= MAX_PARTIES or [m.index for m in roster] != list(range(1, len(roster) + 1)):
-        raise Malformed(f"there are 2 to {MAX_PARTIES} cosigners, with the indices 1 to n, in order")
-    _unique("cosigner names", [m.name.casefold() for m in roster])
-    _unique("cosigner identities", [m.identity for m in roster])
-    _named("a cosigner's name", _NAME, [m.name for m in roster])
-    for m in roster:
-        if any(not text or len(text) > 64 or not text.isprintable() for text in (m.operator, m.team, m.site)):
-            raise Malformed(f"operator, team and site of cosigner {m.index} have 1 to 64 printable characters")
-        p256.public_key(m.identity)
+def _check_quorum(workspace: Workspace, where: str, quorum: Quorum, privileges: tuple[Privilege, ...]) -> None:
+    """Enough people are named, and one of them at least may approve at all.
+
+    Not that there are enough keys at the moment: to revoke the only key of the only risk officer has to be possible.
+    What can no longer be met then, `oms_core.workspace.quorums.unsatisfiable` tells.
+    """
+    known(f"{where}: quorum's users", quorum.users, [one.user_id for one in workspace.users], Reason.UNKNOWN_USER)
+    known(f"{where}: quorum's groups", quorum.groups, [group.group_id for group in workspace.groups])
+    known(f"{where}: quorum's roles", quorum.roles, [role.role for role in workspace.roles])
+    for field in ("users", "groups", "roles"):
+        unique(f"{where}: quorum's {field}", getattr(quorum, field))
+    people = {one.person_id for one in listed(workspace, quorum)}
+    if not 1 <= quorum.threshold <= len(people):
+        said = f"{where}: quorum's threshold: {quorum.threshold} out of {len(people)} people"
+        raise Malformed(said, Reason.UNSATISFIABLE)
+    if not any(one.enabled and _may(workspace, one.roles, privileges) for one in listed(workspace, quorum)):
+        raise Malformed(f"{where}: nobody in the quorum is enabled and may approve", Reason.UNSATISFIABLE)
 
 
-def _check_book(book: tuple[AddressEntry, ...]) -> None:
-    _unique("address-book entries", [entry.entry_id.casefold() for entry in book])
-    _unique("address-book labels", [entry.label.casefold() for entry in book])
-    _unique("address-book addresses", [(entry.chain, entry.address) for entry in book])
-    _named("an address-book entry's id", _ID, [entry.entry_id for entry in book])
-    _named("an address-book entry's label", _NAME, [entry.label for entry in book])
-    for entry in book:
-        chain_id(entry.chain)
-        _check_address(f"entry {entry.entry_id}", entry.address)
+def _may(workspace: Workspace, roles: tuple[str, ...], privileges: tuple[Privilege, ...]) -> bool:
+    return any(set(privileges) & set(role.may) for role in workspace.roles if role.role in roles)
 
 
-def _check_rule(workspace: Workspace, rule: Permit | Limit | Require | Deny) -> None:
-    """A rule that could never match is refused: as a denial or a limit it would be an open door."""
-    where = f"rule {rule.rule_id}"
-    if not rule.wallets or any(wallet != ANY and not _WALLET.match(wallet) for wallet in rule.wallets):
-        raise Malformed(f"{where}: wallets are {ANY} or wallet ids, and at least one")
-    if isinstance(rule, Permit | Require) and not rule.actions:
-        raise Malformed(f"{where}: no action")
-    match rule:
-        case Permit():
-            roles = {role for one in workspace.users for role in one.roles}
-            if not rule.initiator_roles:
-                raise Malformed(f"{where}: no role may initiate")
-            if unknown := set(rule.initiator_roles) - roles - {ANY}:
-                raise Malformed(f"{where}: nobody has the role {min(unknown)}")
-        case Limit():
-            check_asset(rule.asset)
-            if not 0 <= rule.per_transaction <= rule.per_day:
-                raise Malformed(f"{where}: limits are not negative, and a day's is at least a transaction's")
-        case Require():
-            check_asset(rule.asset)
-            _check_require(workspace, rule, where)
-        case Deny():
-            if not rule.addresses and not rule.initiators:
-                raise Malformed(f"{where}: neither an address nor an initiator")
-            for address in rule.addresses:
-                _check_address(where, address)
-            if strangers := set(rule.initiators) - {one.user_id for one in workspace.users} - {ANY}:
-                raise Malformed(f"{where}: there is no user {min(strangers)[:64]!r}", Reason.UNKNOWN_USER)
+def _check_governance(workspace: Workspace) -> None:
+    """Both directions, the loosening one stricter, and somebody who can go through with each."""
+    unique("governance", [one.direction for one in workspace.governance])
+    ways = {one.direction: one.approvals for one in workspace.governance}
+    if set(ways) != set(Direction):
+        raise Malformed("governance: one entry for TIGHTEN and one for LOOSEN")
+    for one in workspace.governance:
+        where = f"governance of {one.direction}"
+        if not one.approvals.all_of and not one.approvals.any_of:
+            raise Malformed(f"{where}: approvals: nobody would be asked")
+        if one.approvals.cosigners:
+            raise Malformed(f"{where}: cosigners: a change is taken over by all")
+        _check_requirement(workspace, where, one.approvals, (Privilege.APPROVE_CHANGES,))
+    tighten, loosen = ways[Direction.TIGHTEN], ways[Direction.LOOSEN]
+    people = asks_for(loosen) - asks_for(tighten)
+    delay = loosen.delay - tighten.delay
+    if people < 0 or delay < 0 or people == delay == 0:
+        said = "governance of LOOSEN: at least as many people and as long a delay as TIGHTEN, and more of one"
+        raise Malformed(said)
+    for one in workspace.governance:
+        _check_possible(workspace, one)
 
 
-def _check_require(workspace: Workspace, rule: Require, where: str) -> None:
-    """Somebody can propose, and enough others can approve it."""
-    if rule.above < 0:
-        raise Malformed(f"{where}: above is not negative", Reason.NEGATIVE_AMOUNT)
-    eligible = {one.person_id for one in workspace.users if rule.role in one.roles and one.credentials}
-    proposers = {one.person_id for one in workspace.users if one.proposal_keys}
-    others = max((len(eligible - {person}) for person in proposers), default=len(eligible))
-    if not 1 <= rule.approvals <= others:
-        raise Malformed(f"{where}: {rule.approvals} approvals of {others} eligible people besides the initiator")
-
-
-def _check_address(where: str, address: bytes) -> None:
-    if len(address) != 20 or address == NOBODY:
-        raise Malformed(f"{where}: an address has 20 bytes, not all zero", Reason.BAD_ADDRESS)
-
-
-def _unique(what: str, values: Sequence[Hashable]) -> None:
-    if len(set(values)) != len(values):
-        raise Malformed(f"{what} are not unique")
-
-
-def _named(what: str, pattern: re.Pattern[str], values: Sequence[str]) -> None:
-    for value in values:
-        if not pattern.match(value):
-            raise Malformed(f"{value[:40]!r} is not {what}: 1 to 64 plain letters, digits and . _ -")
+def _check_possible(workspace: Workspace, one: Governance) -> None:
+    if not could_be_met(workspace, one):
+        said = f"governance of {one.direction}: nobody could ever change this workspace: too few enabled people may"
+        raise Malformed(f"{said} propose with a key, and others approve with a credential", Reason.UNSATISFIABLE)

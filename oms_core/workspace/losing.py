@@ -1,0 +1,60 @@
+"""Whether losing a mark (a role, a group, a tag, a place in the book) can only hold orders back, under given rules.
+
+A mark opens doors where a PERMIT asks for it. Where a DENY asks for it, losing it opens one: whoever leaves the group
+of interns may do what interns may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from oms_core.policy.rules import Kind, Operator, Per, Rule, Test
+from oms_core.workspace import AddressEntry, ContractEntry
+
+Marks = Mapping[str, tuple[str, ...]]
+
+
+def losing_tightens(rules: Iterable[Rule], lost: Marks, passing: Marks | None = None) -> bool:
+    """``lost`` are fields with the values that go away; ``passing`` the same where another value takes their place."""
+    return not any(
+        _opens(rule, test, lost, passing or {}) for rule in rules for test in rule.when
+    )  # disabled rules count: to enable a DENY takes one person, and it would come back with a hole in it
+
+
+def leaving_tightens(rules: Iterable[Rule], entry: AddressEntry | ContractEntry) -> bool:
+    """Whether to strike an entry from the book or the registry can only hold orders back."""
+    rules = tuple(rules)
+    kind = "WHITELISTED" if isinstance(entry, AddressEntry) else "CONTRACT"
+    lost = {"destination.entry": (entry.entry_id,), "destination.tag": entry.tags}
+    if isinstance(entry, ContractEntry):
+        lost["protocol"] = (entry.protocol,)
+        if any(Per.PROTOCOL in cap.per for rule in rules for cap in rule.caps):
+            return False
+    for rule in rules:
+        for test in rule.when:
+            near = test.field == "destination.lookalike"
+            if near or (rule.kind is not Kind.PERMIT and test.field.startswith(("destination.age", "registry."))):
+                return False
+    return losing_tightens(rules, lost, {"destination.type": (kind,)})
+
+
+def _opens(rule: Rule, test: Test, lost: Marks, passing: Marks) -> bool:
+    """Whether this test could let more through when the marks are gone."""
+    permit = rule.kind is Kind.PERMIT
+    if test.field in lost:
+        if test.operator not in (Operator.IS, Operator.IS_NOT, Operator.STARTS):
+            return True
+        asked = _asked(test, lost[test.field])
+        return asked and permit is (test.operator is Operator.IS_NOT)
+    if test.field in passing:
+        if test.operator not in (Operator.IS, Operator.IS_NOT):
+            return True
+        asked = _asked(test, passing[test.field])
+        return permit is (asked is (test.operator is Operator.IS_NOT))
+    return False
+
+
+def _asked(test: Test, values: tuple[str, ...]) -> bool:
+    if test.operator is Operator.STARTS:
+        return any(value.startswith(str(start)) for value in values for start in test.values)
+    return bool(set(values) & set(test.values))
