@@ -12,10 +12,27 @@ from oms.signer import ProposalSigner
 from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import expected_claim
 from oms_core.chains.intent import Bounds, CreateWallet, Execution, Intent, Proposal, Subject, Transfer
-from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
+from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateRequest, SignRequest
 from oms_core.keys import Change, ChangeKey
-from oms_core.policy.rules import ANY, Action, Deny, Destination, Limit, Permit, Require
-from oms_core.workspace import AddressEntry, Member, User, Workspace, check_workspace, workspace_digest
+from oms_core.policy.rules import Quorum, Requirement, Rule
+from oms_core.policy.text import rules_from_yaml
+from oms_core.workspace import (
+    AddressEntry,
+    Asset,
+    ChangeWorkspace,
+    Direction,
+    EntryState,
+    Governance,
+    Group,
+    Incompatible,
+    Member,
+    Privilege,
+    Role,
+    User,
+    Workspace,
+    workspace_digest,
+)
+from oms_core.workspace.check import check_workspace
 from tests.parties import identity
 
 NOW = 1_800_000_000
@@ -23,32 +40,94 @@ CHAIN, COIN = "eip155:31337", "eip155:31337/slip44:60"
 KNOWN, DENIED, STRANGE = bytes.fromhex("11" * 20), bytes.fromhex("22" * 20), bytes.fromhex("33" * 20)
 ORIGIN = "http://localhost:8080"
 BAD_MEMBER = "eve"
+APPROVERS = ("ravi", "olga", "ravi2", "tara", "sam", "sonja", "adam", "alice", "carol")
+DELAY = 60  # seconds that a loosening change waits
+RULES = """
+- rule: permit-book
+  permit:
+  when: {action: TRANSFER, initiator.role: trader, destination.type: WHITELISTED}
+- rule: permit-keys
+  permit:
+  when: {action: [KEY_CREATE, KEY_CHANGE, KEY_SUSPEND], initiator.role: operator}
+- rule: limit
+  limit:
+  - {amount: 1,000}
+  - {amount: 2,000, every: 24h}
+  when: {asset: ETH}
+- rule: require-risk
+  require: {approvals: 2, from groups: [risk]}
+  when: {action: TRANSFER, amount: above 100}
+- rule: require-security
+  require: {approvals: 2, from groups: [security]}
+  when: {action: [KEY_CREATE, KEY_CHANGE]}
+- rule: deny
+  deny:
+  when: {destination.address: "0x2222222222222222222222222222222222222222"}
+- rule: deny-eve
+  deny:
+  when: {initiator.user: eve}
+"""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Everybody's keys."""
+    """Everybody's keys: FIDO2, and those with which the desk and two administrators propose."""
 
     approvers: dict[str, SoftwareAuthenticator]
-    desk: ProposalSigner
+    proposers: dict[str, ProposalSigner]
+
+    @property
+    def desk(self) -> ProposalSigner:
+        return self.proposers["desk"]
 
 
 @cache
 def keys() -> Keys:
     root = Path(tempfile.mkdtemp(prefix="cs-people-"))
-    names = ("ravi", "olga", "ravi2", "tara", "sam", "sonja")
-    made = {name: SoftwareAuthenticator.create(root / f"{name}.json", "localhost") for name in names}
-    return Keys(made, ProposalSigner.create(root / "desk.pem", "desk-1"))
+    made = {name: SoftwareAuthenticator.create(root / f"{name}.json", "localhost") for name in APPROVERS}
+    signers = {name: ProposalSigner.create(root / f"{name}.pem", f"{name}-1") for name in ("desk", "adam", "alice")}
+    return Keys(made, signers)
 
 
 def person(user_id: str, role: str, human: str = "") -> User:
-    credential = keys().approvers[user_id].credential
-    return User(user_id, human or f"person-{user_id}", user_id.title(), role, (role,), (credential,), ())
+    """A user with one role, a key, and the team that is called like the role."""
+    return User(
+        user_id=user_id,
+        person_id=human or f"person-{user_id}",
+        name="Ravi" if user_id.startswith("ravi") else user_id.title(),
+        team=role,
+        site="",
+        roles=(role,),
+        credentials=(keys().approvers[user_id].credential,) if user_id in APPROVERS else (),
+        proposal_keys=(keys().proposers[user_id].public,) if user_id in keys().proposers else (),
+        enabled=True,
+    )
+
+
+def rules(text: str = RULES) -> tuple[Rule, ...]:
+    """Rules in YAML, with the assets of the workspace."""
+    return rules_from_yaml(text, ASSETS)
+
+
+ASSETS = (Asset(COIN, "ETH", 18, ("coin",), 3_000_000_000, b""),)
+_ROLES = (
+    Role("trader", (Privilege.READ, Privilege.PROPOSE_ORDERS), ("*",)),
+    Role("operator", (Privilege.READ, Privilege.PROPOSE_KEYS), ("*",)),
+    Role("risk", (Privilege.READ, Privilege.APPROVE_ORDERS), ("*",)),
+    Role("security", (Privilege.READ, Privilege.APPROVE_KEYS), ("*",)),
+    Role("admin", (Privilege.READ, Privilege.PROPOSE_CHANGES, Privilege.APPROVE_CHANGES), ("*",)),
+)
+
+
+def committee(threshold: int, delay: int) -> Requirement:
+    """So many of the committee."""
+    quorum = Quorum(threshold, (), ("committee",), (), False, False, False)
+    return Requirement((quorum,), (), overlap=False, expires_in=0, delay=delay, cosigners=())
 
 
 @cache
 def workspace() -> Workspace:
-    desk = User("desk", "person-desk", "Order desk", "trading", ("trader", "security"), (), (keys().desk.public,))
+    desk = replace(person("desk", "trading", "service-desk"), name="Order desk", roles=("trader", "operator"))
     made = Workspace(
         name="tests",
         version=0,
@@ -56,6 +135,7 @@ def workspace() -> Workspace:
         created_at=NOW,
         rp_id="localhost",
         origins=(ORIGIN,),
+        aaguids=(),
         users=(
             desk,
             person("tara", "trader"),
@@ -64,26 +144,35 @@ def workspace() -> Workspace:
             person("olga", "risk"),
             person("sam", "security"),
             person("sonja", "security"),
-            User(BAD_MEMBER, "person-eve", "Eve", "trading", ("trader",), (), ()),
+            person(BAD_MEMBER, "trader"),
+            person("adam", "admin"),
+            person("alice", "admin"),
+            person("carol", "admin"),
         ),
+        roles=_ROLES,
+        groups=(
+            Group("risk", ("ravi", "ravi2", "olga")),
+            Group("security", ("sam", "sonja")),
+            Group("committee", ("adam", "alice", "carol")),
+        ),
+        incompatible=(Incompatible("trader", "risk", "who trades does not approve trades"),),
         roster=tuple(
             Member(i, f"node-{i}", f"op-{i}", f"team-{i}", f"site-{i}", identity(i).public) for i in range(1, 6)
         ),
-        address_book=(AddressEntry("known", "Known", CHAIN, KNOWN), AddressEntry("denied", "Denied", CHAIN, DENIED)),
-        rules=(
-            Permit("permit-book", (Action.TRANSFER,), (ANY,), ("trader",), Destination.ADDRESS_BOOK),
-            Permit(
-                "permit-keys",
-                (Action.KEY_CREATE, Action.KEY_CHANGE, Action.KEY_SUSPEND),
-                (ANY,),
-                ("security",),
-                Destination.ANY,
-            ),
-            Limit("limit", (ANY,), COIN, 1000, 2000),
-            Require("require-risk", (Action.TRANSFER,), (ANY,), COIN, 100, 2, "risk"),
-            Require("require-security", (Action.KEY_CREATE, Action.KEY_CHANGE), (ANY,), COIN, 0, 2, "security"),
-            Deny("deny", (ANY,), (DENIED,), (BAD_MEMBER,)),
+        wallets=(),
+        assets=ASSETS,
+        address_book=(
+            AddressEntry("known", "Known", CHAIN, KNOWN, (), EntryState.ACTIVE, NOW),
+            AddressEntry("denied", "Denied", CHAIN, DENIED, (), EntryState.ACTIVE, NOW),
         ),
+        contracts=(),
+        rules=rules(),
+        governance=(
+            Governance(Direction.TIGHTEN, committee(1, 0)),
+            Governance(Direction.LOOSEN, committee(2, DELAY)),
+        ),
+        distinct_operators=False,
+        refusals_block_at=3,
     )
     check_workspace(made)
     return made
@@ -117,22 +206,43 @@ def change(change: Change = Change.REFRESH, **changes: object) -> ChangeKey:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-EXECUTION = Execution(nonce=7, gas_limit=21_000, max_fee_per_gas=10**9, max_priority_fee_per_gas=10**8)
+EXECUTION = Execution(
+    type=2, nonce=7, gas_limit=21_000, max_fee_per_gas=10**9, max_priority_fee_per_gas=10**8, access_list=()
+)
+
+
+def following(current: Workspace | None = None, **changes: object) -> Workspace:
+    """The version after ``current``, by default after that of the tests."""
+    before = current or workspace()
+    place = {"version": before.version + 1, "parent": workspace_digest(before)}
+    return replace(before, **{**place, **changes})  # type: ignore[arg-type]
+
+
+def reform(made: Workspace, **changes: object) -> ChangeWorkspace:
+    """A wish for this version."""
+    plain = ChangeWorkspace("chg_1", made, "adam", "", NOW - 10, NOW + 1000)
+    return replace(plain, **changes)  # type: ignore[arg-type]
 
 
 def propose(subject: Subject) -> Proposal:
-    return keys().desk.propose(subject)
+    """Signed by its initiator, or by the desk where that has no key."""
+    return keys().proposers.get(subject.initiator, keys().desk).propose(subject)
 
 
 def approve(
-    subject: Subject, user_id: str, verdict: Verdict = Verdict.APPROVE, expires_at: int = NOW + 500
+    subject: Subject,
+    user_id: str,
+    verdict: Verdict = Verdict.APPROVE,
+    expires_at: int = NOW + 500,
+    decided_at: int = NOW - 5,
+    under: Workspace | None = None,
 ) -> Approval:
-    claim = expected_claim(subject, workspace(), user_id, verdict, expires_at)
+    claim = expected_claim(subject, under or workspace(), user_id, verdict, decided_at, expires_at)
     return keys().approvers[user_id].approve(claim, ORIGIN)
 
 
-def sign_request(subject: Intent, *approvals: Approval, execution: Execution = EXECUTION) -> SignRequest:
-    return SignRequest(propose(subject), execution, workspace_digest(workspace()), approvals)
+def sign_request(subject: Intent, *approvals: Approval, execution: Execution | None = EXECUTION) -> SignRequest:
+    return SignRequest(propose(subject), execution, workspace_digest(workspace()), approvals, b"")
 
 
 def create_request(subject: CreateWallet, *approvals: Approval) -> CreateRequest:
@@ -141,3 +251,7 @@ def create_request(subject: CreateWallet, *approvals: Approval) -> CreateRequest
 
 def change_request(subject: ChangeKey, *approvals: Approval) -> ChangeRequest:
     return ChangeRequest(propose(subject), workspace_digest(workspace()), approvals, None)
+
+
+def workspace_request(subject: ChangeWorkspace, *approvals: Approval) -> ChangeWorkspaceRequest:
+    return ChangeWorkspaceRequest(propose(subject), approvals, ())
