@@ -13,10 +13,12 @@ from oms_core.chains.intent import check_subject
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, ProofInvalid, Reason, Refused
 from oms_core.evidence import ChangeWorkspaceRequest, SignedScheduling
+from oms_core.policy.decision import Given
+from oms_core.policy.index import index_of
+from oms_core.policy.require import Asking, needs
 from oms_core.proposals import verify_proposal
 from oms_core.protocol.identity import verify_identity
 from oms_core.workspace import (
-    Assurance,
     ChangeWorkspace,
     Direction,
     Governance,
@@ -25,9 +27,9 @@ from oms_core.workspace import (
     User,
     Workspace,
     privileges,
+    user,
     workspace_digest,
 )
-from oms_core.workspace.assigning import Voter, satisfied
 from oms_core.workspace.check import check_workspace
 from oms_core.workspace.grants import gainers
 from oms_core.workspace.parts import Part, direction, direction_of, parts
@@ -140,9 +142,8 @@ def verify_change(request: ChangeWorkspaceRequest, current: Workspace, now: int)
         raise Refused(f"{initiator.user_id} may not propose changes", Reason.NOT_ELIGIBLE)
     approvers = verify_approvals(request.approvals, current, wish, now)
     way = direction_of(found)
-    required = governed(current, way).approvals
-    _check_quorum(current, wish.next, way, approvers)
-    return Approved(wish, initiator, approvers, found, way, required.delay)
+    _check_quorum(current, wish, way, approvers, now)
+    return Approved(wish, initiator, approvers, found, way, governed(current, way).approvals.delay)
 
 
 def check_change(wish: ChangeWorkspace, current: Workspace) -> tuple[Part, ...]:
@@ -162,23 +163,28 @@ def check_change(wish: ChangeWorkspace, current: Workspace) -> tuple[Part, ...]:
     return found
 
 
-def _check_quorum(current: Workspace, following: Workspace, way: Direction, approvers: tuple[Approver, ...]) -> None:
+def _check_quorum(
+    current: Workspace, wish: ChangeWorkspace, way: Direction, approvers: tuple[Approver, ...], now: int
+) -> None:
     """Those whose own grants grow with the change may have pressed their keys; it does not count."""
-    gaining = gainers(current, following)
-    counted = []
+    required = governed(current, way).approvals
+    gaining = gainers(current, wish.next)
     for one in approvers:
         if Privilege.APPROVE_CHANGES not in privileges(current, one.user, ""):
             raise Refused(f"{one.user.user_id} may not approve changes", Reason.NOT_ELIGIBLE)
-        if one.user.person_id not in gaining:
-            bound = one.credential.assurance is Assurance.DEVICE_BOUND
-            counted.append(Voter.of(current, one.user, bound))
-    required = governed(current, way).approvals
-    if satisfied(required, tuple(counted)):
+    given = [
+        Given(one.user.user_id, one.credential.assurance, one.decided_at)
+        for one in approvers
+        if one.user.person_id not in gaining
+    ]
+    initiator = user(current, wish.initiator)
+    asking = Asking(index_of(current), initiator.person_id, "", Privilege.APPROVE_CHANGES)
+    missing = [need for need in needs(f"governance of {way}", required, asking, given, now) if need.missing]
+    if not missing:
         return
-    said = f"a change that {'loosens' if way is Direction.LOOSEN else 'tightens'} takes {requirement_words(required)}"
+    said = "; ".join(need.words for need in missing)
     if selfish := sorted(one.user.user_id for one in approvers if one.user.person_id in gaining):
-        said += f"; {', '.join(selfish)} would gain by it and cannot count"
-        raise Refused(said, Reason.SELF_APPROVAL)
+        raise Refused(f"{said}; {', '.join(selfish)} would gain by it and cannot count", Reason.SELF_APPROVAL)
     raise Refused(said, Reason.APPROVAL_MISSING)
 
 

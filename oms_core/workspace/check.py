@@ -7,11 +7,11 @@ import re
 from oms_core.errors import Malformed, Reason
 from oms_core.policy.check import check_rule
 from oms_core.policy.rules import Quorum, Requirement
-from oms_core.workspace import Direction, Governance, Privilege, Workspace
+from oms_core.workspace import Direction, Privilege, Workspace
 from oms_core.workspace.check_people import check_people, check_roster
 from oms_core.workspace.check_registry import check_registry
 from oms_core.workspace.names import ID, NAME, distinct, known, named, text, unique, within
-from oms_core.workspace.quorums import asks_for, could_be_met, listed
+from oms_core.workspace.quorums import asks_for, listed, unmet_governance
 
 MAX_USERS = 2000
 MAX_RULES = 2000
@@ -137,11 +137,6 @@ def _check_governance(workspace: Workspace) -> None:
     if people < 0 or delay < 0 or people == delay == 0:
         said = "governance of LOOSEN: at least as many people and as long a delay as TIGHTEN, and more of one"
         raise Malformed(said)
-    for one in workspace.governance:
-        _check_possible(workspace, one)
-
-
-def _check_possible(workspace: Workspace, one: Governance) -> None:
-    if not could_be_met(workspace, one):
-        said = f"governance of {one.direction}: nobody could ever change this workspace: too few enabled people may"
+    for unmet in unmet_governance(workspace):
+        said = f"{unmet.what}: nobody could ever change this workspace: too few enabled people may"
         raise Malformed(f"{said} propose with a key, and others approve with a credential", Reason.UNSATISFIABLE)

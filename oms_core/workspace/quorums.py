@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from oms_core.policy.rules import Action, Kind, Operator, Quorum, Requirement, Rule
-from oms_core.workspace import Assurance, Governance, Privilege, User, Workspace, privileges
-from oms_core.workspace.assigning import Voter, can_fill, satisfied
+from oms_core.policy.decision import Given, Need
+from oms_core.policy.index import index_of
+from oms_core.policy.require import Asking, needs
+from oms_core.policy.rules import Action, Kind, Operator, Quorum, Requirement, Rule, Test
+from oms_core.workspace import Privilege, User, Workspace
 
 _KEYS = {Action.KEY_CREATE, Action.KEY_CHANGE, Action.KEY_SUSPEND}
+_APPROVES = {
+    Privilege.PROPOSE_ORDERS: Privilege.APPROVE_ORDERS,
+    Privilege.PROPOSE_KEYS: Privilege.APPROVE_KEYS,
+    Privilege.PROPOSE_CHANGES: Privilege.APPROVE_CHANGES,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Unmet:
-    """What cannot be met: a rule's id or ``governance of LOOSEN``, and each quorum with what it asks for and can have.
-
-    Where every quorum could be filled by itself, but not all of them with different people, ``short`` is empty.
-    """
+    """What nobody could meet: a rule's id or ``governance of LOOSEN``, and the quorums that would still miss people."""
 
     what: str
-    short: tuple[tuple[Quorum, int], ...]
+    missing: tuple[Need, ...]
 
     @property
     def words(self) -> str:
         """One sentence."""
-        missing = ", ".join(f"{got} of {quorum.threshold} people" for quorum, got in self.short)
-        return f"{self.what} can be met by nobody: {missing or 'not enough different people for all of its quorums'}"
+        short = " and ".join(f"{len(need.given)} of {need.required} people from {need.whom}" for need in self.missing)
+        return f"{self.what} can be met by nobody: there are {short}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,43 +55,9 @@ def asks_for(requirement: Requirement) -> int:
     return max(counts, default=0) if requirement.overlap else sum(counts)
 
 
-def voters(workspace: Workspace, may: Callable[[User], bool], but: str = "") -> tuple[Voter, ...]:
-    """Everybody who could press a key now, other than the person ``but``."""
-    able = []
-    for one in workspace.users:
-        keys = [credential for credential in one.credentials if not credential.revoked]
-        if one.enabled and keys and one.person_id != but and may(one):
-            bound = any(credential.assurance is Assurance.DEVICE_BOUND for credential in keys)
-            able.append(Voter.of(workspace, one, bound))
-    return tuple(able)
-
-
-def could_be_met(workspace: Workspace, governance: Governance) -> bool:
-    """Whether somebody can propose a change in this direction and enough others approve it."""
-
-    def may(one: User) -> bool:
-        return Privilege.APPROVE_CHANGES in privileges(workspace, one, "")
-
-    return any(
-        satisfied(governance.approvals, voters(workspace, may, person))
-        for person in proposers(workspace, frozenset({Privilege.PROPOSE_CHANGES}))
-    )
-
-
-def proposers(workspace: Workspace, may: frozenset[Privilege]) -> list[str]:
-    """People and services who hold a proposal key and may propose this, for some wallet at least."""
-    return sorted(
-        {
-            one.person_id
-            for one in workspace.users
-            if one.enabled and one.proposal_keys and may & _somewhere(workspace, one)
-        }
-    )
-
-
 def unsatisfiable(workspace: Workspace) -> tuple[Unmet, ...]:
     """Every REQUIRE and every direction of governance that nobody could meet now, whoever proposes."""
-    return (*_unmet_rules(workspace), *_unmet_governance(workspace))
+    return (*_unmet_rules(workspace), *unmet_governance(workspace))
 
 
 def removal_report(old: Workspace, new: Workspace) -> RemovalReport:
@@ -99,79 +69,80 @@ def removal_report(old: Workspace, new: Workspace) -> RemovalReport:
     )
 
 
+def unmet_governance(workspace: Workspace) -> Iterator[Unmet]:
+    """Directions in which nobody can change this workspace: no one who may propose, or too few others who approve."""
+    for one in workspace.governance:
+        what, proposes = f"governance of {one.direction}", Privilege.PROPOSE_CHANGES
+        if not _proposers(workspace, proposes):
+            yield Unmet(what, _missing(workspace, one.approvals, "", "", proposes))
+        elif unmet := _unmet(workspace, what, one.approvals, proposes, ("",)):
+            yield unmet
+
+
 def _unmet_rules(workspace: Workspace) -> Iterator[Unmet]:
     for rule in workspace.rules:
         if rule.kind is Kind.REQUIRE and rule.enabled and rule.requirement:
-            proposes, approves = _privileges_for(rule)
-            if unmet := _unmet(workspace, f"rule {rule.rule_id}", rule.requirement, proposes, approves):
-                yield unmet
-
-
-def _unmet_governance(workspace: Workspace) -> Iterator[Unmet]:
-    proposes, approves = frozenset({Privilege.PROPOSE_CHANGES}), frozenset({Privilege.APPROVE_CHANGES})
-    for one in workspace.governance:
-        if not could_be_met(workspace, one):
-            what = f"governance of {one.direction}"
-            yield _unmet(workspace, what, one.approvals, proposes, approves) or Unmet(what, ())
+            what, wallets = f"rule {rule.rule_id}", _wallets(workspace, rule)
+            found = [_unmet(workspace, what, rule.requirement, proposes, wallets) for proposes in _proposed(rule)]
+            if found and all(found) and (first := found[0]):
+                yield first
 
 
 def _unmet(
-    workspace: Workspace,
-    what: str,
-    requirement: Requirement,
-    proposes: frozenset[Privilege],
-    approves: frozenset[Privilege],
+    workspace: Workspace, what: str, requirement: Requirement, proposes: Privilege, wallets: tuple[str, ...]
 ) -> Unmet | None:
-    """With the proposer who leaves the most people to approve; and with all of them if nobody can propose."""
-
-    def may(one: User) -> bool:
-        return bool(approves & _somewhere(workspace, one))
-
-    shortest: Unmet | None = None
-    for person in proposers(workspace, proposes) or [""]:
-        able = voters(workspace, may, person)
-        if satisfied(requirement, able):
-            return None
-        unmet = Unmet(what, _short(requirement, able))
-        if shortest is None or sum(got for _, got in unmet.short) > sum(got for _, got in shortest.short):
-            shortest = unmet
-    return shortest
+    """None if it can be met for some wallet when some proposer asks; else for the proposer who leaves the most."""
+    best: tuple[Need, ...] | None = None
+    for wallet in wallets:
+        for person in _proposers(workspace, proposes) or [""]:
+            missing = _missing(workspace, requirement, person, wallet, proposes)
+            if not missing:
+                return None
+            if best is None or sum(need.missing for need in missing) < sum(need.missing for need in best):
+                best = missing
+    return Unmet(what, best or ())
 
 
-def _short(requirement: Requirement, able: tuple[Voter, ...]) -> tuple[tuple[Quorum, int], ...]:
-    """The quorums that could not even be filled if they were alone."""
-    got = [(quorum, most(quorum, able)) for quorum in (*requirement.all_of, *requirement.any_of)]
-    alternatives = set(requirement.any_of)
-    possible = any(count >= quorum.threshold for quorum, count in got if quorum in alternatives)
-    return tuple(
-        (quorum, count)
-        for quorum, count in got
-        if count < quorum.threshold and not (possible and quorum in alternatives)
-    )
+def _missing(
+    workspace: Workspace, requirement: Requirement, person: str, wallet: str, proposes: Privilege
+) -> tuple[Need, ...]:
+    """What would be missing if everybody approved who may, when this person asks."""
+    asking = Asking(index_of(workspace), person, wallet, _APPROVES[proposes])
+    given = [
+        Given(one.user_id, credential.assurance, 0)
+        for one in workspace.users
+        for credential in one.credentials
+        if not credential.revoked
+    ]
+    plain = Requirement(requirement.all_of, requirement.any_of, requirement.overlap, 0, 0, ())
+    return tuple(need for need in needs("", plain, asking, given, 0) if need.missing)
 
 
-def most(quorum: Quorum, able: Iterable[Voter]) -> int:
-    """How many of these people could count for the quorum at once, up to its threshold."""
-    them = tuple(able)
-    return next(count for count in range(quorum.threshold, -1, -1) if can_fill(((quorum, count),), them))
+def _proposers(workspace: Workspace, proposes: Privilege) -> list[str]:
+    """People and services who hold a proposal key and may propose this, for some wallet at least."""
+    may = {role.role for role in workspace.roles if proposes in role.may}
+    able = {one.person_id for one in workspace.users if one.enabled and one.proposal_keys and may & set(one.roles)}
+    return sorted(able)
 
 
-def _privileges_for(rule: Rule) -> tuple[frozenset[Privilege], frozenset[Privilege]]:
-    """Who proposes and approves what the rule speaks of: orders, keys, or either."""
-    actions = set(Action)
+def _proposed(rule: Rule) -> list[Privilege]:
+    """What the rule may speak of: keys, orders, or both."""
+    actions = {str(action) for action in Action}
     for test in rule.when:
         if test.field == "action" and test.operator is Operator.IS:
-            actions &= {Action(value) for value in test.values if value in set(Action)}
-    proposes, approves = set(), set()
-    if actions & _KEYS:
-        proposes.add(Privilege.PROPOSE_KEYS)
-        approves.add(Privilege.APPROVE_KEYS)
-    if actions - _KEYS:
-        proposes.add(Privilege.PROPOSE_ORDERS)
-        approves.add(Privilege.APPROVE_ORDERS)
-    return frozenset(proposes), frozenset(approves)
+            actions &= {str(value) for value in test.values}
+    keys = {str(action) for action in _KEYS}
+    both = ((Privilege.PROPOSE_ORDERS, actions - keys), (Privilege.PROPOSE_KEYS, actions & keys))
+    return [privilege for privilege, spoken in both if spoken]
 
 
-def _somewhere(workspace: Workspace, one: User) -> frozenset[Privilege]:
-    """What a user may do with some wallet at least."""
-    return frozenset(privilege for role in workspace.roles if role.role in one.roles for privilege in role.may)
+def _wallets(workspace: Workspace, rule: Rule) -> tuple[str, ...]:
+    """Wallets that stand for all kinds of them: those that the rule names, or those that roles do, and any other."""
+    named = [test for test in rule.when if _names_wallets(test)]
+    if named:
+        return tuple(str(value) for value in named[0].values)
+    return ("", *sorted({wallet for role in workspace.roles for wallet in role.wallets if wallet != "*"}))
+
+
+def _names_wallets(test: Test) -> bool:
+    return test.field == "source.wallet" and test.operator is Operator.IS
