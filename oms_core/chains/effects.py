@@ -92,7 +92,7 @@ class _Effects:
                 chain=self._chain,
                 target=call.target,
                 counterparty=call.target if counterparty is None else counterparty,
-                value=0 if action in (Action.TRANSFER, Action.APPROVE) else call.value,
+                value=call.value,
                 method=method,
                 arguments=args,
                 depth=call.depth,

@@ -8,7 +8,7 @@ from oms_core.chains.abi import Method, method
 from oms_core.chains.address import TOKENS, token_of
 from oms_core.errors import Malformed
 from oms_core.memo import by_identity
-from oms_core.workspace import Asset, ContractEntry, Workspace
+from oms_core.workspace import AddressEntry, Asset, ContractEntry, Workspace
 
 _Place = tuple[str, bytes]
 
@@ -28,6 +28,11 @@ def _contracts(workspace: Workspace) -> Mapping[_Place, ContractEntry]:
     return {(entry.chain, entry.address): entry for entry in workspace.contracts}
 
 
+@by_identity(8)
+def _book(workspace: Workspace) -> Mapping[_Place, AddressEntry]:
+    return {(entry.chain, entry.address): entry for entry in workspace.address_book}
+
+
 @by_identity(1024)
 def _methods(entry: ContractEntry) -> Mapping[str, Method]:
     found = {}
@@ -42,6 +47,11 @@ def _methods(entry: ContractEntry) -> Mapping[str, Method]:
 def token_on(workspace: Workspace, chain: str, contract: bytes) -> Asset | None:
     """The asset that is registered for a token's contract, if there is one."""
     return _tokens(workspace).get((chain, contract))
+
+
+def entry_on(workspace: Workspace, chain: str, address: bytes) -> AddressEntry | None:
+    """The address-book entry for an account, whatever its state, if there is one."""
+    return _book(workspace).get((chain, address))
 
 
 def contract_on(workspace: Workspace, chain: str, address: bytes) -> ContractEntry | None:

@@ -27,10 +27,9 @@ class Operation:
     ``target`` is the account or contract that is called; ``counterparty`` is whom it concerns: the recipient of a
     transfer, the spender of an allowance, the contract otherwise. ``asset`` (CAIP-19) and ``amount`` say what leaves or
     may leave in a TRANSFER or an APPROVE; ``unlimited`` marks an allowance without a bound. ``value`` is the wei that
-    go along with a CALL or a DEPLOY; where the chain's coin itself is transferred, the amount says it and the value is
-    0. ``method`` is a canonical signature (the primary type of a TYPED_MESSAGE), empty where there is none or it is not
-    known, which ``opaque`` says. ``depth`` is how many calls it is wrapped into; ``delegate`` that foreign code would
-    run in our account's name.
+    go along; where the chain's coin itself is transferred, it is the amount as well. ``method`` is a canonical
+    signature (the primary type of typed data), empty where there is none or it is not known, which ``opaque`` says.
+    ``depth`` is how many calls it is wrapped into; ``delegate`` that foreign code would run in our account's name.
     """
 
     action: Action

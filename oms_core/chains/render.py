@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from oms_core.chains.amount import format_amount
-from oms_core.chains.evm import NATIVE_DECIMALS, native_asset, to_checksum
+from oms_core.chains.describe import describe
 from oms_core.chains.intent import CreateWallet, Intent, Subject
 from oms_core.encoding import digest, document
 from oms_core.errors import Malformed
 from oms_core.keys import Change, ChangeKey
-from oms_core.workspace import Workspace, entry_at, member, user
+from oms_core.workspace import ChangeWorkspace, Workspace, member, user
 
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 
@@ -25,17 +24,20 @@ class Rendering:
 def render(subject: Subject, workspace: Workspace) -> Rendering:
     """What a subject means, with the workspace's names; every field of the subject is in it.
 
-    Raises `NotFound` for an unknown initiator or cosigner, and `Malformed` for what cannot be shown faithfully: a
-    negative amount, a time beyond the calendar, control or direction-changing characters (which could hide or reorder
-    what a person reads). A caller may have a subject that nobody has checked yet.
+    Raises `NotFound` for an unknown initiator or cosigner, what `oms_core.chains.effects.operations` raises about an
+    order, and `Malformed` for what cannot be shown faithfully: a negative amount, a time beyond the calendar, names
+    that look like others', control or direction-changing characters (which could hide or reorder what a person reads).
+    A caller may have a subject that nobody has checked yet.
     """
     match subject:
         case Intent():
-            sentences = _transfer(subject, workspace)
+            sentences = describe(subject, workspace)
         case CreateWallet():
             sentences = _wallet(subject, workspace)
         case ChangeKey():
             sentences = _change(subject, workspace)
+        case ChangeWorkspace():
+            sentences = _workspace(subject, workspace)
     who = user(workspace, subject.initiator)
     lines = (
         *sentences,
@@ -51,21 +53,6 @@ def render(subject: Subject, workspace: Workspace) -> Rendering:
 def rendering_digest(rendering: Rendering) -> bytes:
     """32 bytes that stand for what was read."""
     return digest("rendering", rendering)
-
-
-def _transfer(intent: Intent, workspace: Workspace) -> tuple[str, ...]:
-    action, native = intent.action, intent.action.asset == native_asset(intent.chain)
-    amount = f"{format_amount(action.amount, NATIVE_DECIMALS)} ETH" if native else f"{action.amount} of {action.asset}"
-    entry = entry_at(workspace, intent.chain, action.to)
-    label = f"address-book entry {entry.label} ({entry.entry_id})" if entry else "an address that is NOT in the book"
-    fee = format_amount(intent.bounds.max_fee_total, NATIVE_DECIMALS)
-    path = "".join(f"/{step}" for step in intent.path)
-    return (
-        f"Send {amount} from wallet {intent.wallet_id}{path} on {intent.chain}.",
-        f"To {to_checksum(action.to)}: {label}.",
-        f"Exactly {action.amount} base units; network fee at most {fee} ETH, gas {intent.bounds.gas_limit_cap}.",
-        f"This is order {intent.intent_id}.",
-    )
 
 
 def _wallet(wish: CreateWallet, workspace: Workspace) -> tuple[str, ...]:
@@ -97,6 +84,13 @@ def _change(wish: ChangeKey, workspace: Workspace) -> tuple[str, ...]:
     if not wish.parties and not wish.threshold:
         return what
     return (*what, _committee(wish.threshold, wish.parties, workspace))
+
+
+def _workspace(wish: ChangeWorkspace, workspace: Workspace) -> tuple[str, ...]:
+    """Every part of the change; the module that knows them verifies changes too, and with it what was rendered."""
+    from oms_core.workspace.change import sentences
+
+    return (*sentences(workspace, wish.next), f"This is change {wish.change_id}.")
 
 
 def _committee(threshold: int, parties: tuple[int, ...], workspace: Workspace) -> str:
