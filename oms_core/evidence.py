@@ -21,7 +21,8 @@ class CreateRequest:
 class SignRequest:
     """Take part in signing what is derived from the proposal's intent and this execution (None for messages).
 
-    ``decision`` is the digest of the decision that the coordinator came to: a node that comes to another one says so.
+    ``decision`` is the plain decision (see `Reading`) that the coordinator came to: a node that comes to another one
+    says so.
     """
 
     proposal: Proposal
@@ -66,9 +67,20 @@ class PresignRequest:
     path: tuple[int, ...]
 
 
+@document("read-request/1")
+class ReadRequest:
+    """Say what you read in this proposal, standing on this version of the workspace. Nothing is signed over it."""
+
+    proposal: Proposal
+    workspace: bytes
+
+
 @document("reading/1")
 class Reading:
-    """What a cosigner read in a subject before people were asked: digests of its rendering and of its decision."""
+    """What a cosigner read in a subject before people were asked: digests of its rendering and of its plain decision.
+
+    The latter is `oms_core.readings.plain_decision`, which no clock and no limit has a part in.
+    """
 
     index: int
     subject: bytes
@@ -135,7 +147,10 @@ class SignedAdoption:
 
 @document("refusal/1")
 class Refusal:
-    """A cosigner's no: to which session and request, with a stable reason and a text that shows no secret."""
+    """A cosigner's no: to which session and request, with a stable reason and a text that shows no secret.
+
+    ``session_id`` is empty where it was only asked to read.
+    """
 
     session_id: bytes
     request: bytes
@@ -156,8 +171,8 @@ class SignedRefusal:
 Request = CreateRequest | SignRequest | ProbeRequest | ChangeRequest | PresignRequest
 
 
-def request_digest(request: Request) -> bytes:
-    """The ``subject`` of the protocol session that serves this request."""
+def request_digest(request: Request | ReadRequest) -> bytes:
+    """The ``subject`` of the protocol session that serves this request, and what a refusal of it names."""
     return digest("request", request)
 
 

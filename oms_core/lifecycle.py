@@ -21,14 +21,19 @@ class State(StrEnum):
     REJECTED = "REJECTED"
     DENIED = "DENIED"
     EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+    REPLACED = "REPLACED"
     FAILED_ON_CHAIN = "FAILED_ON_CHAIN"
     QUARANTINED = "QUARANTINED"
 
 
+WITHDRAWN = (State.CANCELLED, State.REPLACED)
+"""Ends that the initiator asked for: never once cosigners were asked to sign, since a share may be out by then."""
+
 NEXT: dict[State, frozenset[State]] = {
-    State.SUBMITTED: frozenset({State.PENDING_APPROVAL, State.APPROVED, State.REJECTED, State.EXPIRED}),
-    State.PENDING_APPROVAL: frozenset({State.APPROVED, State.DENIED, State.REJECTED, State.EXPIRED}),
-    State.APPROVED: frozenset({State.SIGNING, State.REJECTED, State.EXPIRED}),
+    State.SUBMITTED: frozenset({State.PENDING_APPROVAL, State.APPROVED, State.REJECTED, State.EXPIRED, *WITHDRAWN}),
+    State.PENDING_APPROVAL: frozenset({State.APPROVED, State.DENIED, State.REJECTED, State.EXPIRED, *WITHDRAWN}),
+    State.APPROVED: frozenset({State.SIGNING, State.REJECTED, State.EXPIRED, *WITHDRAWN}),
     State.SIGNING: frozenset({State.SIGNED, State.APPROVED, State.REJECTED, State.EXPIRED, State.QUARANTINED}),
     State.SIGNED: frozenset({State.BROADCAST, State.CONFIRMED, State.QUARANTINED}),
     State.BROADCAST: frozenset({State.MINED, State.QUARANTINED}),
@@ -37,6 +42,8 @@ NEXT: dict[State, frozenset[State]] = {
     State.REJECTED: frozenset(),
     State.DENIED: frozenset(),
     State.EXPIRED: frozenset(),
+    State.CANCELLED: frozenset(),
+    State.REPLACED: frozenset(),
     State.FAILED_ON_CHAIN: frozenset(),
     State.QUARANTINED: frozenset(),
 }

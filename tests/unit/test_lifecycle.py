@@ -10,17 +10,19 @@ from oms_core.errors import Conflict, Reason
 from oms_core.lifecycle import NEXT, TERMINAL, IllegalTransition, State, advance
 
 ALLOWED = """
-    SUBMITTED         PENDING_APPROVAL APPROVED REJECTED EXPIRED
-    PENDING_APPROVAL  APPROVED DENIED REJECTED EXPIRED
-    APPROVED          SIGNING REJECTED EXPIRED
+    SUBMITTED         PENDING_APPROVAL APPROVED REJECTED EXPIRED CANCELLED REPLACED
+    PENDING_APPROVAL  APPROVED DENIED REJECTED EXPIRED CANCELLED REPLACED
+    APPROVED          SIGNING REJECTED EXPIRED CANCELLED REPLACED
     SIGNING           SIGNED APPROVED REJECTED EXPIRED QUARANTINED
-    SIGNED            BROADCAST QUARANTINED
+    SIGNED            BROADCAST CONFIRMED QUARANTINED
     BROADCAST         MINED QUARANTINED
     MINED             CONFIRMED FAILED_ON_CHAIN BROADCAST
     CONFIRMED
     REJECTED
     DENIED
     EXPIRED
+    CANCELLED
+    REPLACED
     FAILED_ON_CHAIN
     QUARANTINED
 """
@@ -63,7 +65,7 @@ def test_every_state_is_reached_from_the_first_and_leads_to_an_end() -> None:
     assert all(reach(state) & TERMINAL for state in State)
 
 
-def test_a_signed_order_is_never_rejected_denied_or_expired() -> None:
-    harmless = {State.REJECTED, State.DENIED, State.EXPIRED}
+def test_a_signed_order_is_never_rejected_denied_expired_or_withdrawn() -> None:
+    harmless = {State.REJECTED, State.DENIED, State.EXPIRED, State.CANCELLED, State.REPLACED}
     for state in (State.SIGNED, State.BROADCAST, State.MINED):
         assert not NEXT[state] & harmless
