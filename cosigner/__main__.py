@@ -18,8 +18,11 @@ from cosigner import logs
 from cosigner.config import Config, load
 from cosigner.frames import read_frame, write_frame
 from oms_core.backup import Label
+from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, LocalError, NotFound, Reason
+from oms_core.evidence import ReadRequest, SignedRefusal
+from oms_core.words import in_words
 from oms_core.workspace import Workspace, check_workspace, identities, workspace_digest
 from proto import cosigner_pb2 as pb
 
@@ -89,7 +92,7 @@ def enclave(path: Path) -> None:
     logs.configure("enclave", config.index)
     check_socket_directory(config.socket)
     made = Enclave(config)
-    made.vault.workspace()
+    made.local.start(made.vault.workspace())
     _run(made.serve())
 
 
@@ -117,6 +120,8 @@ def status(path: Path) -> None:
     click.echo(f"up {said.uptime_seconds} s  open sessions {said.open_sessions}  workspace {said.workspace.hex()[:16]}")
     if said.rolled_back:
         click.echo(f"ROLLED BACK: {said.rolled_back}. This node refuses everything; see `cosigner reconcile`")
+    if said.halted:
+        click.echo(f"HALTED: {said.halted}. This node takes part in nothing; see `cosigner resume`")
     for wallet in said.wallets:
         click.echo(f"wallet {wallet.wallet_id}  {wallet.state}  epoch {wallet.epoch}  key {wallet.key_id.hex()[:16]}")
     for stock in said.stock:
@@ -126,6 +131,49 @@ def status(path: Path) -> None:
         click.echo(f"presignatures {kind}: {stock.count}, oldest {stock.oldest_seconds} s")
     for index in said.convicted:
         click.echo(f"CONVICTED: cosigner {index}; nothing is signed with it. See `cosigner convictions`")
+
+
+@cli.command()
+@click.option("--reason", default="", help="Shown to everybody whose orders wait for this node.")
+@click.pass_obj
+def halt(path: Path, reason: str) -> None:
+    """Take part in nothing from now on, until `resume`. A running enclave obeys at once; restarts change nothing."""
+    from cosigner.halt import Halt
+    from cosigner.store import open_store
+
+    stop = Halt(open_store(load(path).store))
+    stop.halt(reason, int(time.time()))
+    click.echo(f"halted: {stop.why()}")
+
+
+@cli.command()
+@click.pass_obj
+def resume(path: Path) -> None:
+    """Take part again after `halt`."""
+    from cosigner.halt import Halt
+    from cosigner.store import open_store
+
+    click.echo("resumed" if Halt(open_store(load(path).store)).resume() else "this node was not halted")
+
+
+@cli.command("read")
+@click.argument("proposal", type=click.Path(path_type=Path))
+@click.pass_obj
+def read_proposal(path: Path, proposal: Path) -> None:
+    """Show what the running enclave reads in a proposal's file, with the words to compare over the telephone."""
+    config, read = load(path), decode(Proposal, _read(proposal), 256 * 1024)
+    status = asyncio.run(_ask(config, pb.ToCosigner(id=1, get_status=pb.GetStatus()))).status
+    request = encode(ReadRequest(read, status.workspace))
+    answer = asyncio.run(_ask(config, pb.ToCosigner(id=2, read=pb.Read(request=request))))
+    click.echo(in_words(subject_digest(read.subject)))
+    match answer.WhichOneof("body"):
+        case "reading":
+            click.echo("\n".join(f"  {line}" for line in answer.reading.lines))
+        case "refused":
+            no = decode(SignedRefusal, answer.refused.signed_refusal).refusal
+            click.echo(f"  this node would refuse it: {no.reason}: {no.detail}")
+        case _:
+            raise LocalError(answer.failed.detail, Reason(answer.failed.reason))
 
 
 @cli.group("recovery-key")

@@ -29,7 +29,10 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything a cosigner's two processes need. ``level`` is the least security level it takes part in."""
+    """Everything a cosigner's two processes need. ``level`` is the least security level it takes part in.
+
+    ``local_rules`` is a file with this team's own rules, which can only refuse.
+    """
 
     index: int
     socket: Path
@@ -42,6 +45,7 @@ class Config:
     max_message_bytes: int = 16 * 1024 * 1024
     max_sessions: int = 64
     session_seconds: int = 900
+    local_rules: Path | None = None
 
 
 def load(path: Path) -> Config:

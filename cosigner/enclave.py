@@ -25,13 +25,16 @@ from cosigner.convictions import Convictions
 from cosigner.engine import Engine, Finished, RoundOut
 from cosigner.frames import read_frame, write_frame
 from cosigner.guard import Guard
+from cosigner.halt import Halt
 from cosigner.hsm import Token
 from cosigner.keys import Keys
 from cosigner.ledger import Ledger
+from cosigner.local_rules import LocalRules
 from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
 from cosigner.store import open_store
 from cosigner.vault import Vault
+from oms_core.chains.intent import subject_digest
 from oms_core.crypto.params import level
 from oms_core.encoding import decode, decode_one_of, encode
 from oms_core.errors import (
@@ -47,11 +50,13 @@ from oms_core.evidence import (
     CreateRequest,
     PresignRequest,
     ProbeRequest,
+    ReadRequest,
     Request,
     SignRequest,
     request_digest,
 )
 from oms_core.protocol.packets import SessionSpec
+from oms_core.words import in_words
 from oms_core.workspace import workspace_digest
 from proto import cosigner_pb2 as pb
 
@@ -77,9 +82,9 @@ class Enclave:
         self.vault.finish_erasing()
         self.convictions = Convictions(engine, self.token)
         self.keys = Keys(self.token, self.vault, self.ledger, self.boots, self.pool)
-        self.guard = Guard(
-            self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions, level(config.level)
-        )
+        self.halt, self.local = Halt(engine), LocalRules.load(config.local_rules)
+        parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt, self.local)
+        self.guard = Guard(*parts, level(config.level))
         self._started = time.monotonic()
 
     async def serve(self) -> None:
@@ -94,6 +99,8 @@ class Enclave:
             self.boots,
             self.pool,
             self.convictions,
+            self.halt,
+            self.local,
             self._reserve,
             self.config.max_sessions,
             self.config.session_seconds,
@@ -168,9 +175,11 @@ class Enclave:
     async def _dispatch(self, request: pb.ToCosigner) -> pb.FromCosigner:
         match request.WhichOneof("body"):
             case "ping":
-                return pb.FromCosigner(pong=pb.Pong(nonce=request.ping.nonce))
+                return pb.FromCosigner(pong=pb.Pong(nonce=request.ping.nonce, halted=self.halt.why()))
             case "begin":
                 return await self._begin(request.begin)
+            case "read":
+                return await self._read(request.read)
             case "start":
                 return _made(await self.engine.start(request.start.session_id, dict(request.start.hellos)))
             case "deliver":
@@ -213,10 +222,24 @@ class Enclave:
         try:
             granted = await asyncio.to_thread(self.guard.decide, spec, request, now)
         except (Refused, Malformed, NotFound) as error:
-            log.warning("refused", session=spec.session_id.hex()[:16], reason=error.reason, detail=error.message)
+            at = {"session": spec.session_id.hex()[:16], "words": _words(request)}
+            log.warning("refused", reason=error.reason, detail=error.message, **at)
             refusal = self.guard.refuse(spec.session_id, request_digest(request), error, now)
             return pb.FromCosigner(refused=pb.Refused(signed_refusal=encode(refusal)))
+        log.info("granted", session=spec.session_id.hex()[:16], protocol=spec.protocol, words=_words(request))
         return pb.FromCosigner(begun=pb.Begun(hello=await self.engine.begin(spec, granted)))
+
+    async def _read(self, asked: pb.Read) -> pb.FromCosigner:
+        request, now = decode(ReadRequest, asked.request, _REQUEST_LIMIT), int(time.time())
+        words = in_words(subject_digest(request.proposal.subject))
+        try:
+            signed, rendering = await asyncio.to_thread(self.guard.read, request, now)
+        except (Refused, Malformed, NotFound) as error:
+            log.warning("refused to read", words=words, reason=error.reason, detail=error.message)
+            refusal = self.guard.refuse(b"", request_digest(request), error, now)
+            return pb.FromCosigner(refused=pb.Refused(signed_refusal=encode(refusal)))
+        log.info("read", words=words, first=rendering.lines[0])
+        return pb.FromCosigner(reading=pb.Reading(signed_reading=encode(signed), lines=rendering.lines))
 
     def _hello(self) -> pb.Hello:
         workspace = workspace_digest(self.vault.workspace())
@@ -259,7 +282,15 @@ class Enclave:
             presignatures=self.pool.ids(),
             rolled_back=self.boots.rolled_back,
             convicted=self.convictions.convicted(),
+            halted=self.halt.why(),
         )
+
+
+def _words(request: Request) -> str:
+    """The check words of what people have decided about; a session without that has none."""
+    if isinstance(request, ProbeRequest | PresignRequest):
+        return ""
+    return in_words(subject_digest(request.proposal.subject))
 
 
 def _made(made: RoundOut | Finished) -> pb.FromCosigner:

@@ -19,11 +19,14 @@ from sqlalchemy import Connection
 from cosigner.boots import Boots
 from cosigner.convictions import Convictions
 from cosigner.guard import Creation, Dealing, Granted, Presigning, Signing
+from cosigner.halt import Halt
 from cosigner.hsm import Token
 from cosigner.ledger import Ledger
+from cosigner.local_rules import LocalRules
 from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
 from cosigner.vault import SealedAux, Vault
+from oms_core.chains.intent import subject_digest
 from oms_core.crypto.params import level
 from oms_core.encoding import encode
 from oms_core.errors import Conflict, Malformed, NotFound, ProtocolAbort, Reason, Refused, Unavailable
@@ -95,12 +98,15 @@ class Engine:
         boots: Boots,
         pool: Pool,
         convictions: Convictions,
+        halt: Halt,
+        local: LocalRules,
         reserve: PrimeReserve,
         limit: int,
         seconds: float,
     ) -> None:
         self._token, self._vault, self._ledger, self._reserve = token, vault, ledger, reserve
         self._boots, self._pool, self._convictions = boots, pool, convictions
+        self._halt, self._local = halt, local
         self._limit, self._seconds = limit, seconds
         self._runs: dict[bytes, Run] = {}
         self._moduli: dict[tuple[bytes, int], Moduli] = {}
@@ -178,6 +184,7 @@ class Engine:
     def _step(self, run: Run, packets: Mapping[int, bytes] | None) -> RoundOut | Finished:
         assert run.protocol is not None
         self._boots.check()
+        self._halt.check()
         inbox, waiting = None, run.waiting
         run.waiting = None  # a step that fails is never gone on from
         if packets is not None:
@@ -261,11 +268,16 @@ class Engine:
         self._boots.check_alone()
         share = granted.material.share
 
+        assert granted.authorized is not None
+        authorized, subject, now = granted.authorized, subject_digest(request.proposal.subject), int(time.time())
+
         def also(connection: Connection) -> None:
+            facts = self._ledger.facts_within(connection, subject, now)  # what is recorded of itself does not count
+            self._local.check_authorized(granted.workspace, authorized, facts)
             self._vault.check_state(connection, share.key_id, share.epoch, KeyState.ACTIVE)
             self._boots.count(connection)
 
-        done = self._ledger.record(granted.account, request, granted.workspace, granted.older, int(time.time()), also)
+        done = self._ledger.record(granted.account, request, granted.workspace, granted.older, now, also)
         if done.digest != granted.digest:
             raise Refused("the order derives to something else by now", Reason.DOUBLE_SIGN_GUARD)
         self._boots.settle()

@@ -1,6 +1,8 @@
 """The checks before this node takes part in anything, cheap ones first. A no is a signed refusal.
 
-The coordinator is hostile input here: what it concluded is not looked at, only the documents that it presents.
+The coordinator is hostile input here: what it concluded is held against what this node concludes, and nothing stands on
+it. The order is that of the work: this node's own standing and the session's shape; the transaction, derived anew; the
+rules; people's approvals; this team's own rules; the key and the ledger. The session id is claimed by the last step.
 """
 
 from __future__ import annotations
@@ -9,13 +11,16 @@ from dataclasses import dataclass, replace
 
 from cosigner.boots import Boots
 from cosigner.convictions import Convictions
+from cosigner.halt import Halt
 from cosigner.hsm import Token
 from cosigner.ledger import Ledger
+from cosigner.local_rules import LocalRules
 from cosigner.pool import Pool
 from cosigner.vault import Clear, SealedAux, Vault
 from oms_core.authorize import Authorized, Versions, authorize
-from oms_core.chains.evm import address_of
-from oms_core.chains.intent import CreateWallet, Intent, subject_digest
+from oms_core.chains.evm import address_of, what_is_signed
+from oms_core.chains.intent import CreateWallet, Intent, check_subject, subject_digest
+from oms_core.chains.render import Rendering
 from oms_core.crypto import params
 from oms_core.encoding import encode
 from oms_core.errors import CountersealError, Malformed, NotFound, Reason, Refused
@@ -24,8 +29,10 @@ from oms_core.evidence import (
     CreateRequest,
     PresignRequest,
     ProbeRequest,
+    ReadRequest,
     Refusal,
     Request,
+    SignedReading,
     SignedRefusal,
     SignRequest,
     probe_digest,
@@ -34,7 +41,8 @@ from oms_core.evidence import (
 from oms_core.keys import DEALS, MAX_EPOCH, Change, ChangeKey, KeyState
 from oms_core.protocol.packets import Resharing, SessionSpec, check_spec
 from oms_core.protocol.shares import Epoch, KeyMaterial, aux_digest, child_key
-from oms_core.workspace import Workspace, identities
+from oms_core.readings import plain_decision, read
+from oms_core.workspace import Workspace, identities, operators_differ, workspace_digest
 
 PROTOCOLS: dict[type[object], tuple[str, ...]] = {
     CreateRequest: ("create-key",),
@@ -106,19 +114,23 @@ class Guard:
         boots: Boots,
         pool: Pool,
         convictions: Convictions,
+        halt: Halt,
+        local: LocalRules,
         floor: params.Level,
     ) -> None:
         self._token, self._vault, self._ledger, self._floor = token, vault, ledger, floor
         self._boots, self._pool, self._convictions = boots, pool, convictions
+        self._halt, self._local = halt, local
 
     def decide(self, spec: SessionSpec, request: Request, now: int) -> Granted:
         """Yes with what to run, or an error with its reason. Ends by claiming the session id."""
         self._boots.check()
+        self._halt.check()
         self._check_spec(spec, request)
+        self._ledger.check_session(spec.session_id)
         self._convictions.check(spec.parties)
         workspace = self._vault.workspace()
-        if not set(spec.parties) <= set(identities(workspace)):
-            raise Refused("a party is not in the roster", Reason.UNKNOWN_USER)
+        self._check_parties(spec, workspace)
         granted: Granted
         match request:
             case CreateRequest():
@@ -133,6 +145,17 @@ class Guard:
                 granted = self._probe(spec, request, workspace)
         self._ledger.claim_session(spec.session_id)
         return granted
+
+    def read(self, request: ReadRequest, now: int) -> tuple[SignedReading, Rendering]:
+        """What this node reads in a proposal, under its identity key. Raises what it would refuse it for already.
+
+        Approvals and delays are still to come, so they are not missed; a halted node reads, too.
+        """
+        self._boots.check()
+        workspace, facts = self._vault.workspace(), self._ledger.facts(now)
+        reading, rendering = read(self._token.index, request, workspace, facts)
+        self._local.check_reading(workspace, request.proposal.subject, facts)
+        return SignedReading(reading, self._token.sign("reading", encode(reading))), rendering
 
     def refuse(self, session_id: bytes, request: bytes, error: CountersealError, now: int) -> SignedRefusal:
         """The refusal under this node's identity key."""
@@ -154,6 +177,13 @@ class Guard:
         if self._token.index not in spec.parties:
             raise Refused("this node is not a party of the session", Reason.PEER_IDENTITY)
 
+    def _check_parties(self, spec: SessionSpec, workspace: Workspace) -> None:
+        if not set(spec.parties) <= set(identities(workspace)):
+            raise Refused("a party is not in the roster", Reason.UNKNOWN_USER)
+        signs = spec.protocol not in ("create-key", "aux", "reshare")
+        if signs and workspace.distinct_operators and not operators_differ(workspace, spec.parties):
+            raise Refused("two of the quorum are run by one operator", Reason.OPERATOR_NOT_DISTINCT)
+
     def _authorize(
         self, request: CreateRequest | SignRequest | ChangeRequest, workspace: Workspace, now: int
     ) -> Authorized:
@@ -161,7 +191,9 @@ class Guard:
         subject = subject_digest(request.proposal.subject)
         facts = replace(self._ledger.facts(now), seen_at=self._ledger.seen_at(subject))
         try:
-            return authorize(request, workspace, facts, self._vault.older())
+            authorized = authorize(request, workspace, facts, self._vault.older())
+            self._local.check_authorized(workspace, authorized, facts)
+            return authorized
         except Refused as error:
             if error.reason == Reason.DELAYED:
                 self._ledger.note_seen(subject, now)
@@ -180,9 +212,11 @@ class Guard:
         return Creation(wish.subject, workspace)
 
     def _sign(self, spec: SessionSpec, request: SignRequest, workspace: Workspace, now: int) -> Signing:
+        intent = self._check_claims(spec, request, workspace, now)
         authorized = self._authorize(request, workspace, now)
-        intent = authorized.subject
-        assert isinstance(intent, Intent)
+        if not set(authorized.decision.cosigners) <= set(spec.parties):
+            text = f"a rule wants cosigners {sorted(authorized.decision.cosigners)} among those who sign"
+            raise Refused(text, Reason.QUORUM_UNAVAILABLE)
         self._boots.check_proposed(intent.valid_from)
         clear = self._vault.find_key(intent.wallet_id)
         _, material = self._vault.key(clear.key_id, KeyState.ACTIVE)
@@ -191,6 +225,21 @@ class Guard:
         self._ledger.check_counters(request, authorized)
         self._ledger.check(account, authorized)
         return Signing(material, authorized.digest, account, authorized, workspace, self._vault.older(), request)
+
+    def _check_claims(self, spec: SessionSpec, request: SignRequest, workspace: Workspace, now: int) -> Intent:
+        """What the coordinator says that it comes to, held against what this node comes to: the cheap part first."""
+        intent = request.proposal.subject
+        if not isinstance(intent, Intent):
+            raise Refused("the request does not fit its subject", Reason.INTENT_TX_MISMATCH)
+        check_subject(intent, now)
+        _, digest = what_is_signed(intent, request.execution)
+        if (spec.path, spec.digest) != (intent.path, digest):
+            raise Refused("the session signs something else, or under another path", Reason.DIGEST_MISMATCH)
+        if request.workspace != workspace_digest(workspace):
+            raise Refused("the request stands on another version of the workspace", Reason.POLICY_VERSION_MISMATCH)
+        if request.decision != plain_decision(intent, workspace):
+            raise Refused("the coordinator's rules come to another decision than mine", Reason.DIGEST_MISMATCH)
+        return intent
 
     def _probe(self, spec: SessionSpec, request: ProbeRequest, workspace: Workspace) -> Signing:
         clear, material = self._vault.key(request.key_id, KeyState.PRE_ACTIVE)

@@ -38,6 +38,10 @@ class Ledger:
         with self._engine.begin() as connection:
             return _facts(connection, now)
 
+    def facts_within(self, connection: Connection, subject: bytes, now: int) -> Facts:
+        """The same inside a transaction, with when the subject was first seen."""
+        return replace(_facts(connection, now), seen_at=_seen_at(connection, subject))
+
     def seen_at(self, subject: bytes) -> int | None:
         """When a subject that has to wait was first seen here (Unix seconds); None if it was not."""
         with self._engine.begin() as connection:
@@ -47,6 +51,12 @@ class Ledger:
         """Remember when a subject was first seen, which its delay counts from."""
         with self._engine.begin() as connection:
             connection.execute(insert(seen).values(subject=subject, at=now).on_conflict_do_nothing())
+
+    def check_session(self, session_id: bytes) -> None:
+        """Whether `claim_session` would succeed, before work is done for it. Raises `Refused` (SESSION_REPLAYED)."""
+        with self._engine.begin() as connection:
+            if connection.execute(select(sessions).filter_by(session_id=session_id)).first():
+                raise Refused("this session id was used before", Reason.SESSION_REPLAYED)
 
     def claim_session(self, session_id: bytes) -> None:
         """Take a session id, once for ever. Raises `Refused` (SESSION_REPLAYED)."""
@@ -143,8 +153,8 @@ class Ledger:
         raises `Refused` (DOUBLE_SIGN_GUARD). Whatever raises, no share may leave. ``also`` is done in the transaction.
         """
         with self._engine.begin() as connection:
-            seen_at = _seen_at(connection, subject_digest(request.proposal.subject))
-            authorized = authorize(request, workspace, replace(_facts(connection, now), seen_at=seen_at), older)
+            facts = self.facts_within(connection, subject_digest(request.proposal.subject), now)
+            authorized = authorize(request, workspace, facts, older)
             self._record(connection, account, authorized, now)
             also(connection)
         return authorized

@@ -121,6 +121,14 @@ convictions = Table(
     Column("at", BigInteger, nullable=False),
 )
 
+halts = Table(
+    "halts",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("reason", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 boots = Table(
     "boots",
     metadata,

@@ -41,6 +41,7 @@ class ToCosigner(_message.Message):
     GET_CERTIFICATES_FIELD_NUMBER: _builtins.int
     OFFER_WORKSPACE_FIELD_NUMBER: _builtins.int
     GET_WORKSPACE_REQUESTS_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def ping(self) -> Global___Ping: ...
@@ -70,6 +71,8 @@ class ToCosigner(_message.Message):
     def offer_workspace(self) -> Global___OfferWorkspace: ...
     @_builtins.property
     def get_workspace_requests(self) -> Global___GetWorkspaceRequests: ...
+    @_builtins.property
+    def read(self) -> Global___Read: ...
     def __init__(
         self,
         *,
@@ -88,12 +91,13 @@ class ToCosigner(_message.Message):
         get_certificates: Global___GetCertificates | None = ...,
         offer_workspace: Global___OfferWorkspace | None = ...,
         get_workspace_requests: Global___GetWorkspaceRequests | None = ...,
+        read: Global___Read | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "offer_workspace", b"offer_workspace", "ping", b"ping", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "offer_workspace", b"offer_workspace", "ping", b"ping", "read", b"read", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "id", b"id", "offer_workspace", b"offer_workspace", "ping", b"ping", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "id", b"id", "offer_workspace", b"offer_workspace", "ping", b"ping", "read", b"read", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch", "get_certificates", "offer_workspace", "get_workspace_requests"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch", "get_certificates", "offer_workspace", "get_workspace_requests", "read"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -121,6 +125,7 @@ class FromCosigner(_message.Message):
     CERTIFICATES_FIELD_NUMBER: _builtins.int
     WORKSPACE_ANSWER_FIELD_NUMBER: _builtins.int
     WORKSPACE_REQUESTS_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
@@ -152,6 +157,8 @@ class FromCosigner(_message.Message):
     def workspace_answer(self) -> Global___WorkspaceAnswer: ...
     @_builtins.property
     def workspace_requests(self) -> Global___WorkspaceRequests: ...
+    @_builtins.property
+    def reading(self) -> Global___Reading: ...
     def __init__(
         self,
         *,
@@ -171,12 +178,13 @@ class FromCosigner(_message.Message):
         certificates: Global___Certificates | None = ...,
         workspace_answer: Global___WorkspaceAnswer | None = ...,
         workspace_requests: Global___WorkspaceRequests | None = ...,
+        reading: Global___Reading | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "reading", b"reading", "refused", b"refused", "round_out", b"round_out", "status", b"status", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "refused", b"refused", "round_out", b"round_out", "status", b"status", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "reading", b"reading", "refused", b"refused", "round_out", b"round_out", "status", b"status", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public", "certificates", "workspace_answer", "workspace_requests"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public", "certificates", "workspace_answer", "workspace_requests", "reading"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -244,19 +252,70 @@ class Pong(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NONCE_FIELD_NUMBER: _builtins.int
+    HALTED_FIELD_NUMBER: _builtins.int
     nonce: _builtins.int
+    halted: _builtins.str
+    """its operator's reason why it takes part in nothing; empty if it does"""
     def __init__(
         self,
         *,
         nonce: _builtins.int = ...,
+        halted: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["nonce", b"nonce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["halted", b"halted", "nonce", b"nonce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Pong: _TypeAlias = Pong  # noqa: Y015
+
+@_typing.final
+class Read(_message.Message):
+    """Asks what a cosigner reads in a proposal, before people are asked. It answers Reading, or a signed refusal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Read: _TypeAlias = Read  # noqa: Y015
+
+@_typing.final
+class Reading(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNED_READING_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    signed_reading: _builtins.bytes
+    """SignedReading"""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """the sentences; their digest is in the reading"""
+
+    def __init__(
+        self,
+        *,
+        signed_reading: _builtins.bytes = ...,
+        lines: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "signed_reading", b"signed_reading"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reading: _TypeAlias = Reading  # noqa: Y015
 
 @_typing.final
 class Begin(_message.Message):
@@ -929,6 +988,7 @@ class Status(_message.Message):
     CONVICTED_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
+    HALTED_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     workspace: _builtins.bytes
     boot_generation: _builtins.int
@@ -939,6 +999,8 @@ class Status(_message.Message):
     """why this node refuses everything; empty if it does not"""
     version: _builtins.int
     """of the workspace"""
+    halted: _builtins.str
+    """the operator's reason why it takes part in nothing; empty if it does"""
     @_builtins.property
     def wallets(self) -> _containers.RepeatedCompositeFieldContainer[Global___WalletStatus]: ...
     @_builtins.property
@@ -971,10 +1033,11 @@ class Status(_message.Message):
         convicted: _abc.Iterable[_builtins.int] | None = ...,
         version: _builtins.int = ...,
         epochs: _abc.Iterable[Global___EpochSeen] | None = ...,
+        halted: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_generation", b"boot_generation", "convicted", b"convicted", "epochs", b"epochs", "hsm", b"hsm", "index", b"index", "open_sessions", b"open_sessions", "presignatures", b"presignatures", "rolled_back", b"rolled_back", "stock", b"stock", "uptime_seconds", b"uptime_seconds", "version", b"version", "wallets", b"wallets", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_generation", b"boot_generation", "convicted", b"convicted", "epochs", b"epochs", "halted", b"halted", "hsm", b"hsm", "index", b"index", "open_sessions", b"open_sessions", "presignatures", b"presignatures", "rolled_back", b"rolled_back", "stock", b"stock", "uptime_seconds", b"uptime_seconds", "version", b"version", "wallets", b"wallets", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

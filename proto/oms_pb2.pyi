@@ -970,6 +970,66 @@ class ListTransactionsResponse(_message.Message):
 Global___ListTransactionsResponse: _TypeAlias = ListTransactionsResponse  # noqa: Y015
 
 @_typing.final
+class CancelOrderRequest(_message.Message):
+    """Ends an order that no cosigner was asked to sign yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    WITHDRAWAL_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    transaction_id: _builtins.str
+    withdrawal: _builtins.bytes
+    """SignedWithdrawal by its initiator"""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        transaction_id: _builtins.str = ...,
+        withdrawal: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "transaction_id", b"transaction_id", "withdrawal", b"withdrawal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelOrderRequest: _TypeAlias = CancelOrderRequest  # noqa: Y015
+
+@_typing.final
+class AmendOrderRequest(_message.Message):
+    """Puts another order in its place: the old one ends REPLACED, and what people approved of it says nothing of the new."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    WITHDRAWAL_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    transaction_id: _builtins.str
+    proposal: _builtins.bytes
+    """Proposal over the new Intent, by the same initiator"""
+    withdrawal: _builtins.bytes
+    """SignedWithdrawal that names the new one"""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        transaction_id: _builtins.str = ...,
+        proposal: _builtins.bytes = ...,
+        withdrawal: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal", "request_id", b"request_id", "transaction_id", b"transaction_id", "withdrawal", b"withdrawal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendOrderRequest: _TypeAlias = AmendOrderRequest  # noqa: Y015
+
+@_typing.final
 class Transaction(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -989,6 +1049,10 @@ class Transaction(_message.Message):
     TRACE_FIELD_NUMBER: _builtins.int
     CONFIRMATIONS_FIELD_NUMBER: _builtins.int
     DECISIONS_FIELD_NUMBER: _builtins.int
+    CHECK_WORDS_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
     RAW_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     state: _builtins.str
@@ -1001,6 +1065,12 @@ class Transaction(_message.Message):
     """0x..., once signed"""
     block_number: _builtins.int
     confirmations: _builtins.int
+    check_words: _builtins.str
+    """of the subject's digest: to compare with what others see"""
+    agreement: _builtins.str
+    """"5 of 5 cosigners read this the same way", or who does not"""
+    replaces: _builtins.str
+    """the order in whose place this one stands"""
     raw: _builtins.bytes
     """signed transaction; for a message its signature, r, s and v (65 bytes)"""
     @_builtins.property
@@ -1019,6 +1089,8 @@ class Transaction(_message.Message):
 
     @_builtins.property
     def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PersonDecision]: ...
+    @_builtins.property
+    def readings(self) -> _containers.RepeatedCompositeFieldContainer[Global___CosignerReading]: ...
     def __init__(
         self,
         *,
@@ -1038,11 +1110,15 @@ class Transaction(_message.Message):
         trace: _abc.Iterable[_builtins.str] | None = ...,
         confirmations: _builtins.int = ...,
         decisions: _abc.Iterable[Global___PersonDecision] | None = ...,
+        check_words: _builtins.str = ...,
+        readings: _abc.Iterable[Global___CosignerReading] | None = ...,
+        agreement: _builtins.str = ...,
+        replaces: _builtins.str = ...,
         raw: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "confirmations", b"confirmations", "decisions", b"decisions", "detail", b"detail", "hash", b"hash", "lines", b"lines", "needs", b"needs", "proposal", b"proposal", "raw", b"raw", "reason", b"reason", "refusals", b"refusals", "signers", b"signers", "stages", b"stages", "state", b"state", "subject_digest", b"subject_digest", "trace", b"trace", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "block_number", b"block_number", "check_words", b"check_words", "confirmations", b"confirmations", "decisions", b"decisions", "detail", b"detail", "hash", b"hash", "lines", b"lines", "needs", b"needs", "proposal", b"proposal", "raw", b"raw", "readings", b"readings", "reason", b"reason", "refusals", b"refusals", "replaces", b"replaces", "signers", b"signers", "stages", b"stages", "state", b"state", "subject_digest", b"subject_digest", "trace", b"trace", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1104,6 +1180,44 @@ class CosignerRefusal(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CosignerRefusal: _TypeAlias = CosignerRefusal  # noqa: Y015
+
+@_typing.final
+class CosignerReading(_message.Message):
+    """What a cosigner read before people were asked. Its signature is under the node's identity key, domain "reading"."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SAME_FIELD_NUMBER: _builtins.int
+    SIGNED_READING_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    name: _builtins.str
+    same: _builtins.bool
+    """as the coordinator reads it"""
+    signed_reading: _builtins.bytes
+    """SignedReading"""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """the sentences; their digest is in the reading"""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        name: _builtins.str = ...,
+        same: _builtins.bool = ...,
+        signed_reading: _builtins.bytes = ...,
+        lines: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "lines", b"lines", "name", b"name", "same", b"same", "signed_reading", b"signed_reading"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CosignerReading: _TypeAlias = CosignerReading  # noqa: Y015
 
 @_typing.final
 class ApprovalNeed(_message.Message):
@@ -1194,6 +1308,8 @@ class ApprovalRequest(_message.Message):
     RP_ID_FIELD_NUMBER: _builtins.int
     CREDENTIAL_IDS_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """transaction id or wallet id"""
     subject: _builtins.bytes
@@ -1209,6 +1325,12 @@ class ApprovalRequest(_message.Message):
     def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def credential_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def readings(self) -> _containers.RepeatedCompositeFieldContainer[Global___CosignerReading]: ...
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___CosignerRefusal]:
+        """of cosigners that would not sign it"""
+
     def __init__(
         self,
         *,
@@ -1221,10 +1343,12 @@ class ApprovalRequest(_message.Message):
         rp_id: _builtins.str = ...,
         credential_ids: _abc.Iterable[_builtins.bytes] | None = ...,
         expires_at: _builtins.int = ...,
+        readings: _abc.Iterable[Global___CosignerReading] | None = ...,
+        refusals: _abc.Iterable[Global___CosignerRefusal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "claim", b"claim", "credential_ids", b"credential_ids", "expires_at", b"expires_at", "lines", b"lines", "proposal", b"proposal", "rp_id", b"rp_id", "subject", b"subject", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "claim", b"claim", "credential_ids", b"credential_ids", "expires_at", b"expires_at", "lines", b"lines", "proposal", b"proposal", "readings", b"readings", "refusals", b"refusals", "rp_id", b"rp_id", "subject", b"subject", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1391,6 +1515,7 @@ class CosignerStatus(_message.Message):
     ROLLED_BACK_FIELD_NUMBER: _builtins.int
     STOCK_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    HALTED_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     name: _builtins.str
     operator: _builtins.str
@@ -1404,6 +1529,8 @@ class CosignerStatus(_message.Message):
     """why it refuses everything; empty if it does not"""
     version: _builtins.int
     """of the workspace that it stands on"""
+    halted: _builtins.str
+    """its operator's reason why it takes part in nothing; empty if it does"""
     @_builtins.property
     def stock(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stock]: ...
     def __init__(
@@ -1419,10 +1546,11 @@ class CosignerStatus(_message.Message):
         rolled_back: _builtins.str = ...,
         stock: _abc.Iterable[Global___Stock] | None = ...,
         version: _builtins.int = ...,
+        halted: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "last_heard_seconds", b"last_heard_seconds", "latency_ms", b"latency_ms", "name", b"name", "operator", b"operator", "quarantined", b"quarantined", "rolled_back", b"rolled_back", "state", b"state", "stock", b"stock", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["halted", b"halted", "index", b"index", "last_heard_seconds", b"last_heard_seconds", "latency_ms", b"latency_ms", "name", b"name", "operator", b"operator", "quarantined", b"quarantined", "rolled_back", b"rolled_back", "state", b"state", "stock", b"stock", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -109,6 +109,16 @@ class OmsStub:
                 request_serializer=proto_dot_oms__pb2.GetTransactionRequest.SerializeToString,
                 response_deserializer=proto_dot_oms__pb2.Transaction.FromString,
                 _registered_method=True)
+        self.CancelOrder = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/CancelOrder',
+                request_serializer=proto_dot_oms__pb2.CancelOrderRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.Transaction.FromString,
+                _registered_method=True)
+        self.AmendOrder = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/AmendOrder',
+                request_serializer=proto_dot_oms__pb2.AmendOrderRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.Transaction.FromString,
+                _registered_method=True)
         self.ListApprovals = channel.unary_unary(
                 '/counterseal.oms.v1.Oms/ListApprovals',
                 request_serializer=proto_dot_oms__pb2.ListApprovalsRequest.SerializeToString,
@@ -267,6 +277,18 @@ class OmsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelOrder(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AmendOrder(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListApprovals(self, request, context):
         """Approvals
         """
@@ -419,6 +441,16 @@ def add_OmsServicer_to_server(servicer, server):
             'WatchTransaction': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTransaction,
                     request_deserializer=proto_dot_oms__pb2.GetTransactionRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.Transaction.SerializeToString,
+            ),
+            'CancelOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOrder,
+                    request_deserializer=proto_dot_oms__pb2.CancelOrderRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.Transaction.SerializeToString,
+            ),
+            'AmendOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.AmendOrder,
+                    request_deserializer=proto_dot_oms__pb2.AmendOrderRequest.FromString,
                     response_serializer=proto_dot_oms__pb2.Transaction.SerializeToString,
             ),
             'ListApprovals': grpc.unary_unary_rpc_method_handler(
@@ -886,6 +918,60 @@ class Oms:
             target,
             '/counterseal.oms.v1.Oms/WatchTransaction',
             proto_dot_oms__pb2.GetTransactionRequest.SerializeToString,
+            proto_dot_oms__pb2.Transaction.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/CancelOrder',
+            proto_dot_oms__pb2.CancelOrderRequest.SerializeToString,
+            proto_dot_oms__pb2.Transaction.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AmendOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/AmendOrder',
+            proto_dot_oms__pb2.AmendOrderRequest.SerializeToString,
             proto_dot_oms__pb2.Transaction.FromString,
             options,
             channel_credentials,

@@ -51,6 +51,8 @@ class OmsStub:
     GetTransaction: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetTransactionRequest, _oms_pb2.Transaction]
     ListTransactions: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListTransactionsRequest, _oms_pb2.ListTransactionsResponse]
     WatchTransaction: _grpc.UnaryStreamMultiCallable[_oms_pb2.GetTransactionRequest, _oms_pb2.Transaction]
+    CancelOrder: _grpc.UnaryUnaryMultiCallable[_oms_pb2.CancelOrderRequest, _oms_pb2.Transaction]
+    AmendOrder: _grpc.UnaryUnaryMultiCallable[_oms_pb2.AmendOrderRequest, _oms_pb2.Transaction]
     ListApprovals: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListApprovalsRequest, _oms_pb2.ListApprovalsResponse]
     """Approvals"""
     Decide: _grpc.UnaryUnaryMultiCallable[_oms_pb2.DecideRequest, _oms_pb2.Decided]
@@ -89,6 +91,8 @@ class OmsAsyncStub(OmsStub):
     GetTransaction: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetTransactionRequest, _oms_pb2.Transaction]  # type: ignore[assignment]
     ListTransactions: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListTransactionsRequest, _oms_pb2.ListTransactionsResponse]  # type: ignore[assignment]
     WatchTransaction: _aio.UnaryStreamMultiCallable[_oms_pb2.GetTransactionRequest, _oms_pb2.Transaction]  # type: ignore[assignment]
+    CancelOrder: _aio.UnaryUnaryMultiCallable[_oms_pb2.CancelOrderRequest, _oms_pb2.Transaction]  # type: ignore[assignment]
+    AmendOrder: _aio.UnaryUnaryMultiCallable[_oms_pb2.AmendOrderRequest, _oms_pb2.Transaction]  # type: ignore[assignment]
     ListApprovals: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListApprovalsRequest, _oms_pb2.ListApprovalsResponse]  # type: ignore[assignment]
     """Approvals"""
     Decide: _aio.UnaryUnaryMultiCallable[_oms_pb2.DecideRequest, _oms_pb2.Decided]  # type: ignore[assignment]
@@ -214,6 +218,20 @@ class OmsServicer(metaclass=_abc_1.ABCMeta):
         request: _oms_pb2.GetTransactionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_oms_pb2.Transaction], _abc.AsyncIterator[_oms_pb2.Transaction]]: ...
+
+    @_abc_1.abstractmethod
+    def CancelOrder(
+        self,
+        request: _oms_pb2.CancelOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.Transaction, _abc.Awaitable[_oms_pb2.Transaction]]: ...
+
+    @_abc_1.abstractmethod
+    def AmendOrder(
+        self,
+        request: _oms_pb2.AmendOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.Transaction, _abc.Awaitable[_oms_pb2.Transaction]]: ...
 
     @_abc_1.abstractmethod
     def ListApprovals(
