@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator
 
 from sqlalchemy import RowMapping
 
 from coordinator import durable, views, wallets
+from coordinator.amending import Amending
 from coordinator.api_keys import MAX_PROPOSAL, KeyCalls
+from coordinator.api_orders import OrderCalls, new_order_id
 from coordinator.api_prepare import PrepareCalls
 from coordinator.approving import PENDING, Approving
 from coordinator.chain.evm import EvmChain
@@ -23,7 +24,7 @@ from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.tls import Context, peer
 from oms_core.approvals import Approval, challenge
-from oms_core.chains.intent import Proposal
+from oms_core.chains.intent import Proposal, Subject
 from oms_core.chains.render import render
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError
@@ -32,7 +33,7 @@ from oms_core.workspace import user, workspace_digest
 from proto import oms_pb2 as pb
 
 
-class OmsService(KeyCalls, PrepareCalls):
+class OmsService(KeyCalls, OrderCalls, PrepareCalls):
     """Everything an OMS front end, a person's tool or an algo asks of the network."""
 
     def __init__(
@@ -51,6 +52,7 @@ class OmsService(KeyCalls, PrepareCalls):
         self._store, self._standing, self._desk, self._keys = store, standing, desk, keys
         self._book, self._changes = book, changes
         self._approving, self._cosigners, self._chain, self._news = approving, cosigners, chain, news
+        self._amending = Amending(store, standing, desk, news)
 
     # Wallets
 
@@ -106,7 +108,7 @@ class OmsService(KeyCalls, PrepareCalls):
         order_id = await self._store.known(call)
         if not order_id:
             proposal = decode(Proposal, request.proposal, MAX_PROPOSAL)
-            order_id = f"txn_{int(time.time() * 1000):012x}{secrets.token_hex(8)}"
+            order_id = new_order_id()
             await self._desk.submit(order_id, proposal, call)
         await durable.begin("order", order_id)
         return await self._transaction(order_id)
@@ -169,6 +171,8 @@ class OmsService(KeyCalls, PrepareCalls):
                 rp_id=self._workspace.rp_id,
                 credential_ids=[credential.credential_id for credential in who.credentials],
                 expires_at=pending.claim.expires_at,
+                readings=await self._readings(pending.subject_id, pending.subject),
+                refusals=views.refused(await self._store.refusals(pending.subject_id), self._workspace),
             )
             for pending in await self._approving.inbox(request.approver, waiting, facts)
         ]
@@ -228,4 +232,10 @@ class OmsService(KeyCalls, PrepareCalls):
             decision.needs,
             await self._store.stages(order_id),
             await self._store.refusals(order_id),
+            await self._readings(order_id, proposal.subject),
         )
+
+    async def _readings(self, subject_id: str, subject: Subject) -> list[pb.CosignerReading]:
+        preflight = self._approving.preflight
+        same = (await preflight.agreement(subject_id, subject)).same
+        return views.readings(await preflight.readings(subject_id), self._workspace, same)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import RowMapping
 
+from coordinator.preflight import Preflight
 from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
 from oms_core.approvals import Approval, ApprovalClaim, Verdict
@@ -14,7 +15,7 @@ from oms_core.chains.intent import Proposal, Subject
 from oms_core.encoding import decode
 from oms_core.errors import Reason, Refused
 from oms_core.policy.facts import Facts
-from oms_core.policy.judge import Decision, judge
+from oms_core.policy.judge import Decision, Given, judge
 
 PENDING = "PENDING_APPROVAL"
 
@@ -32,15 +33,25 @@ class Pending:
 class Approving(Stands):
     """The inbox of every approver."""
 
-    def __init__(self, store: Store, standing: Standing, seconds: int) -> None:
+    def __init__(self, store: Store, standing: Standing, preflight: Preflight, seconds: int) -> None:
         self._store, self._standing, self._seconds = store, standing, seconds
+        self.preflight = preflight
 
     async def standing(self, subject_id: str, subject: Subject, facts: Facts) -> tuple[Decision, tuple[Approval, ...]]:
         """What the rules say with the approvals so far, expired ones left out."""
         rows = await self._store.decisions(subject_id)
         approvals = tuple(decode(Approval, row["approval"]) for row in rows if row["verdict"] == Verdict.APPROVE)
         alive = tuple(approval for approval in approvals if approval.claim.expires_at > facts.now)
-        return judge(self._workspace, subject, facts, tuple(a.claim.approver for a in alive)), alive
+        given = tuple(given for approval in alive if (given := self._given(approval)) is not None)
+        return judge(self._workspace, subject, facts, given), alive
+
+    def _given(self, approval: Approval) -> Given | None:
+        """A verified approval as the rules count it; None if the workspace knows its credential no more."""
+        for one in self._workspace.users:
+            for credential in one.credentials if one.user_id == approval.claim.approver else ():
+                if credential.credential_id == approval.credential_id and not credential.revoked:
+                    return Given(one.user_id, credential.assurance, approval.claim.decided_at)
+        return None
 
     async def inbox(self, approver: str, waiting: list[tuple[str, RowMapping]], facts: Facts) -> list[Pending]:
         """What of ``waiting`` (subject id, row) this user may decide now."""
@@ -52,7 +63,7 @@ class Approving(Stands):
             decision, _ = await self.standing(subject_id, subject, facts)
             if any(approver in need.eligible for need in decision.needs if need.missing):
                 expires = min(subject.valid_until, facts.now + self._seconds)
-                claim = expected_claim(subject, self._workspace, approver, Verdict.APPROVE, expires)
+                claim = expected_claim(subject, self._workspace, approver, Verdict.APPROVE, facts.now, expires)
                 found.append(Pending(subject_id, row["proposal"], subject, claim))
         return found
 

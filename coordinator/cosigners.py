@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,7 +21,7 @@ import structlog
 from coordinator.standing import Standing
 from coordinator.tls import Context, peer
 from oms_core.errors import Reason, Refused, Unauthenticated, Unavailable
-from oms_core.workspace import identities
+from oms_core.workspace import identities, operators_differ
 from proto import cosigner_pb2 as pb
 from proto import cosigner_pb2_grpc as pb_grpc
 
@@ -96,6 +96,7 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         self.stock: dict[int, list[pb.Stock]] = {}
         """What each node's pool held when it was last asked."""
         self.rolled_back: dict[int, str] = {}
+        self.halted: dict[int, str] = {}
         """Why a node refuses everything, as it said when it was last asked."""
         self.changed = asyncio.Event()
         """Set, and replaced, whenever a cosigner attaches."""
@@ -150,7 +151,8 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         try:
             while True:
                 started = time.monotonic()
-                await link.ask(pb.ToCosigner(ping=pb.Ping(nonce=int(started * 1000))), SILENCE)
+                answer = await link.ask(pb.ToCosigner(ping=pb.Ping(nonce=int(started * 1000))), SILENCE)
+                self.stands_still(link.index, answer.pong.halted)
                 link.latency = time.monotonic() - started
                 await asyncio.sleep(HEARTBEAT)
         except Unavailable:
@@ -183,14 +185,40 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         count, _ = self._strikes.get(index, (0, 0.0))
         self._strikes[index] = (count + 1, time.monotonic())
 
-    def quorum(self, parties: tuple[int, ...], size: int, without: set[int]) -> tuple[int, ...] | None:
-        """The best ``size`` of ``parties`` that are attached and not excluded, ascending; None if there are too few."""
+    def stands_still(self, index: int, why: str) -> None:
+        """What a node says of its operator's stop; an empty reason is that it goes on."""
+        if why != self.halted.get(index, ""):
+            log.warning("cosigner halted" if why else "cosigner resumed", cosigner=index, detail=why)
+        self.halted[index] = why
+
+    def willing(self) -> set[int]:
+        """Attached, not in quarantine, and not halted by their operators."""
+        return {i for i in self.attached() if i not in self.quarantined and not self.halted.get(i)}
+
+    def distinct(self, quorum: Iterable[int]) -> bool:
+        """Whether a quorum has no two of one operator, where the workspace says so."""
+        workspace = self._standing.current
+        return not workspace.distinct_operators or operators_differ(workspace, quorum)
+
+    def quorum(
+        self, parties: tuple[int, ...], size: int, without: set[int], among: tuple[int, ...] = ()
+    ) -> tuple[int, ...] | None:
+        """The best ``size`` of ``parties`` that are willing and not excluded, ascending; None if there are too few.
+
+        All of ``among`` are in it, and no two of one operator where the workspace says so: who is better stands for
+        its operator.
+        """
         now = time.monotonic()
 
         def badness(index: int) -> tuple[int, float]:
             count, when = self._strikes.get(index, (0, 0.0))
             return (count if now - when < _STRIKE_SECONDS else 0, self._links[index].latency)
 
-        barred = without | self.quarantined
-        usable = sorted((i for i in self.attached() if i in parties and i not in barred), key=badness)
-        return tuple(sorted(usable[:size])) if len(usable) >= size else None
+        usable = sorted((i for i in self.willing() - without if i in parties), key=badness)
+        if not set(among) <= set(usable):
+            return None
+        chosen: list[int] = list(among)
+        for index in usable:
+            if len(chosen) < size and index not in chosen and self.distinct((*chosen, index)):
+                chosen.append(index)
+        return tuple(sorted(chosen)) if len(chosen) == size and self.distinct(chosen) else None

@@ -14,6 +14,8 @@ from typing import Any
 import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 
+from oms_core.lifecycle import IllegalTransition
+
 APPLICATION_VERSION = "1"  # orders survive upgrades: raised only together with a plan for those under way
 
 _LONGEST_PAUSE = 60.0  # seconds
@@ -47,6 +49,8 @@ async def _insist(step: Callable[[str], Awaitable[None]], subject_id: str) -> No
     while True:
         try:
             await step(subject_id)
+        except IllegalTransition as error:
+            log.info("moved on by somebody else", subject=subject_id, detail=error.message)  # the step reads it again
         except Exception as error:
             log.exception("step failed", subject=subject_id, kind=type(error).__name__)
             await asyncio.sleep(pause)

@@ -104,6 +104,7 @@ class KeyChanges(Stands):
             elif decision.outcome is Outcome.PERMIT:
                 await self._move(change_id, PENDING, RUNNING)
             else:
+                await self._approving.preflight.show(change_id, decode(Proposal, row["proposal"]))
                 await self._news.wait(change_id)
 
     async def deal(self, change_id: str) -> None:

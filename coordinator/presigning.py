@@ -64,14 +64,20 @@ class Presigning(Stands):
         self._cleaned = 0.0
 
     async def take(
-        self, wallet_id: str, wallet: ActiveWallet, path: tuple[int, ...], without: set[int]
+        self,
+        wallet_id: str,
+        wallet: ActiveWallet,
+        path: tuple[int, ...],
+        without: set[int],
+        among: tuple[int, ...] = (),
     ) -> Taken | None:
-        """The oldest presignature whose whole quorum is there; None if there is none."""
+        """The oldest presignature whose whole quorum is there, with all of ``among`` in it; None if there is none."""
         self._uses[wallet_id, path].append(time.monotonic())
-        there = set(self._cosigners.attached()) - without - self._cosigners.quarantined
+        there = self._cosigners.willing() - without
         for row in await self._book.presignatures(wallet_id):
             quorum = tuple(json.loads(row["quorum"]))
             fits = row["epoch"] == wallet.key[1] and tuple(json.loads(row["path"])) == path
+            fits = fits and set(among) <= set(quorum) and self._cosigners.distinct(quorum)
             if fits and set(quorum) <= there and await self._book.drop_presignatures([row["presignature_id"]]) == 1:
                 return Taken(row["presignature_id"], quorum)
         return None
@@ -144,6 +150,7 @@ class Presigning(Stands):
             held[index] = set(answer.status.presignatures)
             self._cosigners.stock[index] = list(answer.status.stock)
             self._cosigners.rolled_back[index] = answer.status.rolled_back
+            self._cosigners.stands_still(index, answer.status.halted)
             self._seen[index] = now
         rows = await self._book.presignatures()
         dead = [row["presignature_id"] for row in rows if await self._is_dead(row, held, now)]

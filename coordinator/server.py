@@ -22,6 +22,7 @@ from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
+from coordinator.preflight import Preflight
 from coordinator.presigning import Presigning
 from coordinator.standing import Standing
 from coordinator.statuses import ErrorInterceptor
@@ -54,7 +55,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     engine = await open_database(config.database)
     store, news, rpc = Store(engine), News(), Rpc(config.chain.rpc)
     chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(standing)
-    approving = Approving(store, standing, config.approval_seconds)
+    approving = Approving(store, standing, Preflight(store, standing, cosigners), config.approval_seconds)
     book = KeyBook(engine)
     outcomes = Outcomes(book, cosigners)
     await outcomes.load()

@@ -12,17 +12,17 @@ from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from coordinator.tables import counters, decisions, nonces, orders, refusals, requests, stages, wallets
+from coordinator.tables import counters, decisions, nonces, orders, readings, refusals, requests, stages, wallets
 from oms_core.approvals import Approval
 from oms_core.encoding import encode
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
 from oms_core.evidence import SignedRefusal
-from oms_core.lifecycle import TERMINAL, IllegalTransition, State, advance
+from oms_core.lifecycle import TERMINAL, WITHDRAWN, IllegalTransition, State, advance
 from oms_core.policy.facts import Facts, Provenance, Spend
 from oms_core.policy.judge import DAY
 
 _UNSENT = (State.APPROVED, State.SIGNING, State.SIGNED)
-_SPENT_NOTHING = (State.REJECTED, State.DENIED, State.EXPIRED)
+_SPENT_NOTHING = (State.REJECTED, State.DENIED, State.EXPIRED, *WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,35 @@ class Store:
                 raise IllegalTransition(order_id, was, to)
             await stage(connection, order_id, to, note or values["reason"])
 
+    async def withdraw(
+        self, order_id: str, was: State, to: State, reason: str, text: str, call: Call, following: dict[str, Any] | None
+    ) -> None:
+        """End an order at its initiator's word, and put ``following`` in its place, if there is one: both or neither.
+
+        Raises `IllegalTransition`, also once cosigners were asked to sign it, and `Conflict`.
+        """
+        advance(order_id, was, to)
+        try:
+            async with self._engine.begin() as connection:
+                asked = select(stages).where(stages.c.subject_id == order_id, stages.c.state == State.SIGNING)
+                if await one(connection, asked) is not None:
+                    raise IllegalTransition(order_id, State.SIGNING, to)
+                statement = update(orders).where(orders.c.order_id == order_id, orders.c.state == was)
+                done = await connection.execute(statement.values(state=to, reason=reason, detail=text))
+                if done.rowcount != 1:
+                    raise IllegalTransition(order_id, was, to)
+                await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
+                await stage(connection, order_id, to, text)
+                made = order_id
+                if following is not None:
+                    made = following["order_id"]
+                    values = {**following, "state": State.SUBMITTED, "created_at": time.time()}
+                    await connection.execute(insert(orders).values(values))
+                    await stage(connection, made, State.SUBMITTED, f"in the place of {order_id}")
+                await remember(connection, call, made)
+        except IntegrityError:
+            raise Conflict("this intent was submitted before") from None
+
     async def note(self, order_id: str, **values: Any) -> None:
         """Change what is said about an order, not its state."""
         async with self._engine.begin() as connection:
@@ -144,18 +173,32 @@ class Store:
             return Facts(now, tuple(_spend(row) for row in rows))
 
     async def add_refusal(self, order_id: str, refusal: SignedRefusal) -> None:
-        """Keep a cosigner's signed no; its newest counts."""
-        key = (refusals.c.order_id == order_id) & (refusals.c.cosigner == refusal.refusal.index)
+        """Keep a cosigner's signed no; the newest of each reason."""
+        said = refusal.refusal
+        values = {"order_id": order_id, "cosigner": said.index, "reason": said.reason}
         async with self._engine.begin() as connection:
-            await connection.execute(refusals.delete().where(key))
-            values = {"order_id": order_id, "cosigner": refusal.refusal.index, "refusal": encode(refusal)}
-            await connection.execute(insert(refusals).values(values))
+            await connection.execute(refusals.delete().filter_by(**values))
+            await connection.execute(insert(refusals).values(**values, refusal=encode(refusal)))
 
     async def refusals(self, order_id: str) -> list[bytes]:
         """Signed refusals of an order, by cosigner."""
-        query = select(refusals.c.refusal).where(refusals.c.order_id == order_id).order_by(refusals.c.cosigner)
+        query = select(refusals.c.refusal).where(refusals.c.order_id == order_id)
+        query = query.order_by(refusals.c.cosigner, refusals.c.reason)
         async with self._engine.begin() as connection:
             return list((await connection.execute(query)).scalars())
+
+    async def add_reading(self, subject_id: str, cosigner: int, reading: bytes, lines: tuple[str, ...]) -> None:
+        """Keep what a cosigner read; its newest counts."""
+        values = {"subject_id": subject_id, "cosigner": cosigner}
+        async with self._engine.begin() as connection:
+            await connection.execute(readings.delete().filter_by(**values))
+            await connection.execute(insert(readings).values(**values, reading=reading, lines=json.dumps(lines)))
+
+    async def readings(self, subject_id: str) -> list[RowMapping]:
+        """What cosigners read, by cosigner."""
+        query = select(readings).where(readings.c.subject_id == subject_id).order_by(readings.c.cosigner)
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(query)).mappings())
 
     async def stages(self, subject_id: str) -> list[RowMapping]:
         """The way so far."""

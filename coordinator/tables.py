@@ -122,6 +122,7 @@ orders = Table(
     Column("asset", String(128), nullable=False),
     Column("amount", String(80), nullable=False),
     Column("trace", Text, nullable=False, default="[]"),
+    Column("replaces", String(64), nullable=False, default=""),
     Column("execution", LargeBinary, nullable=True),
     Column("raw", LargeBinary, nullable=True),
     Column("hash", String(66), nullable=False, default=""),
@@ -175,7 +176,17 @@ refusals = Table(
     metadata,
     Column("order_id", String(64), primary_key=True),
     Column("cosigner", Integer, primary_key=True, autoincrement=False),
+    Column("reason", String(64), primary_key=True),
     Column("refusal", LargeBinary, nullable=False),
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("subject_id", String(64), primary_key=True),
+    Column("cosigner", Integer, primary_key=True, autoincrement=False),
+    Column("reading", LargeBinary, nullable=False),
+    Column("lines", Text, nullable=False),
 )
 
 

@@ -18,6 +18,7 @@ from oms_core.chains.render import render
 from oms_core.encoding import decode, encode
 from oms_core.evidence import SignedRefusal
 from oms_core.policy.judge import Need
+from oms_core.words import in_words
 from oms_core.workspace import Workspace, member
 from proto import oms_pb2 as pb
 
@@ -54,8 +55,9 @@ def transaction(
     needs: Iterable[Need],
     stages: Iterable[RowMapping],
     refusals: Iterable[bytes],
+    readings: list[pb.CosignerReading],
 ) -> pb.Transaction:
-    """An order with its way, its rules' trace, and who refused it."""
+    """An order with its way, its rules' trace, who read it how, and who refused it."""
     subject = decode(Proposal, row["proposal"]).subject
     return pb.Transaction(
         transaction_id=row["order_id"],
@@ -69,7 +71,7 @@ def transaction(
         hash=row["hash"],
         block_number=row["block_number"],
         signers=numbers(row["signers"]),
-        refusals=[_refusal(data, workspace) for data in refusals],
+        refusals=refused(refusals, workspace),
         needs=[
             pb.ApprovalNeed(
                 rule_id=need.rule_id,
@@ -83,7 +85,39 @@ def transaction(
         trace=json.loads(row["trace"]),
         confirmations=row["confirmations"],
         raw=row["raw"] or b"",
+        check_words=in_words(row["subject"]),
+        readings=readings,
+        agreement=in_one_sentence(readings, len(workspace.roster)),
+        replaces=row["replaces"],
     )
+
+
+def readings(rows: Iterable[RowMapping], workspace: Workspace, same: Iterable[int]) -> list[pb.CosignerReading]:
+    """What cosigners read; ``same`` are those that read what we do."""
+    return [
+        pb.CosignerReading(
+            index=row["cosigner"],
+            name=member(workspace, row["cosigner"]).name,
+            same=row["cosigner"] in same,
+            signed_reading=row["reading"],
+            lines=json.loads(row["lines"]),
+        )
+        for row in rows
+    ]
+
+
+def in_one_sentence(read: list[pb.CosignerReading], roster: int) -> str:
+    """Whether the cosigners agree; empty before any has read it."""
+    if not read:
+        return ""
+    if others := [f"{one.index} {one.name}" for one in read if not one.same]:
+        return f"cosigners {', '.join(others)} read this DIFFERENTLY"
+    return f"{len(read)} of {roster} cosigners read this the same way"
+
+
+def refused(refusals: Iterable[bytes], workspace: Workspace) -> list[pb.CosignerRefusal]:
+    """Cosigners' signed refusals."""
+    return [_refusal(data, workspace) for data in refusals]
 
 
 def _refusal(data: bytes, workspace: Workspace) -> pb.CosignerRefusal:
@@ -105,6 +139,7 @@ def cosigners(standing: Standing, attached: Cosigners) -> list[pb.CosignerStatus
         status = pb.CosignerStatus(index=one.index, name=one.name, operator=one.operator, state="ABSENT")
         status.quarantined = one.index in attached.quarantined
         status.rolled_back = attached.rolled_back.get(one.index, "")
+        status.halted = attached.halted.get(one.index, "")
         if link := links.get(one.index):
             ahead = link.version > standing.current.version
             status.state = "ATTACHED" if link.workspace == standing.digest else "AHEAD" if ahead else "BEHIND"

@@ -119,6 +119,7 @@ class Wallets(Stands):
             elif decision.outcome is Outcome.PERMIT:
                 await self._move(wallet_id, PENDING, GENERATING)
             else:
+                await self._approving.preflight.show(wallet_id, _proposal(row))
                 await self._news.wait(wallet_id)
 
     async def generate(self, wallet_id: str) -> None:
@@ -230,11 +231,11 @@ class Wallets(Stands):
     async def _attached(self, wish: CreateWallet) -> None:
         """Wait a little for all parties. Raises `Unavailable` (QUORUM_UNAVAILABLE)."""
         for _ in range(30):
-            missing = [i for i in wish.parties if i not in self._cosigners.attached()]
+            missing = [i for i in wish.parties if i not in self._cosigners.willing() | self._cosigners.quarantined]
             if not missing:
                 return
             await asyncio.sleep(1)
-        raise Unavailable(f"cosigners {missing} are not attached", Reason.QUORUM_UNAVAILABLE)
+        raise Unavailable(f"cosigners {missing} are not attached, or halted", Reason.QUORUM_UNAVAILABLE)
 
     async def _move(self, wallet_id: str, was: str, to: str, **values: Any) -> None:
         await self._store.move_wallet(wallet_id, was, to, **values)

@@ -32,6 +32,7 @@ from oms_core.errors import (
     Unavailable,
 )
 from oms_core.keys import ChangeKey
+from oms_core.withdrawals import SignedWithdrawal
 from oms_core.workspace import Workspace
 from proto import oms_pb2 as pb
 from proto import oms_pb2_grpc as pb_grpc
@@ -69,6 +70,9 @@ class Waiting:
     lines: tuple[str, ...]
     claim: ApprovalClaim
     credential_ids: tuple[bytes, ...]
+    proposal: Proposal
+    readings: tuple[pb.CosignerReading, ...]
+    refusals: tuple[pb.CosignerRefusal, ...]
 
 
 class Client:
@@ -195,6 +199,25 @@ class Client:
             "SubmitIntent", pb.SubmitIntentRequest(request_id=request_id or fresh(), proposal=proposal)
         )
 
+    async def cancel(self, transaction_id: str, withdrawal: SignedWithdrawal, request_id: str = "") -> pb.Transaction:
+        """End an order that nobody was asked to sign yet."""
+        request = pb.CancelOrderRequest(
+            request_id=request_id or fresh(), transaction_id=transaction_id, withdrawal=encode(withdrawal)
+        )
+        return await self._call("CancelOrder", request)  # type: ignore[no-any-return]
+
+    async def amend(
+        self, transaction_id: str, proposal: Proposal, withdrawal: SignedWithdrawal, request_id: str = ""
+    ) -> pb.Transaction:
+        """Put another order in the place of one; returns the new one."""
+        request = pb.AmendOrderRequest(
+            request_id=request_id or fresh(),
+            transaction_id=transaction_id,
+            proposal=encode(proposal),
+            withdrawal=encode(withdrawal),
+        )
+        return await self._call("AmendOrder", request)  # type: ignore[no-any-return]
+
     async def transaction(self, transaction_id: str) -> pb.Transaction:
         """One order."""
         return await self._call(  # type: ignore[no-any-return]
@@ -227,6 +250,9 @@ class Client:
                 tuple(request.lines),
                 decode(ApprovalClaim, request.claim),
                 tuple(request.credential_ids),
+                decode(Proposal, request.proposal),
+                tuple(request.readings),
+                tuple(request.refusals),
             )
             for request in answer.requests
         ]

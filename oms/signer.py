@@ -9,9 +9,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 
-from oms_core.chains.intent import Proposal, Subject
+from oms_core.chains.intent import Intent, Proposal, Subject
 from oms_core.errors import LocalError, Reason
 from oms_core.proposals import sign_proposal
+from oms_core.withdrawals import SignedWithdrawal, sign_withdrawal
 from oms_core.workspace import ProposalKey
 
 
@@ -53,6 +54,10 @@ class ProposalSigner:
     def propose(self, subject: Subject) -> Proposal:
         """The subject under this key."""
         return sign_proposal(subject, self.key_id, self._sign)
+
+    def withdraw(self, order: Intent, instead: Intent | None = None) -> SignedWithdrawal:
+        """That an order of mine ends, or that another one takes its place."""
+        return sign_withdrawal(order, instead, self.key_id, self._sign)
 
     def _sign(self, digest: bytes) -> bytes:
         der = self._key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256())))

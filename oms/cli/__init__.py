@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from oms.cli import approvals, devnet, evidence, keys, network, proposals, transactions, wallets, workspaces
+from oms.cli import amending, approvals, devnet, evidence, keys, network, proposals, transactions, wallets, workspaces
 from oms_core.errors import CountersealError
 
 
@@ -25,6 +25,8 @@ def cli(context: click.Context, path: Path, as_json: bool) -> None:
 cli.add_command(wallets.group)
 cli.add_command(transactions.transfer)
 cli.add_command(transactions.group)
+transactions.group.add_command(amending.cancel)
+transactions.group.add_command(amending.amend)
 cli.add_command(proposals.group)
 cli.add_command(approvals.inbox)
 cli.add_command(approvals.approve)

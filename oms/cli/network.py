@@ -17,10 +17,20 @@ def status(context: click.Context) -> None:
     lines = [f"workspace {said.workspace.hex()[:16]}  chain {said.chain} {chain}  open orders {said.open_orders}"]
     for one in said.cosigners:
         heard = f"{one.latency_ms:6.1f} ms" if one.state == "ATTACHED" else ""
-        state = "QUARANTINED" if one.quarantined else "ROLLED_BACK" if one.rolled_back else one.state
+        state = (
+            "QUARANTINED"
+            if one.quarantined
+            else "ROLLED_BACK"
+            if one.rolled_back
+            else "HALTED"
+            if one.halted
+            else one.state
+        )
         lines.append(f"  cosigner {one.index}  {one.name:12} {one.operator:12} {state:11} {heard}")
         if one.rolled_back:
             lines.append(f"    refuses everything: {one.rolled_back}")
+        if one.halted:
+            lines.append(f"    halted by its operator: {one.halted}")
     for (wallet_id, path, quorum), (count, oldest, members) in sorted(_pools(said).items()):
         below = "".join(f"/{step}" for step in path)
         names = ",".join(map(str, quorum))

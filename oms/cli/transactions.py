@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -11,6 +12,9 @@ from oms.cli.wallets import parse_path
 from oms.client import Client
 from oms_core.chains.amount import parse_amount
 from oms_core.chains.evm import NATIVE_DECIMALS
+from oms_core.chains.intent import Proposal, subject_digest
+from oms_core.encoding import decode
+from oms_core.words import in_words
 from proto import oms_pb2 as pb
 
 
@@ -73,6 +77,17 @@ def list_all(context: click.Context, wallet: str, limit: int) -> None:
         show(context, tx, [f"{tx.transaction_id}  {tx.state:17} {tx.reason:22} {tx.lines[0]}"])
 
 
+@group.command("proposal")
+@click.argument("transaction_id")
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.pass_context
+def save_proposal(context: click.Context, transaction_id: str, out: Path) -> None:
+    """Write an order's signed proposal to a file: what `cosigner read` takes."""
+    tx = call(context, lambda client, _: client.transaction(transaction_id))
+    out.write_bytes(tx.proposal)
+    show(context, tx, [f"{out.name}: {len(tx.proposal)} bytes  {_words(tx)}"])
+
+
 @group.command()
 @click.argument("transaction_id")
 @click.pass_context
@@ -95,6 +110,7 @@ def show_transaction(context: click.Context, tx: pb.Transaction) -> None:
 def describe(tx: pb.Transaction) -> list[str]:
     """An order in lines."""
     lines = [f"{tx.transaction_id}  {tx.state}" + (f"  {tx.reason}: {tx.detail}" if tx.reason else "")]
+    lines.append(f"  check words: {_words(tx)}")
     lines += [f"  {line}" for line in tx.lines]
     lines += [f"  {_clock(stage.at)}  {stage.state:17} {stage.note}" for stage in tx.stages]
     for need in tx.needs:
@@ -102,10 +118,21 @@ def describe(tx: pb.Transaction) -> list[str]:
         lines.append(f"  rule {need.rule_id}: {len(need.given)} of {need.required} by {need.role} ({given})")
     lines += [f"  rule {line}" for line in tx.trace]
     lines += [f"  refused by cosigner {r.index} {r.name}: {r.reason}: {r.detail}" for r in tx.refusals]
+    lines += [f"  {tx.agreement}"] if tx.agreement else []
+    for one in tx.readings:
+        if not one.same:
+            lines += [f"    cosigner {one.index} {one.name} reads: {line}" for line in one.lines]
+    if tx.replaces:
+        lines.append(f"  in the place of {tx.replaces}, whose approvals do not count for it")
     if tx.hash:
         signers = ", ".join(map(str, tx.signers))
         lines.append(f"  {tx.hash}  signed by cosigners {signers}; block {tx.block_number or 'none yet'}")
     return lines
+
+
+def _words(tx: pb.Transaction) -> str:
+    """Made from the order itself, not from what the coordinator says of it."""
+    return in_words(subject_digest(decode(Proposal, tx.proposal).subject))
 
 
 def _clock(at: float) -> str:

@@ -1,0 +1,118 @@
+"""The first part of an order's way: the rules, what the cosigners read, and what people decide."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from coordinator.approving import Approving
+from coordinator.objections import Ending, alert, ending, in_text, read_refusals, refusers
+from coordinator.orders import Orders, intent_of, proposal_of
+from coordinator.wallets import Wallets
+from oms_core.approvals import Verdict
+from oms_core.authorize import review
+from oms_core.errors import Reason
+from oms_core.lifecycle import State
+from oms_core.policy.judge import Decision, Outcome
+from oms_core.readings import readings_needed
+
+
+class Reviewing(Orders):
+    """SUBMITTED to APPROVED, or to an end."""
+
+    _approving: Approving
+    _wallets: Wallets
+
+    async def review(self, order_id: str) -> None:
+        """SUBMITTED → REJECTED, PENDING_APPROVAL or APPROVED: by the rules, and where people are needed, by cosigners.
+
+        Nobody is asked to approve before as many cosigners as will sign have read the order, and said so.
+        """
+        while (row := await self._store.order(order_id))["state"] == State.SUBMITTED:
+            _, decision = review(proposal_of(row), self._workspace, await self._store.facts(int(time.time())))
+            trace = {"trace": told(decision)}
+            if await self._expired(row):
+                return
+            if decision.outcome is Outcome.DENY:
+                await self._end(row, State.REJECTED, decision.objections[0].reason, decision.detail, **trace)
+            elif decision.outcome is Outcome.PERMIT:
+                await self._move(order_id, State.SUBMITTED, State.APPROVED, **trace)
+                self._show_meanwhile(row)
+            elif (end := await self._objected(row)) is not None:
+                await self._reject(row, end, **trace)
+            elif missing := await self._unread(row):
+                await self._store.note(order_id, **trace)
+                await self._wait(order_id, Reason.READINGS_MISSING, missing)
+            else:
+                await self._move(order_id, State.SUBMITTED, State.PENDING_APPROVAL, **trace)
+
+    async def approvals(self, order_id: str) -> None:
+        """PENDING_APPROVAL → APPROVED, DENIED, REJECTED or EXPIRED, by what people decide."""
+        while (row := await self._store.order(order_id))["state"] == State.PENDING_APPROVAL:
+            denials = [d for d in await self._store.decisions(order_id) if d["verdict"] == Verdict.DENY]
+            facts = await self._store.facts(int(time.time()))
+            decision, _ = await self._approving.standing(order_id, intent_of(row), facts)
+            if denials:
+                text = f"denied by {denials[0]['user_id']}: {denials[0]['comment'] or 'no reason given'}"
+                await self._end(row, State.DENIED, Reason.APPROVAL_DENIED, text)
+            elif facts.now >= intent_of(row).valid_until:
+                await self._end(row, State.EXPIRED, Reason.EXPIRED, "not approved in time")
+            elif decision.outcome is Outcome.DENY:
+                await self._end(row, State.REJECTED, decision.objections[0].reason, decision.objections[0].text)
+            elif decision.outcome is Outcome.PERMIT:
+                await self._move(order_id, State.PENDING_APPROVAL, State.APPROVED)
+                self._approving.preflight.forget(order_id)
+            elif (end := await self._objected(row)) is not None:
+                await self._reject(row, end)
+            else:
+                await self._news.wait(order_id)
+
+    async def _objected(self, row: RowMapping) -> Ending | None:
+        """Show the order to cosigners that have not read it; why it ends then, if it does."""
+        await self._approving.preflight.show(row["order_id"], proposal_of(row))
+        return await self._ending(row)
+
+    async def _ending(self, row: RowMapping) -> Ending | None:
+        """Why an order ends by what cosigners refused so far, if it does."""
+        said = read_refusals(await self._store.refusals(row["order_id"]))
+        if (end := ending(said, self._workspace)) is not None:
+            return end
+        wallet = await self._wallets.active(row["wallet_id"])
+        if len(set(wallet.parties) - refusers(said)) < wallet.threshold:
+            final = [one for one in said if one.index in refusers(said)]
+            return Ending(Reason(final[0].reason), in_text(final), alarming=False)
+        return None
+
+    async def _reject(self, row: RowMapping, end: Ending, **values: Any) -> None:
+        alert(row["order_id"], end)
+        await self._end(row, State.REJECTED, end.reason, end.text, **values)
+
+    async def _unread(self, row: RowMapping) -> str:
+        """What is missing until people may be asked; empty if nothing is.
+
+        Whoever reads something else has read it, too: people see the difference, and their tools refuse to press.
+        """
+        wallet = await self._wallets.active(row["wallet_id"])
+        needed = readings_needed(self._workspace, wallet.threshold)
+        there = await self._approving.preflight.readings(row["order_id"])
+        if len(there) >= needed:
+            return ""
+        return f"{len(there)} of at least {needed} cosigners have read it"
+
+    def _show_meanwhile(self, row: RowMapping) -> None:
+        """An order that nobody need approve waits for no reading; they are kept with it all the same."""
+        task = asyncio.create_task(self._approving.preflight.show(row["order_id"], proposal_of(row)))
+        _meanwhile.add(task)
+        task.add_done_callback(_meanwhile.discard)
+
+
+_meanwhile: set[asyncio.Task[None]] = set()  # the loop itself would let them be collected
+
+
+def told(decision: Decision) -> str:
+    """The trace as it is kept: a JSON list of one line a rule."""
+    return json.dumps([f"{t.kind} {t.rule_id}: {'' if t.applies else 'no, '}{t.text}" for t in decision.trace])
