@@ -6,9 +6,17 @@ import sys
 
 from bench.blame import blame, resharing
 from bench.orders import orders
+from bench.policy import policy
 from bench.protocol import keys, presigning
 
-GROUPS = {"keys": keys, "resharing": resharing, "presigning": presigning, "blame": blame, "orders": orders}
+GROUPS = {
+    "policy": policy,
+    "keys": keys,
+    "resharing": resharing,
+    "presigning": presigning,
+    "blame": blame,
+    "orders": orders,
+}
 
 
 def main() -> None:

@@ -1,255 +1,203 @@
 """The decision: order-independent, deny by default, always with a trace of every rule.
 
-DENY beats all; every LIMIT holds; every matching REQUIRE is met; at least one PERMIT matches.
+What no rule can allow comes first. Then DENY beats all; every LIMIT holds; every REQUIRE that applies is met; each
+operation fits at least one PERMIT. What is not known counts for the strict side.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from oms_core.chains.intent import CreateWallet, Intent, Subject, subject_digest
-from oms_core.encoding import digest, document
+from oms_core.chains.intent import Intent, Subject
+from oms_core.chains.operations import Operation
 from oms_core.errors import Reason
-from oms_core.keys import Change, ChangeKey
-from oms_core.policy.facts import Facts
-from oms_core.policy.rules import ANY, Action, Deny, Destination, Limit, Permit, Require, Rule
-from oms_core.workspace import User, Workspace, entry_at, user
+from oms_core.policy.compiled import FALSE, TRUE, UNKNOWN, Compiled, Ready, compiled
+from oms_core.policy.decision import GRAVITY, Decision, Given, LimitUse, Need, Objection, Outcome
+from oms_core.policy.facts import Facts, Observation, Provenance
+from oms_core.policy.hours import open_at
+from oms_core.policy.invariants import broken
+from oms_core.policy.limits import Spending, weigh
+from oms_core.policy.require import Asking, needs
+from oms_core.policy.rules import DAY, Kind, Operator
+from oms_core.policy.spends import Judged, operations_of, spends_of
+from oms_core.policy.trace import ASLEEP, Trace, TraceLine
+from oms_core.policy.views import View, view_of_operation
+from oms_core.workspace import Privilege, Workspace, user
 
-DAY = 86_400  # seconds
-
-
-class Outcome(StrEnum):
-    """What the rules say."""
-
-    DENY = "DENY"
-    NEEDS_APPROVAL = "NEEDS_APPROVAL"
-    PERMIT = "PERMIT"
-
-
-@document("trace-line/1")
-class TraceLine:
-    """One rule's part: what it is, whether it applied, and in words what it found."""
-
-    rule_id: str
-    kind: str
-    applies: bool
-    text: str
+__all__ = [
+    "DAY", "Decision", "Given", "LimitUse", "Need", "Objection", "Outcome", "TraceLine", "judge", "judge_operations",
+]  # fmt: skip
 
 
-@document("need/1")
-class Need:
-    """What a REQUIRE asks for: how many people, who has approved, who else could."""
+def judge(workspace: Workspace, subject: Subject, facts: Facts, approvers: Iterable[Given] = ()) -> Decision:
+    """Decide about what a subject's bytes do. ``approvers`` are approvals that have been verified.
 
-    rule_id: str
-    role: str
-    required: int
-    given: tuple[str, ...]
-    eligible: tuple[str, ...]
-
-    @property
-    def missing(self) -> int:
-        """How many approvals are still needed."""
-        return max(0, self.required - len(self.given))
+    Raises `NotFound` for a stranger, what deriving the operations raises, and TypeError for a change of the workspace.
+    """
+    operations = operations_of(subject, workspace)
+    assert isinstance(subject, Judged)
+    return judge_operations(workspace, subject, operations, facts, approvers)
 
 
-@dataclass(frozen=True, slots=True)
-class Objection:
-    """A rule's no."""
-
-    rule_id: str
-    reason: Reason
-    text: str
-
-
-# Which no is named first: people's own denials, then limits, then that nothing permits at all.
-_GRAVITY = (
-    Reason.FACT_UNKNOWN,
-    Reason.DENIED_BY_RULE,
-    Reason.LIMIT_EXCEEDED,
-    Reason.VELOCITY_EXCEEDED,
-    Reason.NO_PERMIT,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The answer, every objection with the gravest first, what is still needed, and the whole trace."""
-
-    outcome: Outcome
-    objections: tuple[Objection, ...]
-    needs: tuple[Need, ...]
-    trace: tuple[TraceLine, ...]
-
-    @property
-    def reason(self) -> Reason | None:
-        """Of the gravest objection; APPROVAL_MISSING if there is none but people are needed; None for a yes."""
-        if self.objections:
-            return self.objections[0].reason
-        return Reason.APPROVAL_MISSING if self.outcome is Outcome.NEEDS_APPROVAL else None
-
-    @property
-    def detail(self) -> str:
-        """All objections in words, each with the rule that it is from."""
-        return "; ".join(f"{o.rule_id}: {o.text}" if o.rule_id else o.text for o in self.objections)
-
-    @property
-    def digest(self) -> bytes:
-        """32 bytes, equal on all nodes that judged the same."""
-        objections = [[o.rule_id, o.reason, o.text] for o in self.objections]
-        return digest("decision", self.outcome, objections, self.needs, self.trace)
-
-
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    """What one rule contributes."""
-
-    applies: bool
-    text: str
-    permits: bool = False
-    objections: tuple[Objection, ...] = ()
-    need: Need | None = None
-
-
-def judge(workspace: Workspace, subject: Subject, facts: Facts, approvers: tuple[str, ...] = ()) -> Decision:
-    """Decide. ``approvers`` are ids of users whose approval has been verified. Raises `NotFound` for a stranger."""
+def judge_operations(
+    workspace: Workspace, subject: Judged, operations: Sequence[Operation], facts: Facts, given: Iterable[Given] = ()
+) -> Decision:
+    """The same, of operations that are known already. Raises `NotFound` for a stranger."""
     initiator = user(workspace, subject.initiator)
-    objections: list[Objection] = []
-    needs: list[Need] = []
-    trace: list[TraceLine] = []
-    permitted = False
-    for rule in sorted(workspace.rules, key=lambda rule: rule.rule_id):
+    rules = compiled(workspace)
+    observed: dict[str, list[Observation]] = {}
+    for one in facts.observed:
+        observed.setdefault(one.name, []).append(one)
+    views = tuple(
+        rules.prepare(view_of_operation(rules.index, facts.now, subject, number, operation, observed))
+        for number, operation in enumerate(operations)
+    )
+    approves = Privilege.APPROVE_ORDERS if isinstance(subject, Intent) else Privilege.APPROVE_KEYS
+    adds = spends_of(workspace, subject, operations, facts.now, Provenance.OWN)
+    sitting = _Sitting(
+        rules=rules,
+        facts=facts,
+        views=views,
+        spending=Spending(rules, facts, adds),
+        asking=Asking(rules.index, initiator.person_id, subject.wallet_id, approves),
+        given=tuple(given),
+        objections=broken(rules.index, subject, initiator, operations, facts.now),
+        permitted=[FALSE] * len(views),
+        opened=[FALSE] * len(views),
+    )
+    return sitting.decide()
+
+
+@dataclass(slots=True)
+class _Sitting:
+    """One decision while it is made. ``permitted`` and ``opened`` say what PERMITs there are for each operation."""
+
+    rules: Compiled
+    facts: Facts
+    views: tuple[View, ...]
+    spending: Spending
+    asking: Asking
+    given: tuple[Given, ...]
+    objections: list[Objection]
+    permitted: list[int]
+    opened: list[int]
+    needs: list[Need] = field(default_factory=list)
+    limits: list[LimitUse] = field(default_factory=list)
+    delay: int = 0
+    expiries: list[int] = field(default_factory=list)
+    cosigners: set[int] = field(default_factory=set)
+
+    def decide(self) -> Decision:
+        """Hear every rule, then say what comes of it."""
+        trace = Trace(self.rules, self.views, tuple(map(self._hear, self.rules.rules)))
+        self._default()
+        facts, waits = self.facts, self.delay
+        ready_at = None if facts.seen_at is None else facts.seen_at + waits
+        if self.objections:
+            outcome = Outcome.DENY
+        elif any(need.missing for need in self.needs):
+            outcome = Outcome.NEEDS_APPROVAL
+        else:
+            late = not waits or (ready_at is not None and facts.now >= ready_at)
+            outcome = Outcome.PERMIT if late else Outcome.DELAY
+        self.objections.sort(key=lambda no: (GRAVITY[no.reason], no.rule_id, no.operation, no.text))
+        return Decision(
+            outcome=outcome,
+            objections=tuple(self.objections),
+            needs=tuple(self.needs),
+            limits=tuple(self.limits),
+            delay=waits,
+            ready_at=ready_at if waits else None,
+            cosigners=tuple(sorted(self.cosigners)),
+            approvals_expire_in=min(self.expiries, default=0),
+            record=trace,
+        )
+
+    def _hear(self, ready: Ready) -> bytes:
+        """What a rule answers about each operation, as `Trace` keeps it; and what follows if it applies."""
+        rule = ready.rule
+        if not rule.enabled or self.facts.now < rule.starts or (rule.ends and self.facts.now >= rule.ends):
+            return ASLEEP
+        if ready.raised:
+            truths, unmet = [UNKNOWN] * len(self.views), [ready.at] * len(self.views)
+        else:
+            truths, unmet = self._ask(ready)
+        if rule.kind is Kind.PERMIT:
+            self._permit(ready, truths)
+        elif any(truths):
+            self._apply(ready, truths)
+        return bytes([truth | place + 1 << 2 for truth, place in zip(truths, unmet, strict=True)])
+
+    def _ask(self, ready: Ready) -> tuple[list[int], list[int]]:
+        truths, unmet = [], []
+        open_now = TRUE if ready.rule.during is None else int(open_at(ready.rule.during, self.facts.now))
+        for view in self.views:
+            truth, place = self.rules.ask(view, ready.tests)
+            if open_now < truth:
+                truth, place = open_now, len(ready.tests)
+            truths.append(truth)
+            unmet.append(place)
+        return truths, unmet
+
+    def _permit(self, ready: Ready, truths: list[int]) -> None:
+        opens = any((t.field, t.operator, t.values) == ("opaque", Operator.IS, (1,)) for t in ready.rule.when)
+        for place, truth in enumerate(truths):
+            if truth == TRUE:
+                self.permitted[place] = TRUE
+                self.opened[place] |= TRUE if opens else FALSE
+
+    def _apply(self, ready: Ready, truths: list[int]) -> None:
+        """A rule that applies, or may. One that cannot be evaluated objects."""
+        rule = ready.rule
         try:
-            found = _weigh(rule, workspace, subject, initiator, facts, approvers)
-        except Exception as error:  # noqa: BLE001 - a rule that cannot be evaluated objects, for whatever cause
+            match rule.kind:
+                case Kind.DENY:
+                    self.objections.append(self._denial(ready, truths))
+                case Kind.LIMIT:
+                    self._limit(ready, truths)
+                case Kind.REQUIRE:
+                    self._require(ready)
+        except Exception as error:  # noqa: BLE001 - whatever cause it has
             text = f"cannot be evaluated: {type(error).__name__}"
-            found = _Finding(True, text, objections=(Objection(rule.rule_id, Reason.FACT_UNKNOWN, text),))
-        permitted = permitted or found.permits
-        objections.extend(found.objections)
-        if found.need:
-            needs.append(found.need)
-        trace.append(TraceLine(rule.rule_id, type(rule).__name__.upper(), found.applies, found.text))
-    if not permitted:
-        objections.append(Objection("", Reason.NO_PERMIT, "no rule permits this"))
-    objections.sort(key=lambda objection: _GRAVITY.index(objection.reason))
-    if objections:
-        outcome = Outcome.DENY
-    else:
-        outcome = Outcome.NEEDS_APPROVAL if any(need.missing for need in needs) else Outcome.PERMIT
-    return Decision(outcome, tuple(objections), tuple(needs), tuple(trace))
+            self.objections.append(Objection(rule.rule_id, Reason.FACT_UNKNOWN, -1, text))
+
+    def _denial(self, ready: Ready, truths: list[int]) -> Objection:
+        rule = ready.rule
+        if TRUE in truths:
+            text = rule.description or "is denied"
+            return Objection(rule.rule_id, Reason.DENIED_BY_RULE, truths.index(TRUE), text)
+        text = f"cannot be evaluated: {ready.raised}" if ready.raised else "may apply: not all that it tests is known"
+        return Objection(rule.rule_id, Reason.FACT_UNKNOWN, truths.index(UNKNOWN), text)
+
+    def _limit(self, ready: Ready, truths: list[int]) -> None:
+        if ready.raised or not ready.rule.caps:
+            raise ValueError(ready.raised or "a limit without caps")
+        uses, objections = weigh(ready, truths, self.spending)
+        self.limits += uses
+        self.objections += objections
+
+    def _require(self, ready: Ready) -> None:
+        asked = ready.rule.requirement
+        if asked is None:
+            raise ValueError("a requirement that is not there")
+        self.needs += needs(ready.rule.rule_id, asked, self.asking, self.given, self.facts.now)
+        self.delay = max(self.delay, asked.delay)
+        self.expiries += [asked.expires_in] if asked.expires_in else []
+        self.cosigners.update(asked.cosigners)
+
+    def _default(self) -> None:
+        """Nothing is permitted by itself, and what nobody can read only by a rule that says so."""
+        if not self.views:
+            self.objections.append(Objection("", Reason.NO_PERMIT, -1, "nothing is done that a rule could permit"))
+        for place, view in enumerate(self.views):
+            operation = view.operation
+            if not self.permitted[place]:
+                self.objections.append(Objection("", Reason.NO_PERMIT, place, f"no rule permits {_named(view)}"))
+            if operation is not None and operation.opaque and not self.opened[place]:
+                text = f"nobody can read what {_named(view)} does, and no rule permits that"
+                self.objections.append(Objection("", Reason.OPAQUE_CALL, place, text))
 
 
-def action_of(subject: Subject) -> Action:
-    """What kind of thing rules are asked about. To suspend a key is one of its own, since it only ever makes safer."""
-    match subject:
-        case Intent():
-            return Action.TRANSFER
-        case CreateWallet():
-            return Action.KEY_CREATE
-        case ChangeKey():
-            return Action.KEY_SUSPEND if subject.change is Change.SUSPEND else Action.KEY_CHANGE
-    raise TypeError(type(subject).__name__)
-
-
-def _weigh(
-    rule: Rule, workspace: Workspace, subject: Subject, initiator: User, facts: Facts, approvers: tuple[str, ...]
-) -> _Finding:
-    applies, text = _applies(rule, workspace, subject, initiator)
-    if not applies:
-        return _Finding(False, text)
-    match rule:
-        case Permit():
-            return _Finding(True, text, permits=True)
-        case Deny():
-            return _Finding(True, text, objections=(Objection(rule.rule_id, Reason.DENIED_BY_RULE, text),))
-        case Limit() if isinstance(subject, Intent):
-            return _over_limit(rule, subject, facts)
-        case Require():
-            need = _need(rule, workspace, initiator, approvers)
-            text = f"{text}: {len(need.given)} of {need.required} approvals by {rule.role}"
-            return _Finding(True, text, need=need)
-    raise TypeError(type(rule).__name__)
-
-
-def _applies(rule: Rule, workspace: Workspace, subject: Subject, initiator: User) -> tuple[bool, str]:
-    """Whether a rule speaks of this subject, and in words why or why not."""
-    action = action_of(subject)
-    if not _among(subject.wallet_id, rule.wallets):
-        return False, "another wallet"
-    if isinstance(rule, Permit | Require) and action not in rule.actions:
-        return False, f"does not speak of {action}"
-    match rule:
-        case Permit():
-            return _permits(rule, workspace, subject, initiator)
-        case Deny():
-            return _denies(rule, subject, initiator)
-        case Limit():
-            same = isinstance(subject, Intent) and subject.action.asset == rule.asset
-            return same, "limits this asset" if same else "another asset or action"
-        case Require() if isinstance(subject, Intent):
-            # An asset that the rule does not price is on the strict side: the rule applies.
-            if subject.action.asset == rule.asset and subject.action.amount <= rule.above:
-                return False, f"{subject.action.amount} is not above {rule.above}"
-            return True, f"above {rule.above} of {rule.asset}"
-    return True, f"always asked for {action}"
-
-
-def _permits(rule: Permit, workspace: Workspace, subject: Subject, initiator: User) -> tuple[bool, str]:
-    if not any(_among(role, rule.initiator_roles) for role in (*initiator.roles, ANY)):
-        return False, f"{initiator.user_id} has none of its roles"
-    if isinstance(subject, Intent) and rule.destination is Destination.ADDRESS_BOOK:
-        entry = entry_at(workspace, subject.chain, subject.action.to)
-        if entry is None:
-            return False, "destination is not in the address book"
-        return True, f"destination is address-book entry {entry.entry_id}"
-    return True, "permits"
-
-
-def _denies(rule: Deny, subject: Subject, initiator: User) -> tuple[bool, str]:
-    if initiator.user_id in rule.initiators or ANY in rule.initiators:
-        return True, f"initiator {initiator.user_id} is denied"
-    if isinstance(subject, Intent) and subject.action.to in rule.addresses:
-        return True, "destination is denied"
-    return False, "neither initiator nor destination is denied"
-
-
-def _over_limit(rule: Limit, intent: Intent, facts: Facts) -> _Finding:
-    """A spend may only add to what counts: one that is negative, whoever claims it, makes the sum unknown."""
-    amount, this = intent.action.amount, subject_digest(intent)
-    counted = [
-        spend.amount
-        for spend in facts.spent
-        if spend.asset == rule.asset
-        and _among(spend.wallet_id, rule.wallets)
-        and spend.at > facts.now - DAY
-        and spend.subject != this
-    ]
-    if any(one < 0 for one in counted):
-        raise ValueError("a spend is negative")
-    spent = sum(counted)
-    objections = []
-    if amount > rule.per_transaction:
-        over = f"{amount} is above {rule.per_transaction} per transaction"
-        objections.append(Objection(rule.rule_id, Reason.LIMIT_EXCEEDED, over))
-    if spent + amount > rule.per_day:
-        over = f"{spent} spent within a day and {amount} now are above {rule.per_day}"
-        objections.append(Objection(rule.rule_id, Reason.VELOCITY_EXCEEDED, over))
-    text = f"{amount} of {rule.per_transaction} per transaction, {spent + amount} of {rule.per_day} per day"
-    return _Finding(True, text, objections=tuple(objections))
-
-
-def _need(rule: Require, workspace: Workspace, initiator: User, approvers: tuple[str, ...]) -> Need:
-    """People count, not users: the initiator's person never does, and each other one once."""
-    eligible = [
-        u for u in workspace.users if rule.role in u.roles and u.person_id != initiator.person_id and u.credentials
-    ]
-    given: dict[str, str] = {}
-    for u in eligible:
-        if u.user_id in approvers:
-            given.setdefault(u.person_id, u.user_id)
-    waiting = tuple(u.user_id for u in eligible if u.person_id not in given)
-    return Need(rule.rule_id, rule.role, rule.approvals, tuple(sorted(given.values())), waiting)
-
-
-def _among(value: str, allowed: tuple[str, ...]) -> bool:
-    return ANY in allowed or value in allowed
+def _named(view: View) -> str:
+    return f"this {view.action}" if not view.number else f"operation {view.number + 1}, {view.action}"

@@ -88,6 +88,16 @@ def _condition(test: Test, about: tuple[Asset, ...], assets: tuple[Asset, ...]) 
     return {word: values[0] if len(values) == 1 else values}
 
 
+def condition_words(test: Test) -> str:
+    """A test as a sentence, for a trace."""
+    try:
+        field = field_named(test.field)
+    except Malformed:
+        field = Field(test.field, Type.ANY, "")
+    values = ", ".join(_value(field, value, (), ()) for value in test.values)
+    return f"{test.field} {WORDS.get(test.operator, 'is')} {values or 'nothing'}"
+
+
 def _value(field: Field, value: int | str, about: tuple[Asset, ...], assets: tuple[Asset, ...]) -> str:
     if isinstance(value, str):
         if field.type is Type.ASSET:

@@ -1,0 +1,116 @@
+"""What an order adds to what counts against limits: outflows, allowances, the chain's own coin sent with calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from oms_core.chains.evm import native_asset
+from oms_core.chains.intent import CreateWallet, Intent, Subject, subject_digest
+from oms_core.chains.operations import Operation
+from oms_core.keys import Change, ChangeKey
+from oms_core.policy.facts import Provenance, Spend
+from oms_core.policy.rules import Action
+from oms_core.workspace import Asset, Workspace, contract_at
+
+UNPRICED = -1
+
+Judged = Intent | CreateWallet | ChangeKey
+"""What rules decide about. A change of the workspace is another matter: its governance's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outflow:
+    """Base units of an asset that leave or may be taken, and their worth in micro-USD, or `UNPRICED`."""
+
+    asset: str
+    amount: int
+    usd_micro: int
+
+
+def worth(asset: Asset | None, amount: int) -> int:
+    """Micro-USD, rounded up; nothing is worth nothing, and what has no price is `UNPRICED`."""
+    if not amount:
+        return 0
+    if asset is None or not asset.usd_micro:
+        return UNPRICED
+    return -(-amount * asset.usd_micro // int(10**asset.decimals))
+
+
+def outflows(assets: Mapping[str, Asset], operation: Operation, value: int) -> tuple[Outflow, ...]:
+    """What one operation lets out, ``value`` wei of the chain's own coin included; at most two assets."""
+    amounts = {operation.asset: operation.amount} if operation.asset else {}
+    if value:
+        coin = native_asset(operation.chain)
+        amounts[coin] = max(value, amounts.get(coin, 0))  # a transfer of coins says so in both places
+    return tuple(Outflow(name, amount, worth(assets.get(name), amount)) for name, amount in sorted(amounts.items()))
+
+
+def own_values(operations: Sequence[Operation]) -> tuple[int, ...]:
+    """Each operation's wei, without what it passes on to the calls that are wrapped into it: nothing counts twice."""
+    own = []
+    for place, operation in enumerate(operations):
+        passed = 0
+        for inner in operations[place + 1 :]:
+            if inner.depth <= operation.depth:
+                break
+            passed += inner.value if inner.depth == operation.depth + 1 else 0
+        own.append(max(0, operation.value - passed))
+    return tuple(own)
+
+
+def operations_of(subject: Subject, workspace: Workspace) -> tuple[Operation, ...]:
+    """What a subject does, as its bytes say; a wish about a key is one operation without a chain.
+
+    Raises what `oms_core.chains.effects.operations` does, and TypeError for a change of the workspace.
+    """
+    match subject:
+        case Intent():
+            from oms_core.chains.effects import operations
+
+            made: tuple[Operation, ...] = operations(subject, workspace)
+            return made
+        case CreateWallet():
+            return (_about_keys(Action.KEY_CREATE),)
+        case ChangeKey():
+            return (_about_keys(Action.KEY_SUSPEND if subject.change is Change.SUSPEND else Action.KEY_CHANGE),)
+    raise TypeError(f"rules do not decide about a {type(subject).__name__}")
+
+
+def _about_keys(action: Action) -> Operation:
+    return Operation(action, "", b"", b"", "", 0, False, 0, "", (), 0, False, False)
+
+
+def spends(workspace: Workspace, subject: Judged, now: int, provenance: Provenance) -> tuple[Spend, ...]:
+    """What this subject adds, at Unix second ``now``: for each operation one for each asset, and at least one."""
+    return spends_of(workspace, subject, operations_of(subject, workspace), now, provenance)
+
+
+def spends_of(
+    workspace: Workspace, subject: Judged, operations: Sequence[Operation], now: int, provenance: Provenance
+) -> tuple[Spend, ...]:
+    """The same of operations that are known already."""
+    this, assets = subject_digest(subject), {asset.asset: asset for asset in workspace.assets}
+    made = []
+    for place, (operation, value) in enumerate(zip(operations, own_values(operations), strict=True)):
+        entry = contract_at(workspace, operation.chain, operation.target)
+        entry = entry or contract_at(workspace, operation.chain, operation.counterparty)
+        made += [
+            Spend(
+                subject=this,
+                operation=place,
+                action=operation.action,
+                wallet_id=subject.wallet_id,
+                initiator=subject.initiator,
+                chain=operation.chain,
+                destination=operation.counterparty,
+                protocol=entry.protocol if entry else "",
+                asset=flow.asset,
+                amount=flow.amount,
+                usd_micro=flow.usd_micro,
+                at=now,
+                provenance=provenance,
+            )
+            for flow in outflows(assets, operation, value) or (Outflow("", 0, 0),)
+        ]
+    return tuple(made)
