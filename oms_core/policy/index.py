@@ -30,6 +30,8 @@ class Index:
         self.contracts: dict[tuple[str, bytes], ContractEntry] = {}
         for contract in workspace.contracts:
             self.contracts.setdefault((contract.chain, contract.address), contract)
+        self.entry_ids = {one.entry_id for one in workspace.address_book}
+        self.entry_ids.update(one.entry_id for one in workspace.contracts)
         self._listed = tuple(sorted({address for _, address in (*self.book, *self.contracts)}))
         self._nearest: dict[bytes, int] = {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from oms_core.chains.evm import to_checksum
+from oms_core.chains.address import to_checksum
 from oms_core.chains.intent import Intent
 from oms_core.chains.operations import Operation
 from oms_core.errors import Reason

@@ -162,6 +162,8 @@ def _cap(tree: Tree, about: tuple[Asset, ...], zones: Zones) -> Cap:
             unit, maximum = Unit.BASE, read.one("amount", lambda value: units.base_units(text(value), about))
         case _:
             unit, maximum = Unit.COUNT, read.one("count", whole)
+    if every and calendar is None and not units.seconds(every):
+        raise Malformed("every: a window is not empty; without 'every' it is one order")
     if (calendar is not None) is not read.has("zone"):
         raise Malformed("a calendar window (every: day, week or month) names its zone, and no other does")
     return Cap(

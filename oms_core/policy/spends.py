@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from oms_core.chains.evm import native_asset
+from oms_core.chains.address import native_asset
 from oms_core.chains.intent import CreateWallet, Intent, Subject, subject_digest
 from oms_core.chains.operations import Operation
 from oms_core.keys import Change, ChangeKey

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from oms_core.chains.evm import parse_address
+from oms_core.chains.address import parse_address
 from oms_core.errors import Malformed, Reason
 from oms_core.policy import parts, units
 from oms_core.policy.fields import Field, Type, field_named

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from oms_core.chains.evm import to_checksum
+from oms_core.chains.address import to_checksum
 from oms_core.chains.intent import CreateWallet, Intent
 from oms_core.chains.keccak import keccak256
 from oms_core.chains.operations import Operation

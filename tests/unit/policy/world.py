@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from oms_core.chains.evm import to_checksum
+from oms_core.chains.address import to_checksum
 from oms_core.chains.intent import Bounds, CreateWallet, Intent, Transfer
 from oms_core.chains.operations import Argument, Operation
 from oms_core.policy.decision import Decision, Given
