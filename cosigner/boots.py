@@ -173,6 +173,8 @@ class Boots:
         with self._engine.begin() as connection:
             change = upsert(heads).values(values)
             newer = heads.c.generation <= theirs.head.generation  # two sessions at once may end in any order
+            if mine is None:  # nothing was known, or the head of an identity key that has been replaced at this index
+                newer = heads.c.index == hello.sender
             connection.execute(change.on_conflict_do_update(index_elements=["index"], set_=values, where=newer))
 
     def _misfit(self) -> str:

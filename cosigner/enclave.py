@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from cosigner.boots import Boots
+from cosigner.chain import Chain
 from cosigner.config import Config
 from cosigner.convictions import Convictions
 from cosigner.engine import Engine, Finished, RoundOut
@@ -52,6 +53,7 @@ from oms_core.evidence import (
     ProbeRequest,
     ReadRequest,
     Request,
+    SignedAdoption,
     SignRequest,
     request_digest,
 )
@@ -81,6 +83,7 @@ class Enclave:
         self.boots.begin()
         self.vault.finish_erasing()
         self.convictions = Convictions(engine, self.token)
+        self.chain = Chain(engine, self.token, self.vault.versions, self.boots)
         self.keys = Keys(self.token, self.vault, self.ledger, self.boots, self.pool)
         self.halt, self.local = Halt(engine), LocalRules.load(config.local_rules)
         parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt, self.local)
@@ -210,6 +213,14 @@ class Enclave:
             case "drop_presignatures":
                 self.pool.drop(tuple(request.drop_presignatures.ids))
                 return pb.FromCosigner(acknowledged=pb.Acknowledged())
+            case "offer_workspace":
+                said = await asyncio.to_thread(self.chain.offer, request.offer_workspace.request, int(time.time()))
+                if isinstance(said, SignedAdoption):
+                    return pb.FromCosigner(workspace_answer=pb.WorkspaceAnswer(adoption=encode(said)))
+                return pb.FromCosigner(workspace_answer=pb.WorkspaceAnswer(scheduling=encode(said)))
+            case "get_workspace_requests":
+                after = await asyncio.to_thread(self.chain.requests, request.get_workspace_requests.after)
+                return pb.FromCosigner(workspace_requests=pb.WorkspaceRequests(requests=after))
             case "get_status":
                 return pb.FromCosigner(status=self._status())
         raise Malformed("no such request", Reason.UNSUPPORTED_TYPE)
@@ -242,11 +253,12 @@ class Enclave:
         return pb.FromCosigner(reading=pb.Reading(signed_reading=encode(signed), lines=rendering.lines))
 
     def _hello(self) -> pb.Hello:
-        workspace = workspace_digest(self.vault.workspace())
+        workspace = self.vault.workspace()
         return pb.Hello(
             index=self.config.index,
             protocol_version=PROTOCOL_VERSION,
-            workspace=workspace,
+            workspace=workspace_digest(workspace),
+            version=workspace.version,
             identity=self.token.public,
         )
 
@@ -255,6 +267,7 @@ class Enclave:
         return pb.Status(
             index=self.config.index,
             workspace=workspace_digest(self.vault.workspace()),
+            version=self.vault.workspace().version,
             boot_generation=self.boots.generation,
             open_sessions=self.engine.open_sessions,
             uptime_seconds=int(time.monotonic() - self._started),

@@ -272,6 +272,7 @@ class Engine:
         authorized, subject, now = granted.authorized, subject_digest(request.proposal.subject), int(time.time())
 
         def also(connection: Connection) -> None:
+            self._vault.check_workspace(connection, granted.workspace)
             facts = self._ledger.facts_within(connection, subject, now)  # what is recorded of itself does not count
             self._local.check_authorized(granted.workspace, authorized, facts)
             self._vault.check_state(connection, share.key_id, share.epoch, KeyState.ACTIVE)

@@ -18,7 +18,7 @@ from cosigner.hsm import Token
 from cosigner.ledger import Ledger
 from cosigner.pool import Pool
 from cosigner.vault import Clear, Vault
-from oms_core.authorize import authorize
+from oms_core.authorize import Versions, authorize
 from oms_core.chains.intent import subject_digest
 from oms_core.crypto import ecdsa
 from oms_core.encoding import decode, encode
@@ -37,7 +37,7 @@ from oms_core.keys import (
 )
 from oms_core.policy.facts import Facts
 from oms_core.protocol.shares import Epoch, KeyConfirmation, KeyMaterial, SignedConfirmation, check_confirmations
-from oms_core.workspace import identities
+from oms_core.workspace import Workspace, identities
 
 log = structlog.get_logger()
 
@@ -98,7 +98,8 @@ class Keys:
             self._vault.finish_erasing()
             self._boots.settle()
             return done
-        authorized = authorize(request, self._vault.workspace(), self._ledger.facts(int(time.time())))
+        facts = self._ledger.facts(int(time.time()))
+        authorized = authorize(request, self._vault.workspace(), facts, self._vault.older())
         self._ledger.check_counters(request, authorized)
         clear, to = self._meant(wish), LEADS_TO[wish.change]
         if wish.change is Change.RESUME:
@@ -175,7 +176,7 @@ class Keys:
         else:
             clear = self._find(key_id, epoch)
             self._check_wish(wish, request, clear, material.share.parties)
-            self._check_certificate(signed, material.share.parties, _own(clear, material))
+            self._check_certificate(signed, material.share.parties, _own(clear, material), request)
             stopped = self._ledger.stopped_at(clear.wallet_id) >= 0
             self._vault.commit_epoch(key_id, epoch, note, KeyState.SUSPENDED if stopped else KeyState.ACTIVE)
         self._pool.drop_key(key_id, epoch)
@@ -196,7 +197,7 @@ class Keys:
 
     def _check_wish(self, wish: ChangeKey, request: ChangeRequest, clear: Clear, parties: tuple[int, ...]) -> None:
         """What is kept with a certificate is what people have approved: others act on it."""
-        authorize(request, self._vault.workspace(), Facts(wish.valid_from, ()))
+        self._check_approved(wish, request)
         if (wish.wallet_id, wish.key_id) != (clear.wallet_id, clear.key_id) or wish.change not in DEALS:
             raise Refused("the wish is about another key, or deals none", Reason.EPOCH_STALE)
         if wish.change is Change.RESHARE and wish.parties != parties:
@@ -209,15 +210,11 @@ class Keys:
         signed: tuple[SignedConfirmation, ...],
         before: list[Clear],
     ) -> None:
-        """This node is not in the new committee: it needs people's word for that, and all members' for the new epoch.
-
-        The approvals are taken as of the wish's beginning: a certificate may arrive late, and the members, who held
-        them against their clocks, have confirmed.
-        """
+        """This node is not in the new committee: it needs people's word, and all members' for the new epoch."""
         if not before:
             raise NotFound("no such key at this cosigner", Reason.UNKNOWN_WALLET)
         mine = before[0]
-        authorize(request, self._vault.workspace(), Facts(wish.valid_from, ()))
+        self._check_approved(wish, request)
         said = signed[0].confirmation
         about = (wish.wallet_id, wish.change) == (mine.wallet_id, Change.RESHARE)
         if not about or not mine.epoch <= wish.epoch < said.epoch:  # later epochs than the wish's were not meant
@@ -226,12 +223,31 @@ class Keys:
             raise Refused("this node is to hold the new epoch, and does not", Reason.EPOCH_STALE)
         old = self._vault.epoch(mine.key_id, mine.epoch)
         expected = (mine.wallet_id, mine.key_id, old.share.public_key, old.share.chain_code, said.epoch)
-        self._check_certificate(signed, wish.parties, (*expected, said.transcript))
+        self._check_certificate(signed, wish.parties, (*expected, said.transcript), request)
+
+    def _check_approved(self, wish: ChangeKey, request: ChangeRequest) -> None:
+        """That people approved it under the version that it names, which the workspace may have left since.
+
+        The approvals are taken as of when the last one was given: a certificate may arrive late, and the members, who
+        held them against their clocks and their version, have confirmed.
+        """
+        then, older = self._then(request)
+        now = max([wish.valid_from, *(approval.claim.decided_at for approval in request.approvals)])
+        authorize(request, then, Facts(now, seen_at=0), older)
+
+    def _then(self, request: ChangeRequest) -> tuple[Workspace, Versions]:
+        """The version that a certificate was made under. Raises `Refused` (POLICY_VERSION_MISMATCH)."""
+        then = self._vault.versions.named(request.workspace)
+        return then, self._vault.versions.before(then)
 
     def _check_certificate(
-        self, signed: tuple[SignedConfirmation, ...], parties: tuple[int, ...], expected: tuple[object, ...]
+        self,
+        signed: tuple[SignedConfirmation, ...],
+        parties: tuple[int, ...],
+        expected: tuple[object, ...],
+        request: ChangeRequest,
     ) -> None:
-        roster = {j: key for j, key in identities(self._vault.workspace()).items() if j in parties}
+        roster = {j: key for j, key in identities(self._then(request)[0]).items() if j in parties}
         try:
             said = check_confirmations(signed, roster)
             if len(roster) != len(parties) or _said(said) != expected:

@@ -103,6 +103,25 @@ stops = Table(
     Column("valid_from", BigInteger, nullable=False),
 )
 
+versions = Table(
+    "versions",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("change", LargeBinary, nullable=False),
+    Column("clear", LargeBinary, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+    Column("adoption", LargeBinary, nullable=False),
+)
+
+sightings = Table(
+    "sightings",
+    metadata,
+    Column("change", LargeBinary, primary_key=True),
+    Column("parent", LargeBinary, nullable=False),
+    Column("scheduling", LargeBinary, nullable=False),
+)
+
 erasing = Table("erasing", metadata, Column("label", String, primary_key=True))
 
 heads = Table(

@@ -1,4 +1,4 @@
-"""Sealed things: key material by epoch with its state, moduli that wait for their share, and the pinned workspace.
+"""Sealed things: key material by epoch with its state, moduli that wait for their share, and the workspace.
 
 All clear fields are bound as AEAD data. Each epoch of a key is sealed under an HSM key of its own, and is destroyed by
 destroying that. A wallet has at most one epoch that is not PENDING: the one that counts.
@@ -6,7 +6,7 @@ destroying that. A wallet has at most one epoch that is not PENDING: the one tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection, Engine, delete, select, update
@@ -14,11 +14,13 @@ from sqlalchemy.dialects.sqlite import insert
 
 from cosigner.hsm import Token
 from cosigner.store import erasing, gone, sealed
+from cosigner.versions import Versions
 from oms_core.encoding import decode, document, encode
 from oms_core.errors import Conflict, LocalError, Malformed, NotFound, Reason, Refused
 from oms_core.keys import MAX_EPOCH, KeyState, advance
 from oms_core.protocol.shares import AuxInfo, KeyMaterial
-from oms_core.workspace import Workspace, check_workspace, workspace_digest
+from oms_core.workspace import Workspace, workspace_digest
+from oms_core.workspace.check import check_workspace
 
 _LIMIT = 4 << 20
 _WORKSPACE = "workspace"
@@ -51,12 +53,16 @@ class Vault:
 
     def __init__(self, engine: Engine, token: Token) -> None:
         self._engine, self._token = engine, token
+        self.versions = Versions(engine, token, self._pinned)
 
     def pin_workspace(self, workspace: Workspace) -> None:
-        """Pin version 0 for good. Raises `Conflict` if another one is pinned, `Malformed` for an unfit one."""
+        """Pin the version that the chain begins with here, for good: 0 at the ceremony, a later one for a new node.
+
+        Raises `Conflict` if another one is pinned, `Malformed` for an unfit one.
+        """
         check_workspace(workspace)
         try:
-            pinned = self.workspace()
+            pinned = self._pinned()
         except NotFound:
             self._insert(self._clear("workspace", "", b"", 0, "PINNED"), encode(workspace))
             return
@@ -64,7 +70,18 @@ class Vault:
             raise Conflict("another workspace is pinned at this cosigner", Reason.POLICY_VERSION_MISMATCH)
 
     def workspace(self) -> Workspace:
-        """The pinned workspace. Raises `NotFound` before the ceremony."""
+        """The version of the workspace that counts. Raises `NotFound` before the ceremony."""
+        return self.versions.current()
+
+    def older(self) -> Mapping[bytes, Workspace]:
+        """The versions before it, by digest: for approvals that were given under them."""
+        return self.versions.before(self.versions.current())
+
+    def check_workspace(self, connection: Connection, workspace: Workspace) -> None:
+        """Inside a transaction: this version still counts. Raises `Refused` (POLICY_VERSION_MISMATCH)."""
+        self.versions.check(connection, workspace)
+
+    def _pinned(self) -> Workspace:
         return decode(Workspace, self._read(_WORKSPACE)[1], _LIMIT)
 
     def put_key(

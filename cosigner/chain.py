@@ -1,0 +1,159 @@
+"""How this node goes from one version of the workspace to the next: by people's approvals, and after their delay.
+
+The coordinator brings the request; what it says about it is not looked at. A delay counts from when this node has first
+seen the change approved, by its own clock, or from when so many others say that they have that one of them is honest.
+One change follows a version: whichever is adopted first makes all others of the same parent stale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import structlog
+from sqlalchemy import Engine, delete, insert, select
+
+from cosigner.boots import Boots
+from cosigner.hsm import Token
+from cosigner.store import sightings
+from cosigner.versions import LIMIT, Versions, next_of
+from oms_core.chains.intent import subject_digest
+from oms_core.encoding import decode, encode
+from oms_core.errors import LocalError, Malformed, NotFound, ProofInvalid, Reason, Refused
+from oms_core.evidence import (
+    Adoption,
+    ChangeWorkspaceRequest,
+    Scheduling,
+    SignedAdoption,
+    SignedScheduling,
+)
+from oms_core.protocol.identity import verify_identity
+from oms_core.workspace import Workspace, identities, workspace_digest
+from oms_core.workspace.change import honest_among, ready, verify_change
+from oms_core.workspace.roster import check_identities
+
+log = structlog.get_logger()
+
+ANSWER = 6 << 20  # bytes of requests in one answer
+
+
+class Chain:
+    """Takes changes of the workspace. All methods may be called from any thread."""
+
+    def __init__(self, engine: Engine, token: Token, versions: Versions, boots: Boots) -> None:
+        self._engine, self._token, self._versions, self._boots = engine, token, versions, boots
+        self._turn = threading.Lock()
+
+    def offer(self, data: bytes, now: int) -> SignedScheduling | SignedAdoption:
+        """Take a request: that it was seen approved, or, after its delay, that the node stands on the new version.
+
+        Idempotent. Raises `Refused` (POLICY_VERSION_MISMATCH for what does not follow the current version),
+        `Malformed`, `NotFound`; nothing has changed then.
+        """
+        self._boots.check()
+        request = decode(ChangeWorkspaceRequest, data, LIMIT)
+        following, change = next_of(request), subject_digest(request.proposal.subject)
+        with self._turn:
+            if done := self._versions.adoption(following.version):
+                return self._again(*done, change)
+            current = self._versions.current()
+            if (following.parent, following.version) != (workspace_digest(current), current.version + 1):
+                text = f"version {following.version} does not follow this node's version {current.version}"
+                raise Refused(text, Reason.POLICY_VERSION_MISMATCH)
+            seen, others = self._seen(change), self._others(request, change, current, now)
+            moments = [one.scheduling.at for one in (*([seen] if seen else []), *others)]
+            delay = _delay(request, current, [*moments, now])
+            check_identities(following, current, self._versions.before(current).values())
+            if seen is None:
+                seen = self._note(change, following.parent, now)
+            if not ready(change, seen.scheduling.at, others, current.roster, delay, now):
+                return seen
+            return self._adopt(request, change, now)
+
+    def requests(self, after: int) -> list[bytes]:
+        """What led to the versions after this one, in order; the first ones, if they are many."""
+        found, size = list[bytes](), 0
+        for number in range(max(after, self._versions.first().version) + 1, self._versions.current().version + 1):
+            found.append(encode(self._versions.request(number)))
+            size += len(found[-1])
+            if size > ANSWER:
+                return found[:-1] or found
+        return found
+
+    def _again(self, change: bytes, adoption: SignedAdoption, asked: bytes) -> SignedAdoption:
+        if change != asked:
+            text = f"another change led to version {adoption.adoption.version} here"
+            raise Refused(text, Reason.POLICY_VERSION_MISMATCH)
+        self._boots.settle()
+        return adoption
+
+    def _seen(self, change: bytes) -> SignedScheduling | None:
+        """What this node said when it saw the change approved first; it believes its own signature only."""
+        with self._engine.begin() as connection:
+            row = connection.execute(select(sightings.c.scheduling).filter_by(change=change)).first()
+        if row is None:
+            return None
+        try:
+            signed = decode(SignedScheduling, row.scheduling)
+            verify_identity(self._token.public, "scheduling", encode(signed.scheduling), signed.signature)
+        except (Malformed, ProofInvalid):
+            raise LocalError("the store holds a sighting that this node did not sign", Reason.STORE_CORRUPT) from None
+        if signed.scheduling.change != change:
+            raise LocalError("the store holds the sighting of another change", Reason.STORE_CORRUPT)
+        return signed
+
+    def _others(
+        self, request: ChangeWorkspaceRequest, change: bytes, current: Workspace, now: int
+    ) -> list[SignedScheduling]:
+        """The earliest of the others' statements that they have seen it: so many that one is honest; else none.
+
+        What is not theirs, or of the future, is passed over: a relay may mix anything in.
+        """
+        roster, said = identities(current), dict[int, SignedScheduling]()
+        for signed in request.scheduled[: 2 * len(roster)]:
+            one = signed.scheduling
+            if one.change != change or one.index not in roster or one.index == self._token.index or one.at > now:
+                continue
+            try:
+                verify_identity(roster[one.index], "scheduling", encode(one), signed.signature)
+            except ProofInvalid:
+                continue
+            said[one.index] = signed
+        earliest, enough = sorted(said.values(), key=lambda one: one.scheduling.at), honest_among(len(roster))
+        return earliest[:enough] if len(earliest) >= enough else []
+
+    def _note(self, change: bytes, parent: bytes, now: int) -> SignedScheduling:
+        said = Scheduling(self._token.index, change, now)
+        signed = SignedScheduling(said, self._token.sign("scheduling", encode(said)))
+        values = {"change": change, "parent": parent, "scheduling": encode(signed)}
+        with self._engine.begin() as connection:
+            connection.execute(insert(sightings).values(values))
+        log.info("change of the workspace seen approved", change=change.hex()[:16])
+        return signed
+
+    def _adopt(self, request: ChangeWorkspaceRequest, change: bytes, now: int) -> SignedAdoption:
+        following = next_of(request)
+        said = Adoption(self._token.index, following.version, workspace_digest(following), now)
+        signed = SignedAdoption(said, self._token.sign("adoption", encode(said)))
+        try:
+            with self._engine.begin() as connection:
+                self._versions.add(connection, request, change, signed)
+                connection.execute(delete(sightings).where(sightings.c.parent == following.parent))
+                self._boots.count(connection)
+        finally:
+            self._versions.forget()
+        self._boots.settle()
+        log.warning("workspace adopted", version=following.version, digest=said.workspace.hex()[:16])
+        return signed
+
+
+def _delay(request: ChangeWorkspaceRequest, current: Workspace, moments: list[int]) -> int:
+    """How long the change waits, if people had approved it at one of these moments. Raises what the last one raises.
+
+    Approvals end, and a node may come late. That it was approved in time is known from this node's own first sight, or
+    from others', of whom one is honest, and takes nothing for seen that was not approved at that moment.
+    """
+    for moment in moments[:-1]:
+        with contextlib.suppress(Refused, Malformed, NotFound):
+            return verify_change(request, current, moment).delay
+    return verify_change(request, current, moments[-1]).delay
