@@ -109,6 +109,39 @@ quarantine = Table(
     Column("at", Float, nullable=False),
 )
 
+workspace_changes = Table(
+    "workspace_changes",
+    metadata,
+    Column("change_id", String(64), primary_key=True),
+    Column("state", String(32), nullable=False),
+    Column("reason", String(64), nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("proposal", LargeBinary, nullable=False),
+    Column("subject", LargeBinary, nullable=False, unique=True),
+    Column("version", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+workspace_versions = Table(
+    "workspace_versions",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("subject", LargeBinary, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+statements = Table(
+    "statements",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("cosigner", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(16), primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+)
+
 orders = Table(
     "orders",
     metadata,
@@ -152,6 +185,7 @@ decisions = Table(
     Column("approval", LargeBinary, nullable=False),
     Column("comment", Text, nullable=False),
     Column("at", Float, nullable=False),
+    Column("void", String(64), nullable=False, default=""),
 )
 
 counters = Table(

@@ -1,0 +1,284 @@
+"""The way of a change of the workspace: told what it means, approved by people, seen by cosigners, adopted by them.
+
+Cosigners verify all of it themselves, and keep the time that a change has to wait. What is decided here is only whom to
+ask, and when enough of them have gone over. A change that cosigners have seen is stopped for certain by nothing but
+another change that they adopt before it: withdrawing it here is a coordinator's promise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+from sqlalchemy import RowMapping
+
+from coordinator import durable
+from coordinator.approving import Pending
+from coordinator.bringing import Bringing
+from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
+from coordinator.cosigners import Cosigners
+from coordinator.news import News
+from coordinator.reports import Report, eligible, report
+from coordinator.standing import Standing, Stands
+from coordinator.store import Call, Store
+from coordinator.wallets import confirmed
+from oms_core.approvals import Approval, Verdict
+from oms_core.authorize import expected_claim, verify_approval
+from oms_core.chains.intent import Proposal, subject_digest
+from oms_core.encoding import decode, encode
+from oms_core.errors import CountersealError, Malformed, Reason, Refused
+from oms_core.evidence import ChangeWorkspaceRequest
+from oms_core.workspace import ChangeWorkspace, Privilege, Workspace, identities, privileges, workspace_digest
+from oms_core.workspace.change import Approved, honest_among, verify_change
+from oms_core.workspace.lifecycle import ENDED, ChangeState
+from oms_core.workspace.roster import check_identities
+
+log = structlog.get_logger()
+
+LIMIT = 8 << 20  # bytes of a proposal
+RETRY = 1.0  # seconds between looks at a change that waits
+_DELAYED = (ChangeState.APPROVED, ChangeState.SCHEDULED)
+
+
+class Workspaces(Stands):
+    """All changes of the workspace."""
+
+    def __init__(
+        self,
+        book: ChainBook,
+        store: Store,
+        standing: Standing,
+        cosigners: Cosigners,
+        bringing: Bringing,
+        news: News,
+        seconds: int,
+    ) -> None:
+        """``seconds``: how long an approval is good."""
+        self._book, self._store, self._standing, self._cosigners = book, store, standing, cosigners
+        self._bringing, self._news, self._seconds = bringing, news, seconds
+
+    def steps(self) -> tuple[durable.Step, ...]:
+        """A change's way."""
+        return (("approvals", self.approvals), ("bring", self.bring))
+
+    async def review(self, following: Workspace) -> Report:
+        """What a next version would change. Raises `Malformed` or `Refused` for what can be none."""
+        made = await asyncio.to_thread(report, self._workspace, following)
+        check_identities(following, self._workspace, self._standing.older.values())
+        return made.stranding(await self._stranded(following))
+
+    async def submit(self, change_id: str, proposal: Proposal, confirmed: bool, call: Call) -> None:
+        """Take a wish on. Raises `Refused`, `Malformed`, `NotFound`; nothing is kept then.
+
+        UNSATISFIABLE: it leaves rules or keys that nobody can use, and nobody has ``confirmed`` that it shall.
+        """
+        wish = proposal.subject
+        if not isinstance(wish, ChangeWorkspace):
+            raise Malformed("the subject is not a wish to change the workspace")
+        try:
+            await self._verified(ChangeWorkspaceRequest(proposal, (), ()), int(time.time()))
+        except Refused as error:
+            if error.reason is not Reason.APPROVAL_MISSING:
+                raise
+        told = await self.review(wish.next)
+        if told.unsatisfiable and not confirmed:
+            raise Refused("; ".join(told.unsatisfiable)[:2000], Reason.UNSATISFIABLE)
+        values = {
+            "change_id": change_id,
+            "proposal": encode(proposal),
+            "subject": subject_digest(wish),
+            "version": wish.next.version,
+            "digest": workspace_digest(wish.next),
+        }
+        await self._book.add(values, call)
+
+    async def inbox(self, approver: str, now: int) -> list[Pending]:
+        """What this user may decide now."""
+        found = []
+        for row in await self._book.changes(ChangeState.PROPOSED):
+            wish = wish_in(row)
+            if wish.next.parent != self._standing.digest or wish.valid_until <= now:
+                continue
+            decided = {one["user_id"] for one in await self._store.decisions(row["change_id"])}
+            if approver in eligible(self._workspace, wish) and approver not in decided:
+                expires = min(wish.valid_until, now + self._seconds)
+                claim = expected_claim(wish, self._workspace, approver, Verdict.APPROVE, now, expires)
+                found.append(Pending(row["change_id"], row["proposal"], wish, claim))
+        return found
+
+    async def decide(self, change_id: str, approval: Approval, comment: str, call: Call) -> None:
+        """Verify and keep one person's decision. A denial also stops a change that waits out its delay.
+
+        Raises `Refused`, `Conflict`, `NotFound` or `Malformed`; nothing is kept then.
+        """
+        row = await self._book.change(change_id)
+        wish, verdict = wish_in(row), approval.claim.verdict
+        parent = self._standing.named(wish.next.parent)
+        verified = await asyncio.to_thread(verify_approval, approval, parent, wish, int(time.time()))
+        user_id = verified.user.user_id
+        if Privilege.APPROVE_CHANGES not in privileges(parent, verified.user, ""):
+            raise Refused(f"{user_id} may not approve changes", Reason.NOT_ELIGIBLE)
+        if verdict is Verdict.APPROVE and user_id not in eligible(parent, wish):
+            raise Refused(f"{user_id} is not asked about this, or would gain by it", Reason.NOT_ELIGIBLE)
+        late = verdict is Verdict.DENY and row["state"] in _DELAYED
+        if row["state"] != ChangeState.PROPOSED and not late:
+            raise Refused(f"it is {row['state']} already", Reason.WRONG_STATE)
+        if len(comment) > 280 or not comment.isprintable():
+            raise Refused("a comment has at most 280 printable characters", Reason.MALFORMED)
+        await self._store.decide(change_id, approval, verified.user.person_id, verified.counter, comment, call)
+        self._news.ring(change_id)
+
+    async def withdraw(self, change_id: str) -> None:
+        """Go on with it no further. Raises `Refused` (WRONG_STATE) once any cosigner stands on it."""
+        row = await self._book.change(change_id)
+        if row["state"] == ChangeState.WITHDRAWN:
+            return
+        if row["state"] in ENDED or await self._book.kept(row["subject"], ADOPTION):
+            raise Refused(f"it is {row['state']}, and cosigners may stand on it", Reason.WRONG_STATE)
+        await self._move(row, ChangeState.WITHDRAWN)
+
+    async def approvals(self, change_id: str) -> None:
+        """PROPOSED → APPROVED, REJECTED, SUPERSEDED or EXPIRED."""
+        looked: object = None
+        while (row := await self._book.change(change_id))["state"] == ChangeState.PROPOSED:
+            if await self._over(row):
+                return
+            request, now = await self._request(row), int(time.time())
+            if request.approvals == looked:
+                await self._news.wait(change_id, RETRY)
+                continue
+            looked = request.approvals
+            try:
+                await self._verified(request, now)
+            except (Refused, Malformed) as error:
+                await self._say(change_id, error.reason, error.message)
+            else:
+                await self._move(row, ChangeState.APPROVED)
+
+    async def bring(self, change_id: str) -> None:
+        """APPROVED → SCHEDULED → ACTIVE, as cosigners see it, wait, and go over; or it is stopped, or too late."""
+        while (row := await self._book.change(change_id))["state"] in _DELAYED:
+            wish, request = wish_in(row), await self._request(row)
+            parent = self._standing.find(wish.next.parent)
+            if not await self._is_ours(row):
+                if await self._over(row):
+                    return
+                there = self._cosigners.present().items()
+                told = [index for index, link in there if link.workspace == wish.next.parent]
+                await asyncio.gather(*(self._bringing.offer(index, request) for index in told))
+            seen = await self._book.kept(row["subject"], SCHEDULING)
+            adopted = await self._book.kept(row["subject"], ADOPTION)
+            if parent is None:
+                await self._news.wait(change_id, RETRY)
+            elif row["state"] == ChangeState.APPROVED and not seen and not adopted:
+                await self._again(row, request)
+            elif row["state"] == ChangeState.APPROVED:
+                await self._move(row, ChangeState.SCHEDULED)
+            else:
+                await self._count(row, request, parent, set(seen), set(adopted))
+
+    async def _count(
+        self, row: RowMapping, request: ChangeWorkspaceRequest, parent: Workspace, seen: set[int], adopted: set[int]
+    ) -> None:
+        """Go over with most cosigners; it is active when all of them have but one, who may be away."""
+        wish = wish_in(row)
+        if len(adopted) >= honest_among(len(parent.roster)):
+            await self._bringing.stand(request)
+        staying = set(identities(parent)) & set(identities(wish.next))
+        if len(adopted & staying) >= max(1, len(staying) - 1):
+            state = ChangeState.ACTIVE
+            await self._move(row, state, detail=f"adopted by cosigners {_names(adopted)}")
+            if self._workspace.version > row["version"]:
+                await self._move({**row, "state": state}, ChangeState.SUPERSEDED)
+            return
+        where = f"adopted by cosigners {_names(adopted)}" if adopted else f"seen by cosigners {_names(seen)}, waiting"
+        await self._say(row["change_id"], Reason.DELAYED if not adopted else Reason.QUORUM_UNAVAILABLE, where)
+        await self._news.wait(row["change_id"], RETRY)
+
+    async def _again(self, row: RowMapping, request: ChangeWorkspaceRequest) -> None:
+        """No cosigner has taken it: approvals may have ended, and people have to be asked again."""
+        try:
+            await self._verified(request, int(time.time()))
+        except (Refused, Malformed) as error:
+            await self._move(row, ChangeState.PROPOSED, reason=error.reason, detail=error.message[:500])
+            await self.approvals(row["change_id"])
+        else:
+            await self._news.wait(row["change_id"], RETRY)
+
+    async def _over(self, row: RowMapping) -> bool:
+        """Whether it has come to its end: denied, too late, or another one was first."""
+        wish, denied = wish_in(row), None
+        for one in await self._store.decisions(row["change_id"]):
+            denied = one if one["verdict"] == Verdict.DENY else denied
+        adopted = await self._book.kept(row["subject"], ADOPTION)
+        if denied is not None and not adopted:
+            text = f"denied by {denied['user_id']}: {denied['comment'] or 'no reason given'}"
+            await self._move(row, ChangeState.REJECTED, reason=Reason.APPROVAL_DENIED, detail=text)
+        elif self._standing.find(wish.next.parent) is not None and wish.next.parent != self._standing.digest:
+            text = f"version {self._workspace.version} is another one, and counts"
+            await self._move(row, ChangeState.SUPERSEDED, reason=Reason.POLICY_VERSION_MISMATCH, detail=text)
+        elif time.time() >= wish.valid_until and not adopted and not await self._scheduled(row):
+            await self._move(row, ChangeState.EXPIRED, reason=Reason.EXPIRED, detail="not approved and seen in time")
+        else:
+            return False
+        return True
+
+    async def _scheduled(self, row: RowMapping) -> bool:
+        """So many cosigners have seen it that all others will believe them."""
+        seen = await self._book.kept(row["subject"], SCHEDULING)
+        return len(seen) >= honest_among(len(self._workspace.roster))
+
+    async def _is_ours(self, row: RowMapping) -> bool:
+        """Whether the chain went on by this very change."""
+        versions = await self._book.versions(row["version"] - 1)
+        return bool(versions) and versions[0]["subject"] == row["subject"]
+
+    async def _verified(self, request: ChangeWorkspaceRequest, now: int) -> Approved:
+        return await asyncio.to_thread(verify_change, request, self._workspace, now)
+
+    async def _request(self, row: RowMapping) -> ChangeWorkspaceRequest:
+        """With the approvals that were given; those that have ended are left out while no cosigner has seen it."""
+        rows = await self._store.decisions(row["change_id"])
+        found = [decode(Approval, one["approval"]) for one in rows if one["verdict"] == Verdict.APPROVE]
+        if row["state"] != ChangeState.SCHEDULED:
+            found = [one for one in found if one.claim.expires_at > time.time()]
+        ordered = tuple(sorted(found, key=lambda one: one.claim.approver))
+        return ChangeWorkspaceRequest(decode(Proposal, row["proposal"], LIMIT), ordered, ())
+
+    async def _stranded(self, following: Workspace) -> list[str]:
+        """Keys whose holders would be fewer than it takes to sign, or to deal the key to others."""
+        held, stays = identities(self._workspace), identities(following)
+        found = []
+        for row in await self._store.wallets():
+            parties = [one.confirmation.index for one in confirmed(row)]
+            left = [index for index in parties if held.get(index) == stays.get(index)]
+            if parties and len(left) < row["threshold"]:
+                text = (
+                    f"wallet {row['wallet_id']}: {len(left)} of its cosigners stay, and {row['threshold']} have to sign"
+                )
+                found.append(text)
+        return found
+
+    async def _move(self, row: RowMapping | dict[str, Any], to: ChangeState, **values: Any) -> None:
+        await self._book.move(row["change_id"], ChangeState(row["state"]), to, **values)
+        log.info("workspace change", change=row["change_id"], state=str(to), reason=str(values.get("reason", "")))
+        self._news.ring(row["change_id"])
+
+    async def _say(self, change_id: str, reason: str, detail: str) -> None:
+        row = await self._book.change(change_id)
+        if (row["reason"], row["detail"]) != (str(reason), detail[:500]):
+            await self._book.note(change_id, reason=str(reason), detail=detail[:500])
+            self._news.ring(change_id)
+
+
+def wish_in(row: RowMapping | dict[str, Any]) -> ChangeWorkspace:
+    """The wish of a change."""
+    wish = decode(Proposal, row["proposal"], LIMIT).subject
+    assert isinstance(wish, ChangeWorkspace)
+    return wish
+
+
+def _names(indices: set[int]) -> str:
+    return ", ".join(map(str, sorted(indices)))
