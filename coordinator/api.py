@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 
 from sqlalchemy import RowMapping
@@ -13,8 +14,10 @@ from coordinator.amending import Amending
 from coordinator.api_keys import MAX_PROPOSAL, KeyCalls
 from coordinator.api_orders import OrderCalls, new_order_id
 from coordinator.api_prepare import PrepareCalls
+from coordinator.api_workspaces import WorkspaceCalls
 from coordinator.approving import PENDING, Approving
 from coordinator.chain.evm import EvmChain
+from coordinator.chainbook import ChainBook
 from coordinator.cosigners import Cosigners
 from coordinator.desk import Desk
 from coordinator.key_changes import KeyChanges
@@ -23,17 +26,18 @@ from coordinator.news import News
 from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.tls import Context, peer
+from coordinator.workspaces import Workspaces
 from oms_core.approvals import Approval, challenge
 from oms_core.chains.intent import Proposal, Subject
 from oms_core.chains.render import render
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError
 from oms_core.lifecycle import State
-from oms_core.workspace import user, workspace_digest
+from oms_core.workspace import user
 from proto import oms_pb2 as pb
 
 
-class OmsService(KeyCalls, OrderCalls, PrepareCalls):
+class OmsService(KeyCalls, OrderCalls, PrepareCalls, WorkspaceCalls):
     """Everything an OMS front end, a person's tool or an algo asks of the network."""
 
     def __init__(
@@ -48,9 +52,12 @@ class OmsService(KeyCalls, OrderCalls, PrepareCalls):
         cosigners: Cosigners,
         chain: EvmChain,
         news: News,
+        chain_book: ChainBook,
+        workspaces: Workspaces,
     ) -> None:
         self._store, self._standing, self._desk, self._keys = store, standing, desk, keys
         self._book, self._changes = book, changes
+        self._chain_book, self._workspaces, self._reports = chain_book, workspaces, OrderedDict()
         self._approving, self._cosigners, self._chain, self._news = approving, cosigners, chain, news
         self._amending = Amending(store, standing, desk, news)
 
@@ -160,6 +167,8 @@ class OmsService(KeyCalls, OrderCalls, PrepareCalls):
         waiting += [(row["wallet_id"], row) for row in await self._store.wallets() if row["state"] == PENDING]
         waiting += [(row["change_id"], row) for row in await self._book.changes() if row["state"] == PENDING]
         facts = await self._store.facts(int(time.time()))
+        asked = await self._approving.inbox(request.approver, waiting, facts)
+        asked += await self._workspaces.inbox(request.approver, facts.now)
         found = [
             pb.ApprovalRequest(
                 subject_id=pending.subject_id,
@@ -174,7 +183,7 @@ class OmsService(KeyCalls, OrderCalls, PrepareCalls):
                 readings=await self._readings(pending.subject_id, pending.subject),
                 refusals=views.refused(await self._store.refusals(pending.subject_id), self._workspace),
             )
-            for pending in await self._approving.inbox(request.approver, waiting, facts)
+            for pending in asked
         ]
         return pb.ListApprovalsResponse(requests=found)
 
@@ -185,7 +194,9 @@ class OmsService(KeyCalls, OrderCalls, PrepareCalls):
         row = await self._decidable(request.subject_id)
         facts = await self._store.facts(int(time.time()))
         call = Call(request.request_id, "Decide", request.subject_id.encode() + request.approval)
-        if not await self._store.known(call):
+        if not await self._store.known(call) and request.subject_id.startswith("wsc_"):
+            await self._workspaces.decide(request.subject_id, approval, request.comment, call)
+        elif not await self._store.known(call):
             await self._approving.decide(request.subject_id, row, approval, request.comment, facts, call)
         self._news.ring(request.subject_id)
         row = await self._decidable(request.subject_id)
@@ -194,16 +205,11 @@ class OmsService(KeyCalls, OrderCalls, PrepareCalls):
     async def _decidable(self, subject_id: str) -> RowMapping:
         if subject_id.startswith("txn_"):
             return await self._store.order(subject_id)
+        if subject_id.startswith("wsc_"):
+            return await self._chain_book.change(subject_id)
         return await (self._book.change if subject_id.startswith("chg_") else self._store.wallet)(subject_id)
 
     # The network
-
-    async def GetWorkspace(  # noqa: N802
-        self, request: pb.GetWorkspaceRequest, context: Context
-    ) -> pb.WorkspaceResponse:
-        """The workspace that decides."""
-        peer(context, "oms")
-        return pb.WorkspaceResponse(workspace=encode(self._workspace), digest=workspace_digest(self._workspace))
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.NetworkStatus:  # noqa: N802
         """Cosigners, chain and open orders."""
@@ -214,7 +220,8 @@ class OmsService(KeyCalls, OrderCalls, PrepareCalls):
             reachable, block = False, 0
         return pb.NetworkStatus(
             cosigners=views.cosigners(self._standing, self._cosigners),
-            workspace=workspace_digest(self._workspace),
+            workspace=self._standing.digest,
+            version=self._workspace.version,
             chain=self._chain.name,
             chain_reachable=reachable,
             block_number=block,
@@ -233,6 +240,7 @@ class OmsService(KeyCalls, OrderCalls, PrepareCalls):
             await self._store.stages(order_id),
             await self._store.refusals(order_id),
             await self._readings(order_id, proposal.subject),
+            await self._store.all_decisions(order_id),
         )
 
     async def _readings(self, subject_id: str, subject: Subject) -> list[pb.CosignerReading]:

@@ -13,8 +13,10 @@ import structlog
 from coordinator import durable
 from coordinator.api import OmsService
 from coordinator.approving import Approving
+from coordinator.bringing import Bringing
 from coordinator.chain.evm import EvmChain
 from coordinator.chain.rpc import Rpc
+from coordinator.chainbook import ChainBook
 from coordinator.config import Config
 from coordinator.cosigners import Cosigners
 from coordinator.desk import Desk
@@ -29,7 +31,9 @@ from coordinator.statuses import ErrorInterceptor
 from coordinator.store import Store
 from coordinator.tables import open_database
 from coordinator.tls import server_credentials, server_options
+from coordinator.voiding import Voiding
 from coordinator.wallets import Wallets
+from coordinator.workspaces import Workspaces
 from oms_core.encoding import decode
 from oms_core.errors import LocalError, Reason
 from oms_core.workspace import Workspace, check_workspace
@@ -56,12 +60,16 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     store, news, rpc = Store(engine), News(), Rpc(config.chain.rpc)
     chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(standing)
     approving = Approving(store, standing, Preflight(store, standing, cosigners), config.approval_seconds)
-    book = KeyBook(engine)
+    book, chain_book = KeyBook(engine), ChainBook(engine)
+    bringing = Bringing(chain_book, standing, cosigners, Voiding(store, book, standing, news), news)
+    await bringing.load()
     outcomes = Outcomes(book, cosigners)
     await outcomes.load()
     keys = Wallets(store, standing, cosigners, approving, outcomes, news)
     presigning = Presigning(book, store, standing, cosigners, keys, outcomes, config.presignatures)
     changes = KeyChanges(book, store, standing, cosigners, keys, approving, outcomes, news)
+    seconds = config.approval_seconds
+    workspaces = Workspaces(chain_book, store, standing, cosigners, bringing, news, seconds)
     parts = (store, standing, cosigners, keys, approving, outcomes, presigning)
     desk = desk_of(*parts, chain, config.chain.confirmations, news)
 
@@ -70,7 +78,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     outer = grpc.aio.server(
         interceptors=[ErrorInterceptor()], options=server_options(config), maximum_concurrent_rpcs=500
     )
-    service = OmsService(store, book, standing, desk, keys, changes, approving, cosigners, chain, news)
+    service = OmsService(store, book, standing, desk, keys, changes, approving, cosigners, chain, news, chain_book, workspaces)
     oms_pb2_grpc.add_OmsServicer_to_server(service, outer)
     for server, address in ((inner, config.listen_cosigners), (outer, config.listen_oms)):
         try:
@@ -78,9 +86,9 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
         except RuntimeError:
             raise LocalError(f"cannot listen on {address}", Reason.CONFIG_INVALID) from None
         await server.start()
-    ways = {"order": desk.steps(), "wallet": keys.steps(), "change": changes.steps()}
+    ways = {"order": desk.steps(), "wallet": keys.steps(), "change": changes.steps(), "workspace": workspaces.steps()}
     durable.launch("counterseal", durable_url(config.database), config.executor_id, ways)
-    background = [asyncio.create_task(presigning.run()), asyncio.create_task(changes.run())]
+    background = [asyncio.create_task(presigning.run()), asyncio.create_task(changes.run()), asyncio.create_task(bringing.run())]
     log.info("coordinator ready", oms=config.listen_oms, cosigners=config.listen_cosigners)
 
     stop = asyncio.Event()

@@ -216,8 +216,9 @@ class Store:
         async with self._engine.begin() as connection:
             mine = (decisions.c.subject_id == subject_id) & (decisions.c.person_id == person)
             held = await one(connection, select(decisions).where(mine))
-            if held is not None:
+            if held is not None and not held["void"]:
                 raise Conflict("this person has decided already", Reason.DUPLICATE_PERSON)
+            await connection.execute(decisions.delete().where(mine))
             row = await one(connection, select(counters).where(counters.c.credential == credential))
             last = int(row["counter"]) if row is not None else 0
             if (counter or last) and counter <= last:
@@ -237,10 +238,20 @@ class Store:
             await remember(connection, call, subject_id)
 
     async def decisions(self, subject_id: str) -> list[RowMapping]:
-        """What people decided, oldest first."""
+        """What people decided and still counts, oldest first."""
+        return [row for row in await self.all_decisions(subject_id) if not row["void"]]
+
+    async def all_decisions(self, subject_id: str) -> list[RowMapping]:
+        """As `decisions`, with those that are ``void``: the reason for it."""
         query = select(decisions).where(decisions.c.subject_id == subject_id).order_by(decisions.c.at)
         async with self._engine.begin() as connection:
             return list((await connection.execute(query)).mappings())
+
+    async def void(self, subject_id: str, person: str, reason: str) -> None:
+        """A decision that counts no more; the person may decide anew."""
+        mine = (decisions.c.subject_id == subject_id) & (decisions.c.person_id == person)
+        async with self._engine.begin() as connection:
+            await connection.execute(update(decisions).where(mine).values(void=reason))
 
     # Wallets
 

@@ -12,6 +12,7 @@ from coordinator.cosigners import Cosigners
 from coordinator.standing import Standing
 from coordinator.store import numbers
 from coordinator.wallets import confirmed
+from oms_core.approvals import Approval
 from oms_core.chains.evm import address_of, to_checksum
 from oms_core.chains.intent import CreateWallet, Proposal
 from oms_core.chains.render import render
@@ -56,6 +57,7 @@ def transaction(
     stages: Iterable[RowMapping],
     refusals: Iterable[bytes],
     readings: list[pb.CosignerReading],
+    decided: Iterable[RowMapping] = (),
 ) -> pb.Transaction:
     """An order with its way, its rules' trace, who read it how, and who refused it."""
     subject = decode(Proposal, row["proposal"]).subject
@@ -89,6 +91,7 @@ def transaction(
         readings=readings,
         agreement=in_one_sentence(readings, len(workspace.roster)),
         replaces=row["replaces"],
+        decisions=decisions(decided, int(time.time())),
     )
 
 
@@ -118,6 +121,18 @@ def in_one_sentence(read: list[pb.CosignerReading], roster: int) -> str:
 def refused(refusals: Iterable[bytes], workspace: Workspace) -> list[pb.CosignerRefusal]:
     """Cosigners' signed refusals."""
     return [_refusal(data, workspace) for data in refusals]
+
+
+def decisions(rows: Iterable[RowMapping], now: int) -> list[pb.PersonDecision]:
+    """What people decided, and whether it still counts."""
+    shown = []
+    for row in rows:
+        over = decode(Approval, row["approval"]).claim.expires_at <= now
+        state = "INVALIDATED" if row["void"] else "EXPIRED" if over else "VALID"
+        one = pb.PersonDecision(user_id=row["user_id"], verdict=row["verdict"], at=row["at"], state=state)
+        one.reason, one.comment = row["void"], row["comment"]
+        shown.append(one)
+    return shown
 
 
 def _refusal(data: bytes, workspace: Workspace) -> pb.CosignerRefusal:

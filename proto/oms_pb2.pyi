@@ -361,6 +361,8 @@ class WorkspaceReport(_message.Message):
     DELAY_FIELD_NUMBER: _builtins.int
     direction: _builtins.str
     """LOOSEN if any part loosens, else TIGHTEN"""
+    approvals: _builtins.str
+    """what the governance asks for, in words"""
     delay: _builtins.int
     """seconds between approval and adoption"""
     @_builtins.property
@@ -369,17 +371,13 @@ class WorkspaceReport(_message.Message):
     def unsatisfiable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """rules that the change leaves nobody able to meet"""
 
-    @_builtins.property
-    def approvals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """which quorums the governance asks for, in words"""
-
     def __init__(
         self,
         *,
         parts: _abc.Iterable[Global___WorkspacePart] | None = ...,
         direction: _builtins.str = ...,
         unsatisfiable: _abc.Iterable[_builtins.str] | None = ...,
-        approvals: _abc.Iterable[_builtins.str] | None = ...,
+        approvals: _builtins.str = ...,
         delay: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
