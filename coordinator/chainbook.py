@@ -1,4 +1,4 @@
-"""What the coordinator remembers of the workspace's chain: changes on their way, versions, and what nodes have signed."""
+"""What the coordinator remembers of the workspace's chain: changes on their way, versions, what nodes have signed."""
 
 from __future__ import annotations
 

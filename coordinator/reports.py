@@ -46,7 +46,7 @@ def described(current: Workspace, following: Workspace) -> Report:
 
 
 def eligible(current: Workspace, wish: ChangeWorkspace) -> frozenset[str]:
-    """Users whose approval counts: named by a quorum of the governance, privileged, not who asks, nor who gains by it."""
+    """Users whose approval counts: named by the governance, privileged, not who asks, nor who gains by it."""
     way = direction_of(parts(current, wish.next))
     required = next(one.approvals for one in current.governance if one.direction is way)
     barred = {user(current, wish.initiator).person_id, *gainers(current, wish.next)}

@@ -78,7 +78,9 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     outer = grpc.aio.server(
         interceptors=[ErrorInterceptor()], options=server_options(config), maximum_concurrent_rpcs=500
     )
-    service = OmsService(store, book, standing, desk, keys, changes, approving, cosigners, chain, news, chain_book, workspaces)
+    service = OmsService(
+        store, book, standing, desk, keys, changes, approving, cosigners, chain, news, chain_book, workspaces
+    )
     oms_pb2_grpc.add_OmsServicer_to_server(service, outer)
     for server, address in ((inner, config.listen_cosigners), (outer, config.listen_oms)):
         try:
@@ -88,7 +90,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
         await server.start()
     ways = {"order": desk.steps(), "wallet": keys.steps(), "change": changes.steps(), "workspace": workspaces.steps()}
     durable.launch("counterseal", durable_url(config.database), config.executor_id, ways)
-    background = [asyncio.create_task(presigning.run()), asyncio.create_task(changes.run()), asyncio.create_task(bringing.run())]
+    background = [asyncio.create_task(part.run()) for part in (presigning, changes, bringing)]
     log.info("coordinator ready", oms=config.listen_oms, cosigners=config.listen_cosigners)
 
     stop = asyncio.Event()

@@ -28,7 +28,7 @@ from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import expected_claim, verify_approval
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import decode, encode
-from oms_core.errors import CountersealError, Malformed, Reason, Refused
+from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import ChangeWorkspaceRequest
 from oms_core.workspace import ChangeWorkspace, Privilege, Workspace, identities, privileges, workspace_digest
 from oms_core.workspace.change import Approved, honest_among, verify_change

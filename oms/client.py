@@ -33,7 +33,7 @@ from oms_core.errors import (
 )
 from oms_core.keys import ChangeKey
 from oms_core.withdrawals import SignedWithdrawal
-from oms_core.workspace import Workspace
+from oms_core.workspace import ChangeWorkspace, Workspace
 from proto import oms_pb2 as pb
 from proto import oms_pb2_grpc as pb_grpc
 
@@ -41,6 +41,7 @@ SERVER_NAME = "coordinator.counterseal"
 SECONDS = 30.0
 MAX_MESSAGE = 32 << 20  # bytes; evidence is large
 
+_SUBJECTS: tuple[type[Subject], ...] = (Intent, CreateWallet, ChangeKey, ChangeWorkspace)
 _KINDS: dict[grpc.StatusCode, type[CountersealError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: Malformed,
     grpc.StatusCode.NOT_FOUND: NotFound,
@@ -246,7 +247,7 @@ class Client:
         return [
             Waiting(
                 request.subject_id,
-                decode_one_of((Intent, CreateWallet, ChangeKey), request.subject),  # type: ignore[arg-type]
+                decode_one_of(_SUBJECTS, request.subject, MAX_MESSAGE),
                 tuple(request.lines),
                 decode(ApprovalClaim, request.claim),
                 tuple(request.credential_ids),
@@ -298,9 +299,44 @@ class Client:
             "GetEvidence", pb.GetEvidenceRequest(evidence_id=evidence_id)
         )
 
-    async def workspace(self) -> Workspace:
-        """The workspace that decides, as the coordinator shows it."""
-        return decode(Workspace, (await self._call("GetWorkspace", pb.GetWorkspaceRequest())).workspace, 4 << 20)
+    async def workspace(self, digest: bytes = b"") -> Workspace:
+        """The workspace that decides, or an earlier version, as the coordinator shows it."""
+        answer = await self._call("GetWorkspace", pb.GetWorkspaceRequest(digest=digest))
+        return decode(Workspace, answer.workspace, MAX_MESSAGE)
+
+    async def review_workspace(self, following: Workspace) -> pb.WorkspaceReport:
+        """What a next version would change, as the coordinator tells it; nothing is proposed."""
+        request = pb.ReviewWorkspaceChangeRequest(next=encode(following))
+        return await self._call("ReviewWorkspaceChange", request)  # type: ignore[no-any-return]
+
+    async def propose_workspace(
+        self, proposal: Proposal, confirm_unsatisfiable: bool = False, request_id: str = ""
+    ) -> pb.WorkspaceChange:
+        """Ask for the workspace's next version. Raises `Refused` (UNSATISFIABLE) for what has to be confirmed."""
+        request = pb.ProposeWorkspaceChangeRequest(
+            request_id=request_id or fresh(),
+            proposal=encode(proposal),
+            confirm_unsatisfiable=confirm_unsatisfiable,
+        )
+        return await self._call("ProposeWorkspaceChange", request)  # type: ignore[no-any-return]
+
+    async def withdraw_workspace(self, change_id: str) -> pb.WorkspaceChange:
+        """Go on with a change no further."""
+        request = pb.WithdrawWorkspaceChangeRequest(request_id=fresh(), change_id=change_id)
+        return await self._call("WithdrawWorkspaceChange", request)  # type: ignore[no-any-return]
+
+    async def workspace_change(self, change_id: str) -> pb.WorkspaceChange:
+        """One change."""
+        request = pb.GetWorkspaceChangeRequest(change_id=change_id)
+        return await self._call("GetWorkspaceChange", request)  # type: ignore[no-any-return]
+
+    async def workspace_changes(self) -> list[pb.WorkspaceChange]:
+        """All changes, oldest first, without their proposals."""
+        return list((await self._call("ListWorkspaceChanges", pb.ListWorkspaceChangesRequest())).changes)
+
+    def watch_workspace_change(self, change_id: str) -> AsyncIterator[pb.WorkspaceChange]:
+        """The change whenever something about it changes, until nothing more is done for it."""
+        return self._watch("WatchWorkspaceChange", pb.GetWorkspaceChangeRequest(change_id=change_id))
 
     async def status(self) -> pb.NetworkStatus:
         """Cosigners, chain, open orders."""

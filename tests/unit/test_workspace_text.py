@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oms_core.workspace_text import workspace_from_mapping, workspace_to_mapping
 
 from oms_core.chains.evm import to_checksum
 from oms_core.errors import Malformed, Reason
 from oms_core.policy.rules import Action, Deny, Destination, Limit, Permit, Require, Rule
 from oms_core.workspace import workspace_digest
-from oms_core.workspace_text import workspace_from_mapping, workspace_to_mapping
 from tests.people import COIN, DENIED, KNOWN, STRANGE, workspace
 
 ETHER = 10**18
