@@ -36,7 +36,8 @@ from coordinator.wallets import Wallets
 from coordinator.workspaces import Workspaces
 from oms_core.encoding import decode
 from oms_core.errors import LocalError, Reason
-from oms_core.workspace import Workspace, check_workspace
+from oms_core.workspace import Workspace
+from oms_core.workspace.check import check_workspace
 from proto import cosigner_pb2_grpc, oms_pb2_grpc
 
 log = structlog.get_logger()

@@ -23,7 +23,8 @@ from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, LocalError, NotFound, Reason
 from oms_core.evidence import ReadRequest, SignedRefusal
 from oms_core.words import in_words
-from oms_core.workspace import Workspace, check_workspace, identities, workspace_digest
+from oms_core.workspace import Workspace, identities, workspace_digest
+from oms_core.workspace.check import check_workspace
 from proto import cosigner_pb2 as pb
 
 
