@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.report import Figure
-from oms.devnet.ceremony import ETHER, ORIGIN
+from oms.devnet.cast import ETHER, ORIGIN
 from oms.devnet.network import Network
 from oms_core.chains.intent import CreateWallet
 

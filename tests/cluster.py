@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from oms.client import Client
-from oms.devnet.ceremony import ETHER, ORIGIN
+from oms.devnet.cast import ETHER, ORIGIN
 from oms.devnet.network import Network
 from oms_core.chains.intent import CreateWallet
 from oms_core.keys import Change, ChangeKey

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from oms.client import Client
-from oms.devnet.ceremony import ETHER, ORIGIN
+from oms.devnet.cast import ETHER, ORIGIN
 from oms.devnet.network import Network
 from oms_core.chains.evm import address_of, decode_signed, sender, signing_digest, to_checksum
 from oms_core.chains.intent import CreateWallet

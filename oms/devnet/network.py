@@ -13,13 +13,14 @@ import httpx
 
 from oms.authenticator import SoftwareAuthenticator
 from oms.client import Client, Tls
-from oms.devnet import ceremony
+from oms.devnet import cast, ceremony, contracts
 from oms.devnet.processes import Processes, free_port
 from oms.signer import ProposalSigner
 from oms_core.errors import LocalError, Reason, Unavailable
 from oms_core.workspace import Workspace, workspace_digest
 
 CHAIN = "eip155:31337"
+DELAY = 5  # seconds that a loosening change of the workspace waits
 ANVIL = Path("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil")
 
 Say = Callable[[str], None]
@@ -28,8 +29,16 @@ Say = Callable[[str], None]
 class Network:
     """anvil, one coordinator, and cosigners of two processes each, under one folder."""
 
-    def __init__(self, root: Path, count: int = 5, level: str = "L112", keep: bool = False, database: str = "") -> None:
-        self.root, self.count, self.level, self._database = root, count, level, database
+    def __init__(
+        self,
+        root: Path,
+        count: int = 5,
+        level: str = "L112",
+        keep: bool = False,
+        database: str = "",
+        delay: int = DELAY,
+    ) -> None:
+        self.root, self.count, self.level, self._database, self._delay = root, count, level, database, delay
         self.processes = Processes(root / "logs", keep)
         self.oms, self.inner, self.rpc = (free_port() for _ in range(3))
         self.workspace: Workspace | None = None
@@ -42,7 +51,10 @@ class Network:
         configs = {i: ceremony.cosigner_files(self.root, i, target, self.level) for i in range(1, self.count + 1)}
         cards = dict(ceremony.init_token(config) for config in configs.values())
         say(f"{self.count} SoftHSM2 tokens, each with a seal key and an identity key that cannot be extracted")
-        self.workspace = ceremony.workspace(self.root, cards, CHAIN)
+        self.start_chain()
+        deployed = contracts.deploy(f"http://127.0.0.1:{self.rpc}")
+        say("a chain with WETH, a USDC and Uniswap V2 on it")
+        self.workspace = cast.workspace(self.root, cards, CHAIN, deployed, self._delay)
         digest = workspace_digest(self.workspace)
         for config in configs.values():
             ceremony.pin(config, self.root, digest)
@@ -54,7 +66,8 @@ class Network:
 
     def start(self) -> None:
         """Start everything."""
-        self.start_chain()
+        if not self.processes.running("anvil"):
+            self.start_chain()
         for index in range(1, self.count + 1):
             self.start_cosigner(index)
         self.start_coordinator()
@@ -91,7 +104,11 @@ class Network:
 
     def desk(self) -> ProposalSigner:
         """The order desk's proposal key."""
-        return ProposalSigner.load(self.root / "people" / "desk.pem", "desk-1")
+        return self.proposer("desk")
+
+    def proposer(self, user_id: str) -> ProposalSigner:
+        """The proposal key of somebody who has one."""
+        return ProposalSigner.load(self.root / "people" / f"{user_id}.pem", f"{user_id}-1")
 
     def authenticator(self, user_id: str) -> SoftwareAuthenticator:
         """A person's (software) key."""

@@ -13,8 +13,8 @@ import grpc
 import pytest
 
 from oms.client import Client, Tls, fresh
-from oms.devnet import ceremony
-from oms.devnet.ceremony import ETHER, ORIGIN
+from oms.devnet import cast
+from oms.devnet.cast import ETHER, ORIGIN
 from oms.devnet.network import Network
 from oms.devnet.processes import run
 from oms_core.chains.intent import Bounds, Intent, Transfer
@@ -40,7 +40,7 @@ def intent(**changes: object) -> Intent:
         wallet_id=cluster.WALLET,
         path=(),
         chain="eip155:31337",
-        action=Transfer("eip155:31337/slip44:60", ceremony.KRAKEN, ETHER // 100),
+        action=Transfer("eip155:31337/slip44:60", cast.KRAKEN, ETHER // 100),
         bounds=Bounds(10**16, 100_000),
         initiator="desk",
         purpose="",
@@ -125,7 +125,7 @@ async def test_an_expired_intent_is_refused(network: Network) -> None:
 
 
 async def test_a_negative_amount_inside_a_signed_intent_is_refused(network: Network) -> None:
-    bad = Transfer("eip155:31337/slip44:60", ceremony.KRAKEN, -1)
+    bad = Transfer("eip155:31337/slip44:60", cast.KRAKEN, -1)
     assert (await refused(network, intent(action=bad))).reason == Reason.NEGATIVE_AMOUNT
 
 

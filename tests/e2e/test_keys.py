@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from oms.client import Client
-from oms.devnet.ceremony import ETHER
+from oms.devnet.cast import ETHER
 from oms.devnet.network import Network
 from oms_core.chains.evm import address_of, sender, to_checksum
 from oms_core.crypto.bip32 import derive

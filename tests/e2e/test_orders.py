@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from oms.devnet.ceremony import ETHER, SANCTIONED
+from oms.devnet.cast import ETHER, SANCTIONED
 from oms.devnet.network import Network
 from oms_core.chains.evm import decode_signed, sender, signing_digest, to_checksum
 from oms_core.crypto import ecdsa
@@ -53,7 +53,7 @@ async def test_an_approved_transfer_is_signed_by_three_and_settles(network: Netw
 async def test_a_denied_transfer_is_not_signed_and_says_who_denied_it(network: Network) -> None:
     from dataclasses import replace
 
-    from oms.devnet.ceremony import ORIGIN
+    from oms.devnet.cast import ORIGIN
     from oms_core.approvals import Verdict
 
     async with network.client() as client:
