@@ -28,10 +28,10 @@ from coordinator.store import Call, Store
 from coordinator.tls import Context, peer
 from coordinator.workspaces import Workspaces
 from oms_core.approvals import Approval, challenge
-from oms_core.chains.intent import Proposal, Subject
+from oms_core.chains.intent import CreateWallet, Proposal, Subject
 from oms_core.chains.render import render
 from oms_core.encoding import decode, encode
-from oms_core.errors import CountersealError
+from oms_core.errors import CountersealError, Malformed
 from oms_core.lifecycle import State
 from oms_core.workspace import user
 from proto import oms_pb2 as pb
@@ -67,6 +67,8 @@ class OmsService(KeyCalls, OrderCalls, PrepareCalls, WorkspaceCalls):
         """Begin to make a wallet."""
         peer(context, "oms")
         proposal = decode(Proposal, request.proposal, MAX_PROPOSAL)
+        if not isinstance(proposal.subject, CreateWallet):
+            raise Malformed("a wallet's subject is a wish for one")
         wallet_id = proposal.subject.wallet_id
         call = Call(request.request_id, "CreateWallet", request.proposal)
         if not await self._store.known(call):

@@ -77,7 +77,7 @@ def transaction(
         needs=[
             pb.ApprovalNeed(
                 rule_id=need.rule_id,
-                role=need.role,
+                role=need.whom,
                 required=need.required,
                 given=need.given,
                 eligible=need.eligible,

@@ -13,7 +13,8 @@ from oms_core.encoding import decode, decode_one_of
 from oms_core.errors import LocalError, ProofInvalid, Reason
 from oms_core.protocol.accuse import CASE_LIMIT, Equivocation, SignedCase
 from oms_core.protocol.judge import judge
-from oms_core.workspace import Workspace, check_workspace, identities, member, workspace_digest
+from oms_core.workspace import Workspace, identities, member, workspace_digest
+from oms_core.workspace.check import check_workspace
 from proto import oms_pb2 as pb
 
 _KINDS: tuple[type[Any], ...] = (SignedCase, Equivocation)

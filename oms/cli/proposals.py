@@ -142,9 +142,10 @@ def destination(workspace: Workspace, text: str) -> bytes:
     """20 bytes of an address, or of entry:ID in the address book or the contract registry."""
     if not text.startswith("entry:"):
         return parse_address(text, allow_lower=False)
-    for entry in (*workspace.address_book, *workspace.contracts):
-        if entry.entry_id == text.removeprefix("entry:"):
-            return entry.address
+    entries = {one.entry_id: one.address for one in workspace.contracts}
+    entries |= {one.entry_id: one.address for one in workspace.address_book}
+    if (entry_id := text.removeprefix("entry:")) in entries:
+        return entries[entry_id]
     raise NotFound(f"no entry {text[:60]!r} in this workspace", Reason.BAD_ADDRESS)
 
 

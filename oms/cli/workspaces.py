@@ -12,7 +12,8 @@ from oms_core.chains.evm import to_checksum
 from oms_core.encoding import decode
 from oms_core.errors import LocalError, Reason
 from oms_core.policy.rules import Rule
-from oms_core.workspace import Workspace, check_workspace, workspace_digest
+from oms_core.workspace import Workspace, workspace_digest
+from oms_core.workspace.check import check_workspace
 
 
 @click.group("workspace")

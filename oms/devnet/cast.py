@@ -78,15 +78,15 @@ ROUTER_METHODS = (
 
 def people(root: Path) -> tuple[User, ...]:
     """Users with fresh (software) keys in ``root``/people, and the order desk, which is a service."""
-    folder, made = root / "people", []
+    folder, made = root / "people", list[User]()
     for user_id, (name, team, roles) in PEOPLE.items():
         credential = SoftwareAuthenticator.create(folder / f"{user_id}.json", RP_ID).credential
         proposer = user_id in PROPOSERS
         keys = (ProposalSigner.create(folder / f"{user_id}.pem", f"{user_id}-1").public,) if proposer else ()
         made.append(User(user_id, f"person-{user_id}", name, team, "", roles, (credential,), keys, enabled=True))
     desk = ProposalSigner.create(folder / "desk.pem", "desk-1").public
-    roles = ("TRADER", "KEY_OPERATOR")
-    return (*made, User("desk", "service-desk", "Order desk", "trading", "", roles, (), (desk,), enabled=True))
+    both = ("TRADER", "KEY_OPERATOR")
+    return (*made, User("desk", "service-desk", "Order desk", "trading", "", both, (), (desk,), enabled=True))
 
 
 def workspace(
