@@ -33,14 +33,13 @@ class Reviewing(Orders):
         Nobody is asked to approve before as many cosigners as will sign have read the order, and said so.
         """
         while (row := await self._store.order(order_id))["state"] == State.SUBMITTED:
-            facts = await self._store.facts(int(time.time()), ahead_of=order_id)
-            _, decision = review(proposal_of(row), self._workspace, facts)
+            _, decision = review(proposal_of(row), self._workspace, await self._store.facts(int(time.time())))
             trace = {"trace": told(decision)}
             if await self._expired(row):
                 return
             if decision.outcome is Outcome.DENY:
                 await self._end(row, State.REJECTED, decision.objections[0].reason, decision.detail, **trace)
-            elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
+            elif decision.outcome is not Outcome.NEEDS_APPROVAL:  # a delay is for the cosigners to wait for
                 await self._move(order_id, State.SUBMITTED, State.APPROVED, **trace)
                 self._show_meanwhile(row)
             elif (end := await self._objected(row)) is not None:
@@ -64,7 +63,7 @@ class Reviewing(Orders):
                 await self._end(row, State.EXPIRED, Reason.EXPIRED, "not approved in time")
             elif decision.outcome is Outcome.DENY:
                 await self._end(row, State.REJECTED, decision.objections[0].reason, decision.objections[0].text)
-            elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
+            elif decision.outcome is not Outcome.NEEDS_APPROVAL:
                 await self._move(order_id, State.PENDING_APPROVAL, State.APPROVED)
                 self._approving.preflight.forget(order_id)
             elif (end := await self._objected(row)) is not None:

@@ -180,8 +180,6 @@ class Guard:
     def _check_parties(self, spec: SessionSpec, workspace: Workspace) -> None:
         if not set(spec.parties) <= set(identities(workspace)):
             raise Refused("a party is not in the roster", Reason.UNKNOWN_USER)
-        if identities(workspace)[self._token.index] != self._token.public:
-            raise Refused("this node has been replaced in the roster", Reason.PEER_IDENTITY)
         signs = spec.protocol not in ("create-key", "aux", "reshare")
         if signs and workspace.distinct_operators and not operators_differ(workspace, spec.parties):
             raise Refused("two of the quorum are run by one operator", Reason.OPERATOR_NOT_DISTINCT)

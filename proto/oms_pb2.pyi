@@ -1228,6 +1228,7 @@ class ApprovalNeed(_message.Message):
     ELIGIBLE_FIELD_NUMBER: _builtins.int
     rule_id: _builtins.str
     role: _builtins.str
+    """who is asked, in words"""
     required: _builtins.int
     @_builtins.property
     def given(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -16,6 +16,7 @@ from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateReque
 from oms_core.keys import Change, ChangeKey
 from oms_core.policy.rules import Quorum, Requirement, Rule
 from oms_core.policy.text import rules_from_yaml
+from oms_core.readings import plain_decision
 from oms_core.workspace import (
     AddressEntry,
     Asset,
@@ -242,7 +243,8 @@ def approve(
 
 
 def sign_request(subject: Intent, *approvals: Approval, execution: Execution | None = EXECUTION) -> SignRequest:
-    return SignRequest(propose(subject), execution, workspace_digest(workspace()), approvals, b"")
+    decision = plain_decision(subject, workspace())
+    return SignRequest(propose(subject), execution, workspace_digest(workspace()), approvals, decision)
 
 
 def create_request(subject: CreateWallet, *approvals: Approval) -> CreateRequest:

@@ -13,14 +13,16 @@ from cosigner.boots import Boots
 from cosigner.config import Config, load
 from cosigner.convictions import Convictions
 from cosigner.guard import Guard
+from cosigner.halt import Halt
 from cosigner.hsm import Token, initialise
 from cosigner.keys import Keys
 from cosigner.ledger import Ledger
+from cosigner.local_rules import LocalRules
 from cosigner.pool import Pool
 from cosigner.store import open_store
 from cosigner.vault import Clear, Vault, _under
 from oms.devnet import ceremony
-from oms_core.crypto.params import L112
+from oms_core.crypto.params import L112, Level
 from oms_core.keys import KeyState
 from oms_core.protocol.shares import KeyMaterial
 from tests.parties import key
@@ -45,9 +47,14 @@ class Node:
         self.boots, self.pool = Boots(self.store, self.token), Pool()
         self.convictions = Convictions(self.store, self.token)
         self.keys = Keys(self.token, self.vault, self.ledger, self.boots, self.pool)
-        parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions)
-        self.guard = Guard(*parts, L112)
+        self.halt = Halt(self.store)
+        self.guard = self.guarded()
         return self
+
+    def guarded(self, local: str = "", level: Level = L112) -> Guard:
+        """A guard on these parts, with a team's own rules."""
+        parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt)
+        return Guard(*parts, LocalRules(local, "local-rules.yaml"), level)
 
     def boot(self) -> Node:
         """Start, and count it, as the enclave does."""

@@ -12,6 +12,7 @@ import pytest
 from cosigner import engine as module
 from cosigner.convictions import Convictions
 from cosigner.engine import Engine, Finished, RoundOut
+from cosigner.local_rules import LocalRules
 from oms_core.crypto.params import TOY
 from oms_core.encoding import encode
 from oms_core.evidence import Request
@@ -36,7 +37,7 @@ def arithmetic(held: KeyMaterial) -> Moduli:
     return Moduli(held.share.index, SIZE, held.aux)
 
 
-def make_engine(node: Node, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def make_engine(node: Node, monkeypatch: pytest.MonkeyPatch, local: str = "") -> Engine:
     """The node's engine under the tests' identity key, which is in the tests' roster; it takes toy sizes for L112."""
     monkeypatch.setattr(module, "level", lambda _: SIZE)
     monkeypatch.setattr(module, "moduli", arithmetic)
@@ -44,7 +45,8 @@ def make_engine(node: Node, monkeypatch: pytest.MonkeyPatch) -> Engine:
     me: Any = identity(ME)
     convictions = Convictions(node.store, me)
     reserve: Any = None
-    return Engine(me, node.vault, node.ledger, node.boots, node.pool, convictions, reserve, 8, 60.0)
+    parts = (me, node.vault, node.ledger, node.boots, node.pool, convictions, node.halt)
+    return Engine(*parts, LocalRules(local, "local-rules.yaml"), reserve, 8, 60.0)
 
 
 def signing(spec: SessionSpec) -> Callable[[Session], Steps[Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cosigner.guard import Creation, Guard, Presigning, Signing
 from oms_core.authorize import authorize
-from oms_core.chains.intent import Execution, subject_digest
+from oms_core.chains.intent import subject_digest
 from oms_core.crypto.params import L128
 from oms_core.encoding import encode
 from oms_core.errors import Reason, Refused
@@ -95,9 +97,8 @@ def test_a_session_has_the_shape_of_its_protocol(guard: Guard, make: object) -> 
 
 def test_a_level_below_the_nodes_own_is_refused(node: Node) -> None:
     activate(node)
-    parts = (node.token, node.vault, node.ledger, node.boots, node.pool, node.convictions)
     request = sign_request(intent())
-    assert refused(Guard(*parts, L128), spec(request), request).reason == Reason.CONFIG_INVALID
+    assert refused(node.guarded(level=L128), spec(request), request).reason == Reason.CONFIG_INVALID
 
 
 def test_an_unknown_wallet_is_refused(guard: Guard) -> None:
@@ -200,13 +201,13 @@ def test_a_refusal_is_signed_by_the_nodes_identity_key(guard: Guard, node: Node)
 def test_what_was_signed_counts_against_the_limits_for_a_day(guard: Guard, node: Node) -> None:
     def large(name: str) -> SignRequest:
         subject = intent(900, intent_id=name)
-        execution = Execution(int(name[-1]), 21_000, 1, 1)
+        execution = replace(people.EXECUTION, nonce=int(name[-1]))
         return sign_request(subject, approve(subject, "ravi"), approve(subject, "olga"), execution=execution)
 
     for name in ("int_1", "int_2"):
         request = large(name)
         guard.decide(spec(request), request, NOW)
-        node.ledger.record(ACCOUNT, request, workspace(), NOW, lambda _: None)
+        node.ledger.record(ACCOUNT, request, workspace(), {}, NOW, lambda _: None)
     third = large("int_3")
     assert refused(guard, spec(third), third).reason == Reason.VELOCITY_EXCEEDED
 
