@@ -50,7 +50,7 @@ def inbox(context: click.Context, approver: str) -> None:
 @click.pass_context
 def approve(context: click.Context, approver: str, subject_id: str, key: Path, despite: bool) -> None:
     """Approve an order or a wallet, if the cosigners' signed readings agree with what is shown here."""
-    _decide(context, approver, subject_id, key, Verdict.APPROVE, "", despite)
+    decide(context, approver, subject_id, key, Verdict.APPROVE, "", despite)
 
 
 @click.command()
@@ -61,7 +61,7 @@ def approve(context: click.Context, approver: str, subject_id: str, key: Path, d
 @click.pass_context
 def deny(context: click.Context, approver: str, subject_id: str, key: Path, because: str) -> None:
     """Deny an order or a wallet."""
-    _decide(context, approver, subject_id, key, Verdict.DENY, because, despite=True)
+    decide(context, approver, subject_id, key, Verdict.DENY, because, despite=True)
 
 
 @click.group("authenticator")
@@ -80,7 +80,7 @@ def new(path: Path, rp_id: str) -> None:
     click.echo(f'aaguid = "{made.aaguid.hex()}"')
 
 
-def _decide(
+def decide(
     context: click.Context, approver: str, subject_id: str, key: Path, verdict: Verdict, comment: str, despite: bool
 ) -> None:
     authenticator = SoftwareAuthenticator(key)

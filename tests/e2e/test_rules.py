@@ -58,7 +58,7 @@ async def refusal(network: Network, action: What | bytes, user: str = "desk") ->
 
 async def token(network: Network, method: str, *words: bytes) -> int:
     """A number that the token's contract answers."""
-    data = abi.selector(method) + b"".join(word.rjust(32, b"\0") for word in words)
+    data = abi.method(method).selector + b"".join(word.rjust(32, b"\0") for word in words)
     answer = await network.rpc_call("eth_call", {"to": TOKEN_TEXT, "data": "0x" + data.hex()}, "latest")
     return int(str(answer), 16)
 
@@ -101,7 +101,7 @@ async def test_a_traders_day_is_limited_whatever_leaves_and_however(network: Net
         for action in (
             Transfer(USDC, KRAKEN, 100_000 * DOLLAR),
             Transfer(COIN, KRAKEN, 30 * ETHER),
-            Call(address_of("weth"), 30 * ETHER, abi.selector("deposit()")),
+            Call(address_of("weth"), 30 * ETHER, abi.method("deposit()").selector),
             Allow(USDC, ROUTER, 100_000 * DOLLAR),
         ):
             assert (await refusal(network, action, "tara"))[0] == Reason.VELOCITY_EXCEEDED, action
