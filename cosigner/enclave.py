@@ -35,6 +35,7 @@ from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
 from cosigner.store import open_store
 from cosigner.vault import Vault
+from cosigner.versions import LIMIT
 from oms_core.chains.intent import subject_digest
 from oms_core.crypto.params import level
 from oms_core.encoding import decode, decode_one_of, encode
@@ -243,7 +244,7 @@ class Enclave:
         return pb.FromCosigner(begun=pb.Begun(hello=await self.engine.begin(spec, granted)))
 
     async def _read(self, asked: pb.Read) -> pb.FromCosigner:
-        request, now = decode(ReadRequest, asked.request, _REQUEST_LIMIT), int(time.time())
+        request, now = decode(ReadRequest, asked.request, LIMIT), int(time.time())
         words = in_words(subject_digest(request.proposal.subject))
         try:
             signed, rendering = await asyncio.to_thread(self.guard.read, request, now)

@@ -271,6 +271,10 @@ class Engine:
         assert granted.authorized is not None
         authorized, subject, now = granted.authorized, subject_digest(request.proposal.subject), int(time.time())
 
+        # Read now: within the ledger's transaction no other one may be waited for.
+        named = {approval.claim.workspace for approval in request.approvals}
+        older = {digest: version for digest in named if (version := granted.older.get(digest)) is not None}
+
         def also(connection: Connection) -> None:
             self._vault.check_workspace(connection, granted.workspace)
             facts = self._ledger.facts_within(connection, subject, now)  # what is recorded of itself does not count
@@ -278,7 +282,7 @@ class Engine:
             self._vault.check_state(connection, share.key_id, share.epoch, KeyState.ACTIVE)
             self._boots.count(connection)
 
-        done = self._ledger.record(granted.account, request, granted.workspace, granted.older, now, also)
+        done = self._ledger.record(granted.account, request, granted.workspace, older, now, also)
         if done.digest != granted.digest:
             raise Refused("the order derives to something else by now", Reason.DOUBLE_SIGN_GUARD)
         self._boots.settle()

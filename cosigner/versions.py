@@ -139,7 +139,9 @@ class Versions:
     def check(self, connection: Connection, workspace: Workspace) -> None:
         """Inside a transaction: this is the version that counts. Raises `Refused` (POLICY_VERSION_MISMATCH)."""
         newest = connection.execute(select(func.max(versions.c.number))).scalar()
-        if (self.first().version if newest is None else int(newest)) != workspace.version:
+        if newest is None:  # nothing has followed the pinned version, which was read when anything was
+            newest = self._first.version if self._first is not None else -1
+        if int(newest) != workspace.version:
             raise Refused("the workspace has another version by now", Reason.POLICY_VERSION_MISMATCH)
 
     def forget(self) -> None:
