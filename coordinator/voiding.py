@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import structlog
 from sqlalchemy import RowMapping
@@ -40,13 +39,14 @@ class Voiding(Stands):
         for subject_id, row in waiting:
             subject = decode(Proposal, row["proposal"]).subject
             decided = await self._store.decisions(subject_id)
-            for person, reason in await asyncio.to_thread(lambda s=subject, d=decided: list(self._gone(s, d))):
+            for person, reason in await asyncio.to_thread(self._gone, subject, decided):
                 await self._store.void(subject_id, person, reason)
                 log.warning("approval invalidated", subject=subject_id, person=person, reason=reason)
             self._news.ring(subject_id)
 
-    def _gone(self, subject: Subject, decided: list[RowMapping]) -> Iterator[tuple[str, str]]:
+    def _gone(self, subject: Subject, decided: list[RowMapping]) -> list[tuple[str, str]]:
         """(person, why) of each approval that does not count any more. That it has expired is another matter."""
+        gone = []
         for row in decided:
             if row["verdict"] != Verdict.APPROVE:
                 continue
@@ -59,4 +59,5 @@ class Voiding(Stands):
                     raise Refused(f"{claim.approver} may approve less by now", Reason.NOT_ELIGIBLE)
             except (Refused, NotFound, Malformed) as error:
                 if error.reason not in (Reason.APPROVAL_EXPIRED, Reason.EXPIRED):
-                    yield row["person_id"], str(error.reason)
+                    gone.append((row["person_id"], str(error.reason)))
+        return gone

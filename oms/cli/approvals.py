@@ -83,6 +83,7 @@ def new(path: Path, rp_id: str) -> None:
 def decide(
     context: click.Context, approver: str, subject_id: str, key: Path, verdict: Verdict, comment: str, despite: bool
 ) -> None:
+    """Show what waits, make the claim here, and hand the press of the key in."""
     authenticator = SoftwareAuthenticator(key)
 
     async def work(client: Client, read: Settings) -> str:

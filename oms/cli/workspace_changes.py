@@ -110,10 +110,11 @@ def watch(context: click.Context, change_id: str) -> None:
 @click.argument("approver")
 @click.argument("change_id")
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="The software authenticator's file.")
+@click.option("--despite-difference", "despite", is_flag=True, help="Press even if cosigners read something else.")
 @click.pass_context
-def approve(context: click.Context, approver: str, change_id: str, key: Path) -> None:
-    """Approve a change, once its sentences are those that this program comes to itself."""
-    decide(context, approver, change_id, key, Verdict.APPROVE, "")
+def approve(context: click.Context, approver: str, change_id: str, key: Path, despite: bool) -> None:
+    """Approve a change, if the cosigners' signed readings agree with the sentences that are made here."""
+    decide(context, approver, change_id, key, Verdict.APPROVE, "", despite)
 
 
 @click.command()
