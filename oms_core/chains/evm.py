@@ -30,6 +30,7 @@ from oms_core.chains.messages import text_digest
 from oms_core.chains.transaction import UnsignedTransaction as UnsignedTransaction
 from oms_core.chains.transaction import address_of as address_of
 from oms_core.chains.transaction import assemble as assemble
+from oms_core.chains.transaction import check_execution, execution_of
 from oms_core.chains.transaction import decode_signed as decode_signed
 from oms_core.chains.transaction import read_unsigned as read_unsigned
 from oms_core.chains.transaction import sender as sender
@@ -40,8 +41,6 @@ from oms_core.crypto.ecdsa import Signature
 from oms_core.errors import Malformed, Reason, Refused
 
 TRANSFER_GAS = 21_000
-MAX_ACCESS = 64  # entries of an access list
-MAX_SLOTS = 256  # in a whole access list
 TRANSFER = method("transfer(address,uint256)")
 APPROVE = method("approve(address,uint256)")
 
@@ -85,40 +84,16 @@ def conforms(intent: Intent, chosen: Execution | UnsignedTransaction) -> None:
     Raises `Refused` (FEE_EXCEEDED; INTENT_TX_MISMATCH for a transaction that says anything else), or `Malformed`.
     """
     if isinstance(chosen, UnsignedTransaction):
-        if derive(intent, _execution(chosen)) != chosen:
+        if derive(intent, execution_of(chosen)) != chosen:
             raise Refused("the transaction is not the intent's", Reason.INTENT_TX_MISMATCH)
         return
-    _check_execution(chosen)
+    check_execution(chosen)
     to, _, data = what_is_called(intent)
     if not least_gas(to, data, chosen.access_list) <= chosen.gas_limit <= intent.bounds.gas_limit_cap:
         raise Refused(f"gas limit {chosen.gas_limit} is not within the intent's bounds", Reason.FEE_EXCEEDED)
     fee = chosen.gas_limit * chosen.max_fee_per_gas
     if fee > intent.bounds.max_fee_total:
         raise Refused(f"fee of up to {fee} wei is above {intent.bounds.max_fee_total}", Reason.FEE_EXCEEDED)
-
-
-def _check_execution(execution: Execution) -> None:
-    """The shape of an execution. Raises `Malformed`."""
-    if execution.type not in (0, 1, 2):
-        raise Malformed(f"transaction type {execution.type} is not signed here", Reason.UNSUPPORTED_TYPE)
-    numbers = (execution.nonce, execution.gas_limit, execution.max_fee_per_gas, execution.max_priority_fee_per_gas)
-    if any(number < 0 or number >= 1 << 64 for number in numbers):
-        raise Malformed("execution numbers are between 0 and 2^64")
-    if execution.max_priority_fee_per_gas > execution.max_fee_per_gas:
-        raise Malformed("the priority fee is above the maximum fee")
-    if execution.type < 2 and execution.max_priority_fee_per_gas != execution.max_fee_per_gas:
-        raise Malformed("transactions of types 0 and 1 have one gas price")
-    if execution.type == 0 and execution.access_list:
-        raise Malformed("a transaction of type 0 has no access list")
-    slots = [slot for entry in execution.access_list for slot in entry.slots]
-    if len(execution.access_list) > MAX_ACCESS or len(slots) > MAX_SLOTS:
-        raise Malformed(f"more than {MAX_ACCESS} accounts or {MAX_SLOTS} slots in an access list", Reason.TOO_LARGE)
-    if any(len(entry.address) != 20 for entry in execution.access_list) or any(len(slot) != 32 for slot in slots):
-        raise Malformed("an access list has accounts of 20 bytes and slots of 32")
-
-
-def _execution(tx: UnsignedTransaction) -> Execution:
-    return Execution(tx.type, tx.nonce, tx.gas_limit, tx.max_fee_per_gas, tx.max_priority_fee_per_gas, tx.access_list)
 
 
 def derive(intent: Intent, execution: Execution) -> UnsignedTransaction:

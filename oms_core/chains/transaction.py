@@ -14,6 +14,8 @@ from oms_core.crypto.curve import Point
 from oms_core.crypto.ecdsa import Signature, recover
 from oms_core.errors import Malformed, Reason
 
+MAX_ACCESS = 64  # entries of an access list
+MAX_SLOTS = 256  # in a whole access list
 MAX_RAW = MAX_CALLDATA + 32 * 1024  # bytes
 _UNSIGNED = {0: 9, 1: 8, 2: 9}  # fields, those in which EIP-155 names the chain among them
 
@@ -170,6 +172,31 @@ def _access_list(listed: rlp.Item) -> tuple[Access, ...]:
     return tuple(made)
 
 
+def check_execution(execution: Execution) -> None:
+    """The shape of an execution. Raises `Malformed`."""
+    if execution.type not in (0, 1, 2):
+        raise Malformed(f"transaction type {execution.type} is not signed here", Reason.UNSUPPORTED_TYPE)
+    numbers = (execution.nonce, execution.gas_limit, execution.max_fee_per_gas, execution.max_priority_fee_per_gas)
+    if any(number < 0 or number >= 1 << 64 for number in numbers):
+        raise Malformed("execution numbers are between 0 and 2^64")
+    if execution.max_priority_fee_per_gas > execution.max_fee_per_gas:
+        raise Malformed("the priority fee is above the maximum fee")
+    if execution.type < 2 and execution.max_priority_fee_per_gas != execution.max_fee_per_gas:
+        raise Malformed("transactions of types 0 and 1 have one gas price")
+    if execution.type == 0 and execution.access_list:
+        raise Malformed("a transaction of type 0 has no access list")
+    slots = [slot for entry in execution.access_list for slot in entry.slots]
+    if len(execution.access_list) > MAX_ACCESS or len(slots) > MAX_SLOTS:
+        raise Malformed(f"more than {MAX_ACCESS} accounts or {MAX_SLOTS} slots in an access list", Reason.TOO_LARGE)
+    if any(len(entry.address) != 20 for entry in execution.access_list) or any(len(slot) != 32 for slot in slots):
+        raise Malformed("an access list has accounts of 20 bytes and slots of 32")
+
+
+def execution_of(tx: UnsignedTransaction) -> Execution:
+    """The part of a transaction that a coordinator chooses."""
+    return Execution(tx.type, tx.nonce, tx.gas_limit, tx.max_fee_per_gas, tx.max_priority_fee_per_gas, tx.access_list)
+
+
 def read_unsigned(raw: bytes, chain: str = "") -> tuple[Transfer | Call | Deploy, Execution, str]:
     """What an unsigned transaction does, what was chosen with it, and its chain (CAIP-2), which is ``chain`` if given.
 
@@ -180,9 +207,10 @@ def read_unsigned(raw: bytes, chain: str = "") -> tuple[Transfer | Call | Deploy
     name = f"eip155:{tx.chain_id}"
     if chain not in ("", name):
         raise Malformed(f"a transaction for {name} and not for {chain}", Reason.CHAIN_MISMATCH)
-    execution = Execution(
-        tx.type, tx.nonce, tx.gas_limit, tx.max_fee_per_gas, tx.max_priority_fee_per_gas, tx.access_list
-    )
+    execution = execution_of(tx)
+    check_execution(execution)
+    if not tx.to and not tx.data:
+        raise Malformed("a creation of a contract without code")
     if not tx.to:
         return Deploy(tx.value, tx.data), execution, name
     if not any(tx.to):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from eth_account import Account
-from eth_account.typed_transactions import TypedTransaction
+from eth_account._utils.legacy_transactions import serializable_unsigned_transaction_from_dict
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,56 +17,106 @@ from oms_core.chains.evm import (
     address_of,
     assemble,
     decode_signed,
+    derive,
     parse_address,
+    read_unsigned,
     sender,
+    signing_bytes,
     signing_digest,
     to_checksum,
     transaction_hash,
 )
+from oms_core.chains.intent import Access, Bounds, Call, Deploy, Transfer
+from oms_core.chains.keccak import keccak256
 from oms_core.crypto.curve import Q, mul_base
 from oms_core.crypto.ecdsa import Signature
-from oms_core.errors import Malformed, Reason
+from oms_core.errors import Malformed, Reason, Refused
+from tests.people import intent
 
 SECRET = 0xC0FFEE
 KEY = SECRET.to_bytes(32, "big")
 word = st.integers(0, (1 << 64) - 1)
-transactions = st.builds(
-    UnsignedTransaction, st.integers(1, (1 << 63) - 1), word, word, word, word, st.binary(min_size=20, max_size=20),
-    st.integers(0, (1 << 256) - 1), st.binary(max_size=80),
-)  # fmt: skip
+accesses = st.builds(
+    Access,
+    st.binary(min_size=20, max_size=20),
+    st.lists(st.binary(min_size=32, max_size=32), max_size=3).map(tuple),
+)
+
+
+@st.composite
+def transactions(draw: st.DrawFn) -> UnsignedTransaction:
+    """Of all types, calls and creations."""
+    kind, fee = draw(st.sampled_from((0, 1, 2))), draw(word)
+    return UnsignedTransaction(
+        chain_id=draw(st.integers(1, (1 << 63) - 1)),
+        nonce=draw(word),
+        max_priority_fee_per_gas=draw(word) if kind == 2 else fee,
+        max_fee_per_gas=fee,
+        gas_limit=draw(word),
+        to=draw(st.binary(min_size=20, max_size=20) | st.just(b"")),
+        value=draw(st.integers(0, (1 << 256) - 1)),
+        data=draw(st.binary(max_size=80)),
+        type=kind,
+        access_list=draw(st.lists(accesses, max_size=3).map(tuple)) if kind else (),
+    )
 
 
 def as_dict(tx: UnsignedTransaction) -> dict[str, object]:
-    return {
-        "type": 2,
+    plain = {
         "chainId": tx.chain_id,
         "nonce": tx.nonce,
-        "maxPriorityFeePerGas": tx.max_priority_fee_per_gas,
-        "maxFeePerGas": tx.max_fee_per_gas,
         "gas": tx.gas_limit,
-        "to": to_checksum(tx.to),
+        "to": to_checksum(tx.to) if tx.to else b"",
         "value": tx.value,
         "data": "0x" + tx.data.hex(),
-        "accessList": [],
     }
+    if tx.type == 0:
+        return {**plain, "gasPrice": tx.max_fee_per_gas}
+    slots = [
+        {"address": to_checksum(one.address), "storageKeys": [f"0x{slot.hex()}" for slot in one.slots]}
+        for one in tx.access_list
+    ]
+    if tx.type == 1:
+        return {**plain, "type": 1, "gasPrice": tx.max_fee_per_gas, "accessList": slots}
+    fees = {"maxPriorityFeePerGas": tx.max_priority_fee_per_gas, "maxFeePerGas": tx.max_fee_per_gas}
+    return {**plain, **fees, "type": 2, "accessList": slots}
 
 
 def signed(tx: UnsignedTransaction) -> tuple[bytes, Signature]:
     made = Account.from_key(KEY).sign_transaction(as_dict(tx))
-    return bytes(made.raw_transaction), Signature(made.r, made.s, made.v)
+    v = made.v if tx.type else made.v - 35 - 2 * tx.chain_id
+    return bytes(made.raw_transaction), Signature(made.r, made.s, v)
 
 
-@given(transactions)
+@given(transactions())
 def test_the_signing_digest_is_the_one_of_eth_account(tx: UnsignedTransaction) -> None:
-    assert signing_digest(tx) == bytes(TypedTransaction.from_dict(as_dict(tx)).hash())
+    theirs = serializable_unsigned_transaction_from_dict(as_dict(tx))
+    assert signing_digest(tx) == bytes(theirs.hash())
 
 
-@given(transactions)
+@given(transactions())
 def test_assembled_bytes_are_those_of_eth_account_and_read_back(tx: UnsignedTransaction) -> None:
     raw, signature = signed(tx)
     assert assemble(tx, signature) == raw
     assert decode_signed(raw) == (tx, signature)
     assert sender(raw) == address_of(mul_base(SECRET)) == bytes.fromhex(Account.from_key(KEY).address[2:])
+
+
+@given(transactions())
+def test_an_unsigned_transaction_says_what_would_be_signed(tx: UnsignedTransaction) -> None:
+    raw = signing_bytes(tx)
+    try:
+        what, execution, chain = read_unsigned(raw)
+    except Malformed:
+        nothing = not tx.data and not (tx.value and tx.to)
+        assert nothing or 0 < len(tx.data) < 4 or tx.to == bytes(20) or tx.max_priority_fee_per_gas > tx.max_fee_per_gas
+        return
+    bounds = Bounds(execution.gas_limit * execution.max_fee_per_gas, execution.gas_limit)
+    order = replace(intent(), chain=chain, action=what, bounds=bounds)
+    try:
+        assert signing_bytes(derive(order, execution)) == raw
+    except Refused as error:
+        assert error.reason is Reason.FEE_EXCEEDED  # noqa: PT017 - too little gas for what it does
 
 
 PLAIN = UnsignedTransaction(31337, 7, 1, 2, 21000, b"\x11" * 20, 10**18)
@@ -75,8 +127,9 @@ def test_a_transaction_hash_is_what_the_chain_calls_it() -> None:
     assert transaction_hash(bytes(made.raw_transaction)) == bytes(made.hash)
 
 
-def test_every_changed_byte_of_a_signed_transaction_is_refused_or_is_somebody_elses() -> None:
-    raw, _ = signed(PLAIN)
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_every_changed_byte_of_a_signed_transaction_is_refused_or_is_somebody_elses(kind: int) -> None:
+    raw, _ = signed(replace(PLAIN, type=kind, max_priority_fee_per_gas=2))
     for at in range(len(raw)):
         bent = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
         try:
@@ -91,6 +144,85 @@ def test_every_changed_byte_of_a_signed_transaction_is_refused_or_is_somebody_el
 def test_a_transaction_that_is_not_canonical_is_refused(bend: object) -> None:
     with pytest.raises(Malformed):
         decode_signed(bend(signed(PLAIN)[0]))  # type: ignore[operator]
+
+
+UNSIGNED = [signing_bytes(replace(PLAIN, type=kind, max_priority_fee_per_gas=2)) for kind in (0, 1, 2)]
+
+
+@pytest.mark.parametrize("raw", UNSIGNED)
+def test_every_changed_byte_of_an_unsigned_transaction_says_something_else_or_is_refused(raw: bytes) -> None:
+    for at in range(len(raw)):
+        for flip in (1, 0x80, 0xFF):
+            bent = raw[:at] + bytes([raw[at] ^ flip]) + raw[at + 1 :]
+            try:
+                assert read_unsigned(bent) != read_unsigned(raw)
+            except Malformed:
+                continue
+
+
+def why(raw: bytes, chain: str = "") -> Reason:
+    with pytest.raises(Malformed) as caught:
+        read_unsigned(raw, chain)
+    return caught.value.reason
+
+
+def unsigned(**changes: object) -> bytes:
+    return signing_bytes(replace(PLAIN, **changes))
+
+
+def of_type(kind: int, *fields: rlp.Item) -> bytes:
+    return bytes([kind]) + rlp.encode(list(fields))
+
+
+LEGACY = [rlp.integer(n) for n in (7, 2, 21_000)] + [b"\x11" * 20, rlp.integer(5), b""]
+FOUR = [rlp.integer(n) for n in (1, 7, 1, 2, 21_000)] + [b"\x11" * 20, rlp.integer(5), b"", []]
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (rlp.encode(LEGACY), Reason.CHAIN_MISMATCH),  # type 0 without EIP-155
+        (rlp.encode([*LEGACY, b"", b"", b""]), Reason.CHAIN_MISMATCH),
+        (unsigned(chain_id=0), Reason.CHAIN_MISMATCH),
+        (unsigned(chain_id=0, type=1), Reason.CHAIN_MISMATCH),
+        (of_type(3, *FOUR, rlp.integer(1), [bytes(32)]), Reason.UNSUPPORTED_TYPE),
+        (of_type(4, *FOUR, [[b"", b"\x22" * 20, b"", b"", b"\1", b"\1"]]), Reason.UNSUPPORTED_TYPE),  # chain_id = 0
+        (of_type(4, *FOUR, [[b"\1", b"\x22" * 20, b"", b"", b"\1", b"\1"]]), Reason.UNSUPPORTED_TYPE),
+        (of_type(5, *FOUR), Reason.UNSUPPORTED_TYPE),
+        (b"\0" + rlp.encode([*LEGACY, b"\1", b"", b""]), Reason.UNSUPPORTED_TYPE),
+        (b"", Reason.UNSUPPORTED_TYPE),
+        (unsigned() + b"\0", Reason.TRAILING_BYTES),
+        (unsigned(data=b"abc"), Reason.OPAQUE_CALL),
+        (unsigned(to=bytes(20)), Reason.BAD_ADDRESS),
+        (unsigned(value=0), Reason.MALFORMED),
+        (rlp.encode([*LEGACY, b"\1", b"\1", b"\1"]), Reason.MALFORMED),  # signed
+        (rlp.encode([b"\0\7", *LEGACY[1:], b"\1", b"", b""]), Reason.MALFORMED),  # a nonce with a leading zero
+        (signed(PLAIN)[0], Reason.MALFORMED),
+        (bytes([2]) + bytes(1 << 18), Reason.TOO_LARGE),
+    ],
+)
+def test_an_unsigned_transaction_that_is_not_signed_here_is_refused_with_its_reason(raw: bytes, reason: Reason) -> None:
+    assert why(raw) is reason
+
+
+def test_an_unsigned_transaction_is_read_for_its_own_chain_only() -> None:
+    assert read_unsigned(unsigned(), "eip155:31337")[2] == "eip155:31337"
+    assert why(unsigned(), "eip155:1") is Reason.CHAIN_MISMATCH
+
+
+def test_an_unsigned_transaction_is_a_transfer_a_call_or_a_deployment() -> None:
+    assert read_unsigned(unsigned())[0] == Transfer("eip155:31337/slip44:60", b"\x11" * 20, 10**18)
+    assert read_unsigned(unsigned(data=b"abcd"))[0] == Call(b"\x11" * 20, 10**18, b"abcd")
+    assert read_unsigned(unsigned(to=b"", data=b"code"))[0] == Deploy(10**18, b"code")
+
+
+def test_a_signature_that_is_good_on_every_chain_is_not_read() -> None:
+    made = Account.from_key(KEY).unsafe_sign_hash(keccak256(rlp.encode(LEGACY)))
+    for v in (27, 28, 35, 36):
+        raw = rlp.encode([*LEGACY, *(rlp.integer(n) for n in (v, made.r, made.s))])
+        with pytest.raises(Malformed) as caught:
+            decode_signed(raw)
+        assert caught.value.reason is Reason.CHAIN_MISMATCH
 
 
 def test_a_high_s_signature_is_refused() -> None:
