@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import eth_abi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -251,6 +252,14 @@ def test_every_method_of_the_published_router_reads_its_own_canonical_calls(sign
     values = [(TOKEN, WETH) if kind.text == "address[]" else plain[kind.text] for kind in kinds]
     (made,) = does(called(ROUTER, signature, *values))
     assert (made.method, made.opaque) == (signature, False)
+
+
+def test_a_swap_as_other_tools_encode_it_is_read() -> None:
+    kinds = ["uint256", "uint256", "address[]", "address", "uint256"]
+    path, to = [to_checksum(TOKEN), to_checksum(WETH)], to_checksum(KNOWN)
+    data = bytes.fromhex("38ed1739") + eth_abi.encode(kinds, [10**6, 5, path, to, 1_800_000_000])
+    (made,) = does(order(Call(ROUTER, 0, data)))
+    assert (made.method, [one.value for one in made.arguments]) == (SWAP, [10**6, 5, 2, *path, to, 1_800_000_000])
 
 
 def test_bytes_after_the_arguments_of_a_known_method_are_refused_at_any_depth() -> None:

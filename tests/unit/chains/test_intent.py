@@ -6,20 +6,32 @@ from dataclasses import fields, replace
 
 import pytest
 
+from oms_core.chains.abi import MAX_CALLDATA
 from oms_core.chains.intent import (
     CLOCK_SKEW,
+    MAX_CODE,
     MAX_LIFE,
     PURPOSE_LIMIT,
+    Allow,
     Bounds,
+    Call,
+    Deploy,
+    Message,
     Subject,
     Transfer,
+    TypedData,
     check_subject,
     subject_digest,
 )
 from oms_core.encoding import decode, encode
 from oms_core.errors import Malformed, Reason
 from oms_core.keys import Change
-from tests.people import COIN, KNOWN, NOW, change, intent, wish
+from oms_core.workspace import ChangeWorkspace
+from tests.people import COIN, KNOWN, NOW, change, intent, wish, workspace
+from tests.unit.chains.world import typed
+
+TOKEN = "eip155:31337/erc20:0x" + "a0" * 20
+TYPED = typed("Vote", {"Vote": "uint8 choice"}, {"choice": 1})
 
 
 def why(subject: Subject, now: int = NOW) -> Reason:
@@ -46,6 +58,15 @@ def why(subject: Subject, now: int = NOW) -> Reason:
         wish(threshold=2, parties=(1, 3)),
         wish(threshold=2, parties=(1, 3, 65535), level="L128"),
         wish(threshold=5),
+        intent(action=Allow(TOKEN, KNOWN, 0)),
+        intent(action=Allow(TOKEN, KNOWN, (1 << 256) - 1)),
+        intent(action=Call(KNOWN, 0, b"abcd")),
+        intent(action=Call(KNOWN, (1 << 256) - 1, bytes(MAX_CALLDATA))),
+        intent(action=Deploy(0, b"x")),
+        intent(action=Deploy(1, bytes(MAX_CODE))),
+        intent(action=Message("I own this account"), bounds=Bounds(0, 0)),
+        intent(action=TypedData(TYPED), bounds=Bounds(0, 0)),
+        ChangeWorkspace("chg_1", workspace(), "adam", "", NOW - 10, NOW + 1000),
     ],
 )
 def test_what_is_within_its_bounds_passes(subject: Subject) -> None:
@@ -98,6 +119,31 @@ def action(to: bytes = KNOWN, amount: int = 1, asset: str = COIN) -> dict[str, o
         (action(amount=0), Reason.MALFORMED),
         (action(amount=-1), Reason.NEGATIVE_AMOUNT),
         (action(amount=1 << 256), Reason.MALFORMED),
+        (action(asset="eip155:1/slip44:60"), Reason.CHAIN_MISMATCH),
+        (action(asset="eip155:1/erc20:0x" + "a0" * 20), Reason.CHAIN_MISMATCH),
+        (action(asset="eip155:31337/slip44:0"), Reason.UNSUPPORTED_TYPE),
+        (action(asset="eip155:31337/erc721:0x" + "a0" * 20), Reason.UNSUPPORTED_TYPE),
+        (action(asset="eip155:31337/erc20:0x" + "a0" * 19), Reason.BAD_ADDRESS),
+        (action(asset="eip155:31337/erc20:0x" + "A0" * 20), Reason.BAD_CHECKSUM),
+        ({"action": Allow(COIN, KNOWN, 1)}, Reason.UNSUPPORTED_TYPE),
+        ({"action": Allow(TOKEN, bytes(20), 1)}, Reason.BAD_ADDRESS),
+        ({"action": Allow(TOKEN, KNOWN, -1)}, Reason.NEGATIVE_AMOUNT),
+        ({"action": Allow(TOKEN, KNOWN, 1 << 256)}, Reason.MALFORMED),
+        ({"action": Call(KNOWN, 0, b"abc")}, Reason.MALFORMED),
+        ({"action": Call(KNOWN, 0, b"")}, Reason.MALFORMED),
+        ({"action": Call(bytes(20), 0, b"abcd")}, Reason.BAD_ADDRESS),
+        ({"action": Call(KNOWN, -1, b"abcd")}, Reason.NEGATIVE_AMOUNT),
+        ({"action": Call(KNOWN, 1 << 256, b"abcd")}, Reason.MALFORMED),
+        ({"action": Call(KNOWN, 0, bytes(MAX_CALLDATA + 1))}, Reason.TOO_LARGE),
+        ({"action": Deploy(0, b"")}, Reason.MALFORMED),
+        ({"action": Deploy(-1, b"x")}, Reason.NEGATIVE_AMOUNT),
+        ({"action": Deploy(0, bytes(MAX_CODE + 1))}, Reason.TOO_LARGE),
+        ({"action": Message("I own this")}, Reason.MALFORMED),  # with a fee
+        ({"action": Message("ab" * 32), "bounds": Bounds(0, 0)}, Reason.UNSUPPORTED_TYPE),
+        ({"action": Message("x" * 32), "bounds": Bounds(0, 0)}, Reason.UNSUPPORTED_TYPE),
+        ({"action": TypedData(TYPED)}, Reason.MALFORMED),
+        ({"action": TypedData("{}"), "bounds": Bounds(0, 0)}, Reason.MALFORMED),
+        ({"action": TypedData(TYPED), "bounds": Bounds(0, 0), "chain": "eip155:1"}, Reason.CHAIN_MISMATCH),
         ({"bounds": Bounds(-1, 21_000)}, Reason.MALFORMED),
         ({"bounds": Bounds(1 << 128, 21_000)}, Reason.MALFORMED),
         ({"bounds": Bounds(1, 0)}, Reason.MALFORMED),
@@ -130,6 +176,11 @@ def test_an_intent_out_of_its_bounds_is_refused_with_its_reason(changes: dict[st
 )
 def test_a_wish_out_of_its_bounds_is_refused_with_its_reason(changes: dict[str, object], reason: Reason) -> None:
     assert why(wish(**changes)) is reason
+
+
+@pytest.mark.parametrize("change_id", ["", "chg_", "wal_1", "chg_1\n", "chg_" + "a" * 41])
+def test_a_change_of_the_workspace_has_an_id_of_its_own(change_id: str) -> None:
+    assert why(ChangeWorkspace(change_id, workspace(), "adam", "", NOW - 10, NOW + 1000)) is Reason.MALFORMED
 
 
 VARIANTS: dict[str, object] = {

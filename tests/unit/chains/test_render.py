@@ -9,7 +9,7 @@ import pytest
 from oms_core.approvals import Verdict
 from oms_core.authorize import expected_claim
 from oms_core.chains.evm import to_checksum
-from oms_core.chains.intent import Bounds, Intent, Subject, Transfer
+from oms_core.chains.intent import Bounds, Call, Intent, Subject, Transfer
 from oms_core.chains.render import render, rendering_digest
 from oms_core.errors import Malformed, NotFound, Reason
 from oms_core.keys import Change
@@ -26,7 +26,7 @@ def test_a_transfer_reads_as_plain_sentences() -> None:
     assert lines(intent(3 * ETHER // 2, bounds=Bounds(10**16, 90_000))) == (
         "Send 1.5 ETH from wallet wal_1 on eip155:31337.",
         f"To {to_checksum(KNOWN)}: address-book entry Known (known).",
-        "Exactly 1500000000000000000 base units; network fee at most 0.01 ETH, gas 90000.",
+        f"Exactly 1500000000000000000 base units of {COIN}; network fee at most 0.01 ETH, gas 90000.",
         "This is order int_1.",
         "Asked for by Order desk (desk, team trading).",
         "Reason given: rebalance.",
@@ -46,15 +46,29 @@ def test_a_wish_for_a_wallet_reads_as_plain_sentences_and_names_the_cosigners() 
 
 
 def test_a_destination_outside_the_address_book_is_said_to_be_outside() -> None:
-    assert "NOT in the book" in lines(intent(to=STRANGE))[1]
+    shown = lines(intent(to=STRANGE))
+    assert shown[0] == f"WARNING: {to_checksum(STRANGE)} is NOT in the book."
+    assert shown[2] == f"To {to_checksum(STRANGE)}: an address that is NOT in the book."
 
 
 def test_an_entry_of_the_address_book_counts_for_its_own_chain_only() -> None:
-    assert "NOT in the book" in lines(intent(chain="eip155:1"))[1]
+    elsewhere = intent(chain="eip155:1", action=Transfer("eip155:1/slip44:60", KNOWN, 50))
+    assert "NOT in the book" in lines(elsewhere)[0]
 
 
-def test_an_asset_that_is_not_the_chains_coin_is_not_shown_as_ether() -> None:
-    assert lines(intent(chain="eip155:1"))[0] == f"Send 50 of {COIN} from wallet wal_1 on eip155:1."
+def test_a_coin_that_is_no_registered_asset_is_shown_in_base_units_only() -> None:
+    elsewhere = intent(chain="eip155:1", action=Transfer("eip155:1/slip44:60", KNOWN, 50))
+    assert lines(elsewhere)[1:4] == (
+        "Send 50 base units of eip155:1/slip44:60, which is NOT a registered asset, from wallet wal_1 on eip155:1.",
+        f"To {to_checksum(KNOWN)}: an address that is NOT in the book.",
+        "Exactly 50 base units of eip155:1/slip44:60; network fee at most 10000000000000000 wei, gas 100000.",
+    )
+
+
+def test_an_asset_of_another_chain_is_not_shown_at_all() -> None:
+    with pytest.raises(Malformed) as caught:
+        lines(intent(chain="eip155:1"))
+    assert caught.value.reason is Reason.CHAIN_MISMATCH
 
 
 OTHER: dict[str, object] = {
@@ -65,7 +79,11 @@ OTHER: dict[str, object] = {
     "drill": True, "change": Change.RESHARE, "epoch": 1, "key_id": b"l" * 32, "public_key": b"\x03" + b"y" * 32,
     "chain_code": b"d" * 32,
 }  # fmt: skip
-PLAIN: tuple[Subject, ...] = (intent(), wish(purpose="new"), change(Change.REFRESH, purpose="new"))
+PLAIN: tuple[Subject, ...] = (
+    intent(action=Call(KNOWN, 5, b"abcd")),
+    wish(purpose="new"),
+    change(Change.REFRESH, purpose="new"),
+)
 
 
 @pytest.mark.parametrize(("plain", "field"), [(one, f.name) for one in PLAIN for f in fields(one)])
@@ -80,7 +98,6 @@ def test_no_field_of_a_subject_is_kept_from_its_reader(plain: Subject, field: st
     [
         replace(intent(), bounds=Bounds(10**16, 100_001)),
         replace(intent(), action=Transfer(COIN, STRANGE, 50)),
-        replace(intent(), action=Transfer("eip155:1/slip44:60", KNOWN, 50)),
     ],
 )
 def test_no_part_of_an_action_or_a_bound_is_kept_from_its_reader(changed: Intent) -> None:
@@ -131,6 +148,6 @@ def test_an_initiator_or_a_cosigner_that_nobody_knows_is_not_found() -> None:
 
 
 def test_a_claim_carries_the_digest_of_what_was_rendered() -> None:
-    claim = expected_claim(intent(), workspace(), "ravi", Verdict.APPROVE, NOW + 1)
+    claim = expected_claim(intent(), workspace(), "ravi", Verdict.APPROVE, NOW, NOW + 1)
     assert claim.rendering == rendering_digest(render(intent(), workspace()))
     assert CHAIN in lines(intent())[0]
