@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from oms_core.authorize import Approver, verify_approvals
 from oms_core.chains.intent import check_subject
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, ProofInvalid, Reason, Refused
@@ -35,9 +35,6 @@ from oms_core.workspace.grants import gainers
 from oms_core.workspace.parts import Part, direction, direction_of, parts
 from oms_core.workspace.quorums import RemovalReport, Unmet, removal_report, unsatisfiable
 from oms_core.workspace.words import requirement_words, span_words, time_words
-
-if TYPE_CHECKING:
-    from oms_core.authorize import Approver
 
 __all__ = [
     "Approved", "Part", "RemovalReport", "Removed", "Unmet", "check_successor", "direction", "honest_among", "parts",
@@ -129,9 +126,6 @@ def verify_change(request: ChangeWorkspaceRequest, current: Workspace, now: int)
     it stands on another version, NOT_ELIGIBLE for people without the privilege, SELF_APPROVAL, APPROVAL_MISSING, and
     what an assertion may be refused for; `Malformed` for what cannot be a next version.
     """
-    # What an approver has read is rendered in the words above, so whoever needs the renderer comes in late.
-    from oms_core.authorize import verify_approvals
-
     wish = request.proposal.subject
     if not isinstance(wish, ChangeWorkspace):
         raise Refused("the request does not fit its subject", Reason.INTENT_TX_MISMATCH)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from oms_core.chains.evm import NATIVE_DECIMALS, chain_id, native_asset, parse_address
+from oms_core.chains import abi
+from oms_core.chains.address import NATIVE_DECIMALS, TOKENS, chain_id, native_asset, token_of
 from oms_core.chains.intent import NOBODY, check_asset
 from oms_core.errors import Malformed, Reason
 from oms_core.workspace import AddressEntry, Asset, ContractEntry, Workspace
@@ -14,8 +15,6 @@ MAX_DECIMALS = 77  # 10^77 < 2^256
 MAX_USD_MICRO = 1 << 63
 MAX_SEVERITY = 4  # none, low, medium, high, critical
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,15}\Z")
-_METHOD = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,63}\([A-Za-z0-9\[\](),]{0,512}\)\Z")
-_TOKEN = re.compile(r"(eip155:[1-9][0-9]*)/erc20:(0x[0-9A-Fa-f]{40})\Z")
 
 
 def check_registry(workspace: Workspace) -> None:
@@ -63,12 +62,12 @@ def _check_assets(assets: tuple[Asset, ...]) -> None:
         if len(one.code_hash) not in (0, 32):
             raise Malformed(f"{where}: code_hash: 32 bytes, or empty")
         _check_tags(f"{where}: classes", one.classes)
-        chain = one.asset.partition("/")[0]
+        chain, _, name = one.asset.partition("/")
         if one.asset == native_asset(chain):
             if one.decimals != NATIVE_DECIMALS or one.code_hash:
                 raise Malformed(f"{where}: a chain's own coin has {NATIVE_DECIMALS} decimals and no code")
-        elif match := _TOKEN.match(one.asset):
-            parse_address(match[2])
+        elif name.partition(":")[0] in TOKENS:
+            token_of(one.asset)
     # On one chain a symbol says which asset is meant; on two it may be the same coin.
     distinct("symbols", [f"{one.asset.partition('/')[0]} {one.symbol}" for one in assets])
     alike("classes", [label for one in assets for label in one.classes])
@@ -81,8 +80,10 @@ def _check_contract(where: str, contract: ContractEntry, created_at: int) -> Non
     for field, methods in (("methods", contract.methods), ("unwraps", contract.unwraps)):
         unique(f"{where}: {field}", methods)
         for method in methods:
-            if not _METHOD.match(method):
-                raise Malformed(f"{where}: {field}: {ascii(method)[:80]} is not a canonical signature")
+            try:
+                abi.method(method)
+            except Malformed as error:
+                raise Malformed(f"{where}: {field}: {error.message}", error.reason) from None
     within(f"{where}: max_open_severity", contract.max_open_severity, 0, MAX_SEVERITY)
     if len(contract.audit) not in (0, 32) or bool(contract.audit) != bool(contract.audited_at):
         raise Malformed(f"{where}: audit: 32 bytes and when it was made, or neither")

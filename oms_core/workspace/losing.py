@@ -14,18 +14,19 @@ from oms_core.workspace import AddressEntry, ContractEntry
 Marks = Mapping[str, tuple[str, ...]]
 
 
-def losing_tightens(rules: Iterable[Rule], lost: Marks, passing: Marks | None = None) -> bool:
-    """``lost`` are fields with the values that go away; ``passing`` the same where another value takes their place."""
-    return not any(
-        _opens(rule, test, lost, passing or {}) for rule in rules for test in rule.when
-    )  # disabled rules count: to enable a DENY takes one person, and it would come back with a hole in it
+def losing_tightens(rules: Iterable[Rule], lost: Marks, gained: Marks | None = None) -> bool:
+    """``lost`` are fields with the values that go away, ``gained`` those with the value that takes their place.
+
+    Rules that are off count as well: to switch a DENY on takes one person, and it would come back with a hole in it.
+    """
+    return not any(_opens(rule, test, lost, gained or {}) for rule in rules for test in rule.when)
 
 
 def leaving_tightens(rules: Iterable[Rule], entry: AddressEntry | ContractEntry) -> bool:
     """Whether to strike an entry from the book or the registry can only hold orders back."""
     rules = tuple(rules)
     kind = "WHITELISTED" if isinstance(entry, AddressEntry) else "CONTRACT"
-    lost = {"destination.entry": (entry.entry_id,), "destination.tag": entry.tags}
+    lost = {"destination.entry": (entry.entry_id,), "destination.tag": entry.tags, "destination.type": (kind,)}
     if isinstance(entry, ContractEntry):
         lost["protocol"] = (entry.protocol,)
         if any(Per.PROTOCOL in cap.per for rule in rules for cap in rule.caps):
@@ -35,23 +36,18 @@ def leaving_tightens(rules: Iterable[Rule], entry: AddressEntry | ContractEntry)
             near = test.field == "destination.lookalike"
             if near or (rule.kind is not Kind.PERMIT and test.field.startswith(("destination.age", "registry."))):
                 return False
-    return losing_tightens(rules, lost, {"destination.type": (kind,)})
+    return losing_tightens(rules, lost, {"destination.type": ("ONE_TIME",)})
 
 
-def _opens(rule: Rule, test: Test, lost: Marks, passing: Marks) -> bool:
-    """Whether this test could let more through when the marks are gone."""
-    permit = rule.kind is Kind.PERMIT
-    if test.field in lost:
-        if test.operator not in (Operator.IS, Operator.IS_NOT, Operator.STARTS):
-            return True
-        asked = _asked(test, lost[test.field])
-        return asked and permit is (test.operator is Operator.IS_NOT)
-    if test.field in passing:
-        if test.operator not in (Operator.IS, Operator.IS_NOT):
-            return True
-        asked = _asked(test, passing[test.field])
-        return permit is (asked is (test.operator is Operator.IS_NOT))
-    return False
+def _opens(rule: Rule, test: Test, lost: Marks, gained: Marks) -> bool:
+    """Whether this test could let more through when the marks have changed so."""
+    if test.field not in lost and test.field not in gained:
+        return False
+    if test.operator not in (Operator.IS, Operator.IS_NOT, Operator.STARTS):
+        return True
+    opens_by_having = (rule.kind is Kind.PERMIT) is not (test.operator is Operator.IS_NOT)
+    changed = gained if opens_by_having else lost
+    return _asked(test, changed.get(test.field, ()))
 
 
 def _asked(test: Test, values: tuple[str, ...]) -> bool:
