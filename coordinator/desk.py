@@ -49,6 +49,8 @@ from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Refused, Unavailable
 from oms_core.evidence import SignRequest
 from oms_core.lifecycle import State
+from oms_core.policy.facts import Provenance
+from oms_core.policy.spends import spends
 from oms_core.readings import plain_decision
 from oms_core.refusals import PASSING
 
@@ -100,7 +102,8 @@ class Desk(Reviewing):
             raise Malformed("an order's subject is an intent")
         if intent.chain != self._chain.name:
             raise Malformed(f"this coordinator does not serve {intent.chain[:40]}", Reason.CHAIN_MISMATCH)
-        review(proposal, self._workspace, await self._store.facts(int(time.time())))
+        now = int(time.time())
+        review(proposal, self._workspace, await self._store.facts(now))
         what_is_signed(intent, None if is_message(intent) else any_execution(intent))
         await self._wallets.active(intent.wallet_id)
         return {
@@ -108,6 +111,7 @@ class Desk(Reviewing):
             "wallet_id": intent.wallet_id,
             "proposal": encode(proposal),
             "subject": subject_digest(intent),
+            "adds": spends(self._workspace, intent, now, Provenance.OWN),
         }
 
     async def prepare(self, order_id: str) -> None:

@@ -33,13 +33,14 @@ class Reviewing(Orders):
         Nobody is asked to approve before as many cosigners as will sign have read the order, and said so.
         """
         while (row := await self._store.order(order_id))["state"] == State.SUBMITTED:
-            _, decision = review(proposal_of(row), self._workspace, await self._store.facts(int(time.time())))
+            facts = await self._store.facts(int(time.time()), ahead_of=order_id)
+            _, decision = review(proposal_of(row), self._workspace, facts)
             trace = {"trace": told(decision)}
             if await self._expired(row):
                 return
             if decision.outcome is Outcome.DENY:
                 await self._end(row, State.REJECTED, decision.objections[0].reason, decision.detail, **trace)
-            elif decision.outcome is not Outcome.NEEDS_APPROVAL:  # a delay is for the cosigners to wait for
+            elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
                 await self._move(order_id, State.SUBMITTED, State.APPROVED, **trace)
                 self._show_meanwhile(row)
             elif (end := await self._objected(row)) is not None:
@@ -63,7 +64,7 @@ class Reviewing(Orders):
                 await self._end(row, State.EXPIRED, Reason.EXPIRED, "not approved in time")
             elif decision.outcome is Outcome.DENY:
                 await self._end(row, State.REJECTED, decision.objections[0].reason, decision.objections[0].text)
-            elif decision.outcome is not Outcome.NEEDS_APPROVAL:
+            elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
                 await self._move(order_id, State.PENDING_APPROVAL, State.APPROVED)
                 self._approving.preflight.forget(order_id)
             elif (end := await self._objected(row)) is not None:

@@ -12,17 +12,16 @@ from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from coordinator.reservations import commit, counted, reserve
 from coordinator.tables import counters, decisions, nonces, orders, readings, refusals, requests, stages, wallets
 from oms_core.approvals import Approval
 from oms_core.encoding import encode
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
 from oms_core.evidence import SignedRefusal
-from oms_core.lifecycle import TERMINAL, WITHDRAWN, IllegalTransition, State, advance
-from oms_core.policy.facts import Facts, Provenance, Spend
-from oms_core.policy.judge import DAY
+from oms_core.lifecycle import TERMINAL, IllegalTransition, State, advance
+from oms_core.policy.facts import Facts
 
 _UNSENT = (State.APPROVED, State.SIGNING, State.SIGNED)
-_SPENT_NOTHING = (State.REJECTED, State.DENIED, State.EXPIRED, *WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +59,13 @@ class Store:
     # Orders
 
     async def add_order(self, order: dict[str, Any], call: Call) -> None:
-        """A new order in state SUBMITTED. Raises `Conflict` if its intent was submitted before."""
-        values = {**order, "state": State.SUBMITTED, "created_at": time.time()}
+        """A new order in state SUBMITTED, with what it ``adds`` to limits (the key of a tuple of spends).
+
+        Raises `Conflict` if its intent was submitted before.
+        """
         try:
             async with self._engine.begin() as connection:
-                await connection.execute(insert(orders).values(values))
-                await stage(connection, order["order_id"], State.SUBMITTED, "")
+                await _submit(connection, order, "")
                 await remember(connection, call, order["order_id"])
         except IntegrityError:
             raise Conflict("this intent was submitted before") from None
@@ -103,6 +103,8 @@ class Store:
             done = await connection.execute(statement.values(state=to, **values))
             if done.rowcount != 1:
                 raise IllegalTransition(order_id, was, to)
+            if to is State.SIGNED:
+                await commit(connection, order_id, int(time.time()))
             await stage(connection, order_id, to, note or values["reason"])
 
     async def withdraw(
@@ -127,9 +129,7 @@ class Store:
                 made = order_id
                 if following is not None:
                     made = following["order_id"]
-                    values = {**following, "state": State.SUBMITTED, "created_at": time.time()}
-                    await connection.execute(insert(orders).values(values))
-                    await stage(connection, made, State.SUBMITTED, f"in the place of {order_id}")
+                    await _submit(connection, following, f"in the place of {order_id}")
                 await remember(connection, call, made)
         except IntegrityError:
             raise Conflict("this intent was submitted before") from None
@@ -165,12 +165,10 @@ class Store:
         async with self._engine.begin() as connection:
             await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
 
-    async def facts(self, now: int) -> Facts:
-        """Everything submitted within a day counts, unless it came to nothing."""
-        query = select(orders).where(orders.c.created_at > now - DAY, orders.c.state.not_in(_SPENT_NOTHING))
+    async def facts(self, now: int, ahead_of: str = "") -> Facts:
+        """What orders have reserved or spent by now; for the review of an order, ``ahead_of`` is its id."""
         async with self._engine.begin() as connection:
-            rows = (await connection.execute(query)).mappings()
-            return Facts(now, tuple(_spend(row) for row in rows))
+            return Facts(now, await counted(connection, now, ahead_of))
 
     async def add_refusal(self, order_id: str, refusal: SignedRefusal) -> None:
         """Keep a cosigner's signed no; the newest of each reason."""
@@ -304,9 +302,11 @@ class Store:
             return int((await connection.execute(query)).scalar_one())
 
 
-def _spend(row: RowMapping) -> Spend:
-    at = int(row["created_at"])
-    return Spend(row["wallet_id"], row["asset"], int(row["amount"]), at, row["subject"], Provenance.OWN)
+async def _submit(connection: AsyncConnection, order: dict[str, Any], note: str) -> None:
+    values = {**order, "state": State.SUBMITTED, "created_at": time.time()}
+    await reserve(connection, values.pop("adds", ()))
+    await connection.execute(insert(orders).values(values))
+    await stage(connection, order["order_id"], State.SUBMITTED, note)
 
 
 async def one(connection: AsyncConnection, query: Any) -> RowMapping | None:

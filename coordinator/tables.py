@@ -152,8 +152,6 @@ orders = Table(
     Column("detail", Text, nullable=False, default=""),
     Column("proposal", LargeBinary, nullable=False),
     Column("subject", LargeBinary, nullable=False, unique=True),
-    Column("asset", String(128), nullable=False),
-    Column("amount", String(80), nullable=False),
     Column("trace", Text, nullable=False, default="[]"),
     Column("replaces", String(64), nullable=False, default=""),
     Column("execution", LargeBinary, nullable=True),
@@ -163,6 +161,24 @@ orders = Table(
     Column("block_number", BigInteger, nullable=False, default=0),
     Column("confirmations", Integer, nullable=False, default=0),
     Column("created_at", Float, nullable=False),
+)
+
+spends = Table(
+    "spends",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("operation", Integer, nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("wallet_id", String(64), nullable=False),
+    Column("initiator", String(64), nullable=False),
+    Column("chain", String(64), nullable=False),
+    Column("destination", LargeBinary, nullable=False),
+    Column("protocol", String(64), nullable=False),
+    Column("asset", String(128), nullable=False),
+    Column("amount", String(80), nullable=False),
+    Column("usd_micro", String(80), nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
 )
 
 stages = Table(

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, RowMapping, select
 from sqlalchemy.dialects.sqlite import insert
 
-from cosigner.store import certificates, changes, counters, messages, seen, sessions, signed, stops
+from cosigner.store import certificates, changes, counters, messages, seen, sessions, signed, spends, stops
 from oms_core.approvals import challenge
 from oms_core.authorize import Authorized, Versions, authorize
 from oms_core.chains.intent import Intent, subject_digest
@@ -21,7 +21,9 @@ from oms_core.errors import Reason, Refused
 from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
 from oms_core.keys import KeyState, SignedKeyReceipt
 from oms_core.policy.facts import Facts, Provenance, Spend
-from oms_core.policy.judge import DAY
+from oms_core.policy.limits import YEAR
+from oms_core.policy.rules import Action
+from oms_core.policy.spends import spends as spends_of
 from oms_core.workspace import Workspace
 
 Also = Callable[[Connection], None]
@@ -34,7 +36,7 @@ class Ledger:
         self._engine = engine
 
     def facts(self, now: int) -> Facts:
-        """What this node itself knows to have been spent within the last day."""
+        """What this node itself has given its share for, as long ago as any limit may look."""
         with self._engine.begin() as connection:
             return _facts(connection, now)
 
@@ -156,6 +158,7 @@ class Ledger:
             facts = self.facts_within(connection, subject_digest(request.proposal.subject), now)
             authorized = authorize(request, workspace, facts, older)
             self._record(connection, account, authorized, now)
+            _note_spends(connection, authorized, workspace, now)
             also(connection)
         return authorized
 
@@ -173,8 +176,6 @@ class Ledger:
             "subject": subject_digest(intent),
             "digest": authorized.digest,
             "wallet_id": intent.wallet_id,
-            "asset": intent.action.asset,
-            "amount": str(intent.action.amount),
             "at": now,
         }
         connection.execute(insert(signed).values(row).on_conflict_do_nothing())
@@ -200,7 +201,23 @@ def _seen_at(connection: Connection, subject: bytes) -> int | None:
     return None if at is None else int(at)
 
 
+def _note_spends(connection: Connection, authorized: Authorized, workspace: Workspace, now: int) -> None:
+    """What counts against limits from now on. A subject that is signed again has been counted."""
+    assert isinstance(authorized.subject, Intent)
+    for number, spend in enumerate(spends_of(workspace, authorized.subject, now, Provenance.OWN)):
+        row = {name: getattr(spend, name) for name in _PLAIN}
+        row |= {"number": number, "amount": str(spend.amount), "usd_micro": str(spend.usd_micro)}
+        connection.execute(insert(spends).values(row).on_conflict_do_nothing())
+
+
+_PLAIN = ("subject", "operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset", "at")
+
+
 def _facts(connection: Connection, now: int) -> Facts:
-    rows = connection.execute(select(signed).where(signed.c.at > now - DAY)).all()
-    spent = (Spend(r.wallet_id, r.asset, int(r.amount), r.at, r.subject, Provenance.OWN) for r in rows)
-    return Facts(now, tuple(spent))
+    rows = connection.execute(select(spends).where(spends.c.at > now - YEAR)).mappings()
+    return Facts(now, tuple(_spend(row) for row in rows))
+
+
+def _spend(row: RowMapping) -> Spend:
+    plain = {name: row[name] for name in _PLAIN} | {"action": Action(row["action"]), "provenance": Provenance.OWN}
+    return Spend(**plain, amount=int(row["amount"]), usd_micro=int(row["usd_micro"]))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,9 @@ from coordinator.tables import metadata, open_database
 from oms_core.approvals import Approval
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
 from oms_core.lifecycle import IllegalTransition, State
-from tests.people import approve, intent
+from oms_core.policy.facts import Provenance, Spend
+from oms_core.policy.rules import DAY, Action
+from tests.people import NOW, approve, intent
 from tests.postgres import Postgres
 
 
@@ -48,9 +53,15 @@ def order(order_id: str, amount: int = 5) -> dict[str, object]:
         "wallet_id": "wal_1",
         "proposal": b"proposal",
         "subject": order_id.encode(),
-        "asset": "eip155:1/slip44:60",
-        "amount": str(amount),
+        "adds": (spend(order_id.encode(), amount),),
     }
+
+
+def spend(subject: bytes, amount: int) -> Spend:
+    chain, coin = "eip155:1", "eip155:1/slip44:60"
+    return Spend(
+        subject, 0, Action.TRANSFER, "wal_1", "desk", chain, b"\x11" * 20, "", coin, amount, 10**30, 0, Provenance.OWN
+    )
 
 
 async def test_a_request_id_stands_for_one_body(store: Store) -> None:
@@ -130,9 +141,38 @@ async def test_what_came_to_nothing_is_not_spent(store: Store) -> None:
     for name in ("txn_1", "txn_2"):
         await store.add_order(order(name, 7), call())
     await store.move("txn_1", State.SUBMITTED, State.REJECTED)
-    now = int((await store.order("txn_2"))["created_at"])
-    assert [spend.amount for spend in (await store.facts(now)).spent] == [7]
-    assert (await store.facts(now + 86_402)).spent == ()
+    (left,) = (await store.facts(NOW)).spent
+    assert left == replace(spend(b"txn_2", 7), at=NOW)
+
+
+async def test_a_reservation_counts_as_of_now_and_a_signed_order_as_of_its_signature(store: Store) -> None:
+    await store.add_order(order("txn_1"), call())
+    later = int(time.time()) + 30 * DAY
+    assert [one.at for one in (await store.facts(later)).spent] == [later]
+    for was, to in ((State.SUBMITTED, State.APPROVED), (State.APPROVED, State.SIGNING), (State.SIGNING, State.SIGNED)):
+        await store.move("txn_1", was, to)
+    (signed,) = (await store.facts(later)).spent
+    assert abs(signed.at - time.time()) < 60
+    assert (await store.facts(later + 366 * DAY)).spent == ()
+
+
+async def test_an_order_that_failed_on_the_chain_is_released(store: Store) -> None:
+    way = (State.SUBMITTED, State.APPROVED, State.SIGNING, State.SIGNED, State.BROADCAST, State.MINED)
+    await store.add_order(order("txn_1"), call())
+    for was, to in pairwise(way):
+        await store.move("txn_1", was, to)
+    assert (await store.facts(NOW)).spent
+    await store.move("txn_1", State.MINED, State.FAILED_ON_CHAIN)
+    assert (await store.facts(NOW)).spent == ()
+
+
+async def test_of_two_orders_at_once_the_earlier_does_not_wait_for_the_later(store: Store) -> None:
+    for name in ("txn_1", "txn_2"):
+        await store.add_order(order(name), call())
+    assert [one.subject for one in (await store.facts(NOW, ahead_of="txn_1")).spent] == [b"txn_1"]
+    assert len((await store.facts(NOW, ahead_of="txn_2")).spent) == 2
+    await store.move("txn_2", State.SUBMITTED, State.APPROVED)
+    assert len((await store.facts(NOW, ahead_of="txn_1")).spent) == 2
 
 
 async def test_one_person_decides_once_and_a_counter_only_rises(store: Store) -> None:
