@@ -12,8 +12,9 @@ from pathlib import Path
 
 from oms_core.authorize import Authorized
 from oms_core.chains.intent import Subject
-from oms_core.errors import CountersealError, LocalError, Reason, Refused
+from oms_core.errors import CountersealError, LocalError, Malformed, Reason, Refused
 from oms_core.memo import by_identity
+from oms_core.policy.check import check_rule
 from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Decision, Given, Outcome, judge
 from oms_core.policy.rules import Kind, Operator, Rule, Test
@@ -89,6 +90,10 @@ class LocalRules:
         """The workspace with these rules in the place of its own."""
         try:
             rules = rules_from_yaml(self._text, workspace.assets)
+            for rule in rules:
+                check_rule(workspace, rule)
+            if len({rule.rule_id for rule in rules}) != len(rules):
+                raise Malformed("a rule id is given to one rule only")
         except CountersealError as error:
             raise LocalError(f"{self._where}: {error.message}", Reason.CONFIG_INVALID) from None
         for rule in rules:
