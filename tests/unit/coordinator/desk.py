@@ -15,6 +15,8 @@ from coordinator.key_changes import RUNNING, KeyChanges
 from coordinator.keybook import KeyBook
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
+from coordinator.preflight import Preflight
+from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.tables import open_database
 from coordinator.wallets import Confirmations, Wallets
@@ -24,6 +26,7 @@ from oms_core.errors import Reason, Unavailable
 from oms_core.evidence import EpochCertificate
 from oms_core.keys import LEADS_TO, ChangeKey, KeyReceipt, SignedKeyReceipt
 from oms_core.protocol.shares import SignedConfirmation
+from oms_core.workspace import Workspace
 from proto import cosigner_pb2 as pb
 from tests.parties import identity
 from tests.people import NOW, approve, change_request, propose, wish, workspace
@@ -39,7 +42,7 @@ class Link:
 
     def __init__(self, index: int, answer: Answer) -> None:
         self.index, self.answer = index, answer
-        self.closed, self.latency = False, 0.0
+        self.closed, self.latency, self.workspace = False, 0.0, b""
         self.told: list[pb.ToCosigner] = []
 
     async def ask(self, request: pb.ToCosigner, seconds: float) -> pb.FromCosigner:
@@ -87,21 +90,23 @@ def document(words: tuple[bytes, ...], wanted: ChangeKey, *approvers: str) -> by
 class Desk:
     """Everything that changes keys, with the tests' key as the one of wal_1, active."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, made: Workspace | None = None) -> None:
         self.engine, self.store, self.book = engine, Store(engine), KeyBook(engine)
-        self.cosigners, news = Cosigners(workspace()), News()
-        approving = Approving(self.store, workspace(), 1000)
+        self.standing = Standing(made or workspace())
+        self.cosigners, self.news = Cosigners(self.standing), News()
+        self.preflight = Preflight(self.store, self.standing, self.cosigners)
+        self.approving = Approving(self.store, self.standing, self.preflight, 1000)
         outcomes = Outcomes(self.book, self.cosigners)
-        self.wallets = Wallets(self.store, workspace(), self.cosigners, approving, outcomes, news)
-        parts = (self.wallets, approving, outcomes, news)
-        self.changes = KeyChanges(self.book, self.store, workspace(), self.cosigners, *parts)
+        self.wallets = Wallets(self.store, self.standing, self.cosigners, self.approving, outcomes, self.news)
+        parts = (self.wallets, self.approving, outcomes, self.news)
+        self.changes = KeyChanges(self.book, self.store, self.standing, self.cosigners, *parts)
 
     @classmethod
-    async def open(cls, root: Path) -> Desk:
-        """On a fresh database."""
-        made = cls(await open_database(f"sqlite:///{root / 'desk.sqlite'}"))
-        await made.add_wallet()
-        return made
+    async def open(cls, root: Path, made: Workspace | None = None) -> Desk:
+        """On a fresh database, under the tests' workspace or another."""
+        desk = cls(await open_database(f"sqlite:///{root / 'desk.sqlite'}"), made)
+        await desk.add_wallet()
+        return desk
 
     async def add_wallet(self) -> None:
         """The tests' key, as all have confirmed it."""
@@ -114,6 +119,8 @@ class Desk:
     def attach(self, answers: dict[int, Answer]) -> dict[int, Link]:
         """Cosigners that answer so; no others are attached."""
         links = {i: Link(i, answer) for i, answer in answers.items()}
+        for link in links.values():
+            link.workspace = self.standing.digest
         self.cosigners._links = links  # type: ignore[assignment]
         return links
 

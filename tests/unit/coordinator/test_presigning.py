@@ -11,7 +11,6 @@ import pytest
 from coordinator.outcomes import Outcomes
 from coordinator.presigning import Presigning
 from proto import cosigner_pb2 as pb
-from tests.people import workspace
 from tests.unit.coordinator.desk import ALL, Answer, Desk
 
 QUORUM = (1, 2, 3)
@@ -27,7 +26,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 def presigning(desk: Desk, target: int = 0) -> Presigning:
     outcomes = Outcomes(desk.book, desk.cosigners)
-    return Presigning(desk.book, desk.store, workspace(), desk.cosigners, desk.wallets, outcomes, target)
+    return Presigning(desk.book, desk.store, desk.standing, desk.cosigners, desk.wallets, outcomes, target)
 
 
 def holds(*ids: bytes) -> Answer:

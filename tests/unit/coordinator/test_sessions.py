@@ -12,6 +12,7 @@ from coordinator import relayed
 from coordinator.cosigners import Cosigners
 from coordinator.outcomes import Outcomes
 from coordinator.sessions import SessionFailed, new_spec, run_session
+from coordinator.standing import Standing
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Unavailable
 from oms_core.evidence import ProbeRequest, Refusal, SignedRefusal
@@ -186,7 +187,7 @@ class Book:
 async def after(failed: SessionFailed) -> tuple[set[int], set[int]]:
     """Whom it convicts, and whom it strikes."""
     book: Any = Book()
-    cosigners = Cosigners(workspace())
+    cosigners = Cosigners(Standing(workspace()))
     guilty = await Outcomes(book, cosigners).failed("txn_1", failed)
     assert guilty == cosigners.quarantined == set(book.kept)
     return guilty, set(cosigners._strikes)
