@@ -40,7 +40,7 @@ class Asked:
     def __init__(self, test: Test, permit: bool) -> None:
         self.test, self.permit, self.field = test, permit, test.field
         self.raised = ""
-        self.compare: Compare = bool
+        self.compare: Compare = _cannot
         self.negative = test.operator is Operator.IS_NOT
         self.is_text = test.field in FIELDS and FIELDS[test.field].is_text
         try:
@@ -52,12 +52,13 @@ class Asked:
             self.raised = type(error).__name__
 
     def on(self, view: View) -> int:
-        """FALSE, UNKNOWN or TRUE for what a view shows."""
-        if self.raised:
-            return UNKNOWN
+        """FALSE, UNKNOWN or TRUE for what a view shows. A comparison that fails (text with a number) tells nothing."""
         try:
+            value = view.single.get(self.field)
+            if value is not None:
+                return TRUE if self.compare(value) is not self.negative else FALSE
             return self._answer(view.see(self.field))
-        except Exception:  # noqa: BLE001 - a comparison that fails, of text with a number say, tells nothing
+        except Exception:  # noqa: BLE001 - for whatever cause
             return UNKNOWN
 
     def _answer(self, seen: Seen) -> int:
@@ -106,6 +107,10 @@ def _compare(test: Test) -> Compare:
     return lambda value: _integer(value) <= bound
 
 
+def _cannot(_: Value) -> bool:
+    raise TypeError("a test that cannot be evaluated")
+
+
 def _integer(value: Value) -> int:
     if type(value) is not int:
         raise TypeError("not an integer")
@@ -116,7 +121,8 @@ def _integer(value: Value) -> int:
 class Ready:
     """A rule and the places of its tests; ``past`` are those that can be asked about spends of the past.
 
-    ``raised`` says why the rule cannot be evaluated: then it is unknown what it says, and ``at`` is the test's place.
+    ``always`` tells that nothing but the tests decides whether it applies. ``raised`` says why it cannot be evaluated:
+    then it is unknown what it says, and ``at`` is the test's place. ``opens`` is for a PERMIT of what nobody can read.
     """
 
     rule: Rule
@@ -124,6 +130,8 @@ class Ready:
     past: tuple[int, ...]
     raised: str
     at: int
+    always: bool
+    opens: bool
 
 
 class Compiled:
@@ -150,27 +158,32 @@ class Compiled:
         why = [self.asked[place].raised for place in tests]
         at = next((at for at, raised in enumerate(why) if raised), -1)
         if len(tests) > MAX_TESTS:
-            return Ready(rule, (), (), f"more than {MAX_TESTS} tests", 0)
-        return Ready(rule, tuple(tests), past, why[at] if at >= 0 else "", at)
+            return Ready(rule, (), (), f"more than {MAX_TESTS} tests", 0, always=False, opens=False)
+        always = rule.enabled and not rule.starts and not rule.ends and rule.during is None and at < 0
+        opens = any((one.field, one.operator, one.values) == ("opaque", Operator.IS, (1,)) for one in rule.when)
+        return Ready(rule, tuple(tests), past, why[at] if at >= 0 else "", at, always, opens)
 
     def prepare(self, view: View) -> View:
         """Make room for the answers."""
         view.results = [-1] * len(self.asked)
         return view
 
-    def ask(self, view: View, tests: tuple[int, ...]) -> tuple[int, int]:
-        """The conjunction of tests, and the place of the first that is FALSE, or else of the first UNKNOWN, or -1."""
+    def ask(self, view: View, tests: tuple[int, ...]) -> int:
+        """The conjunction of tests as a code: its truth in the lowest two bits, and above them which test was not met.
+
+        That is the place, plus one, of the first that is FALSE, or else of the first UNKNOWN; 0 if all are TRUE.
+        """
         answers = view.results
-        found, unmet = TRUE, -1
+        code = TRUE
         for place, test in enumerate(tests):
             answer = answers[test]
             if answer < 0:
                 answer = answers[test] = self.asked[test].on(view)
-            if answer < found:
-                found, unmet = answer, place
-                if not answer:
-                    break
-        return found, unmet
+            if not answer:
+                return place + 1 << 2
+            if answer < code:
+                code = answer | place + 1 << 2
+        return code
 
 
 @by_identity(size=8)

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from oms_core.chains.intent import Intent, Subject
 from oms_core.chains.operations import Operation
 from oms_core.errors import Reason
-from oms_core.policy.compiled import FALSE, TRUE, UNKNOWN, Compiled, Ready, compiled
+from oms_core.policy.compiled import TRUE, UNKNOWN, Compiled, Ready, compiled
 from oms_core.policy.decision import GRAVITY, Decision, Given, LimitUse, Need, Objection, Outcome
 from oms_core.policy.facts import Facts, Observation, Provenance
 from oms_core.policy.hours import open_at
 from oms_core.policy.invariants import broken
 from oms_core.policy.limits import Spending, weigh
 from oms_core.policy.require import Asking, needs
-from oms_core.policy.rules import DAY, Kind, Operator
+from oms_core.policy.rules import DAY, Kind, Rule
 from oms_core.policy.spends import Judged, operations_of, spends_of
 from oms_core.policy.trace import ASLEEP, Trace, TraceLine
 from oms_core.policy.views import View, view_of_operation
@@ -63,8 +63,8 @@ def judge_operations(
         asking=Asking(rules.index, initiator.person_id, subject.wallet_id, approves),
         given=tuple(given),
         objections=broken(rules.index, subject, initiator, operations, facts.now),
-        permitted=[FALSE] * len(views),
-        opened=[FALSE] * len(views),
+        permitted=[False] * len(views),
+        opened=[False] * len(views),
     )
     return sitting.decide()
 
@@ -80,8 +80,8 @@ class _Sitting:
     asking: Asking
     given: tuple[Given, ...]
     objections: list[Objection]
-    permitted: list[int]
-    opened: list[int]
+    permitted: list[bool]
+    opened: list[bool]
     needs: list[Need] = field(default_factory=list)
     limits: list[LimitUse] = field(default_factory=list)
     delay: int = 0
@@ -116,36 +116,31 @@ class _Sitting:
 
     def _hear(self, ready: Ready) -> bytes:
         """What a rule answers about each operation, as `Trace` keeps it; and what follows if it applies."""
-        rule = ready.rule
-        if not rule.enabled or self.facts.now < rule.starts or (rule.ends and self.facts.now >= rule.ends):
+        if ready.always:
+            codes = [self.rules.ask(view, ready.tests) for view in self.views]
+        elif not self._in_force(ready.rule):
             return ASLEEP
-        if ready.raised:
-            truths, unmet = [UNKNOWN] * len(self.views), [ready.at] * len(self.views)
         else:
-            truths, unmet = self._ask(ready)
-        if rule.kind is Kind.PERMIT:
-            self._permit(ready, truths)
-        elif any(truths):
-            self._apply(ready, truths)
-        return bytes([truth | place + 1 << 2 for truth, place in zip(truths, unmet, strict=True)])
+            codes = self._ask(ready)
+        if ready.rule.kind is Kind.PERMIT:
+            for place, code in enumerate(codes):
+                if code == TRUE:
+                    self.permitted[place] = True
+                    self.opened[place] |= ready.opens
+        elif any(code & 3 for code in codes):
+            self._apply(ready, [code & 3 for code in codes])
+        return bytes(codes)
 
-    def _ask(self, ready: Ready) -> tuple[list[int], list[int]]:
-        truths, unmet = [], []
+    def _in_force(self, rule: Rule) -> bool:
+        return rule.enabled and rule.starts <= self.facts.now and not (rule.ends and self.facts.now >= rule.ends)
+
+    def _ask(self, ready: Ready) -> list[int]:
+        if ready.raised:
+            return [UNKNOWN | ready.at + 1 << 2] * len(self.views)
         open_now = TRUE if ready.rule.during is None else int(open_at(ready.rule.during, self.facts.now))
-        for view in self.views:
-            truth, place = self.rules.ask(view, ready.tests)
-            if open_now < truth:
-                truth, place = open_now, len(ready.tests)
-            truths.append(truth)
-            unmet.append(place)
-        return truths, unmet
-
-    def _permit(self, ready: Ready, truths: list[int]) -> None:
-        opens = any((t.field, t.operator, t.values) == ("opaque", Operator.IS, (1,)) for t in ready.rule.when)
-        for place, truth in enumerate(truths):
-            if truth == TRUE:
-                self.permitted[place] = TRUE
-                self.opened[place] |= TRUE if opens else FALSE
+        closed = open_now | len(ready.tests) + 1 << 2
+        codes = [self.rules.ask(view, ready.tests) for view in self.views]
+        return [closed if open_now < code & 3 else code for code in codes]
 
     def _apply(self, ready: Ready, truths: list[int]) -> None:
         """A rule that applies, or may. One that cannot be evaluated objects."""

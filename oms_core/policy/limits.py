@@ -8,7 +8,7 @@ sum unknown, and so the limit objects.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.policy.compiled import FALSE, Compiled, Ready, compiled
@@ -16,18 +16,13 @@ from oms_core.policy.decision import LimitUse, Objection, amount_words
 from oms_core.policy.facts import Facts, Provenance, Spend
 from oms_core.policy.hours import calendar_window
 from oms_core.policy.rules import DAY, Action, Calendar, Cap, Kind, Per, Unit
-from oms_core.policy.spends import UNPRICED
+from oms_core.policy.tally import Key, NotKnown, Tally, grouped
 from oms_core.policy.views import View, view_of_spend
 from oms_core.workspace import Workspace
 
 YEAR = 366 * DAY  # seconds: no window is longer
 _CALENDAR = {Calendar.DAY: 2 * DAY, Calendar.WEEK: 8 * DAY, Calendar.MONTH: 32 * DAY}  # at least as long as any of them
-Key = tuple[str, ...]
 Line = tuple[Spend, View]
-
-
-class _NotKnown(Exception):
-    """Why a sum is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +65,27 @@ class Spending:
         self.adds = self._lines(adds)
         self._past = [spend for spend in facts.spent if spend.subject not in this]
         self._past_lines: list[Line] | None = None
+        self._tallies: dict[tuple[object, ...], dict[Key, Tally]] = {}
 
-    @property
-    def past(self) -> list[Line]:
-        """Spends of other subjects."""
-        if self._past_lines is None:
-            self._past_lines = self._lines(self._past)
-        return self._past_lines
-
-    def _lines(self, spends: Iterable[Spend]) -> list[Line]:
-        index = self.rules.index
-        return [(spend, self.rules.prepare(view_of_spend(index, self.now, spend))) for spend in spends]
+    def past(self, ready: Ready, cap: Cap) -> dict[Key, Tally]:
+        """What other subjects have spent, as a cap counts it; made once for limits that test the same."""
+        asked = (ready.past, bool(ready.raised), cap.unit, cap.per)
+        if asked not in self._tallies:
+            if self._past_lines is None:
+                self._past_lines = self._lines(self._past)
+            groups = grouped(self.rules.index, cap.unit, cap.per, self.counted(ready, self._past_lines))
+            self._tallies[asked] = {key: Tally(cap.unit, group) for key, group in groups.items()}
+        return self._tallies[asked]
 
     def counted(self, ready: Ready, lines: Iterable[Line]) -> list[Spend]:
         """Those that the limit may speak of."""
         if ready.raised:
             return [spend for spend, _ in lines]
-        return [spend for spend, view in lines if self.rules.ask(view, ready.past)[0] != FALSE]
+        return [spend for spend, view in lines if self.rules.ask(view, ready.past) & 3 != FALSE]
+
+    def _lines(self, spends: Iterable[Spend]) -> list[Line]:
+        index = self.rules.index
+        return [(spend, self.rules.prepare(view_of_spend(index, self.now, spend))) for spend in spends]
 
 
 def weigh(ready: Ready, truths: Sequence[int], spending: Spending) -> tuple[list[LimitUse], list[Objection]]:
@@ -98,7 +97,7 @@ def weigh(ready: Ready, truths: Sequence[int], spending: Spending) -> tuple[list
     for place, cap in enumerate(ready.rule.caps):
         try:
             uses += _uses(ready, place, cap, adds, spending)
-        except _NotKnown as why:
+        except NotKnown as why:
             objections.append(Objection(ready.rule.rule_id, Reason.FACT_UNKNOWN, -1, str(why)))
     objections += [_over(use) for use in uses if use.after > use.maximum and use.after > use.before]
     return uses, objections
@@ -116,36 +115,35 @@ def quota(workspace: Workspace, facts: Facts, rule_id: str, keys: Keys, cap: int
     one = ready.rule.caps[cap]
     like = Spend(
         b"", 0, Action.CALL, keys.wallet_id, keys.initiator, keys.chain, keys.destination, keys.protocol,
-        keys.asset, 0, 0, facts.now, Provenance.OWN,
+        keys.asset or "-", 0, 0, facts.now, Provenance.OWN,
     )  # fmt: skip
     try:
         starts, ends = _window(one, facts.now)
-        inside = _within(one, starts, spending.counted(ready, spending.past))
-        mine = [spend for spend in inside if _key(one, like, spending) == _key(one, spend, spending)]
-        return Quota(rule_id, one.unit, _sum(one, mine), one.maximum, starts, ends, _sum_count(mine))
-    except _NotKnown as why:
+        (mine,) = grouped(spending.rules.index, one.unit, one.per, [like]) or {(): []}
+        counts = replace(one, unit=Unit.COUNT, per=(*one.per, Per.ASSET) if one.unit is Unit.BASE else one.per)
+        used, count = (_before(ready, cap, mine, starts, ends, spending) for cap in (one, counts))
+        return Quota(rule_id, one.unit, used, one.maximum, starts, ends, count)
+    except NotKnown as why:
         raise Refused(str(why), Reason.FACT_UNKNOWN) from None
 
 
 def _uses(ready: Ready, place: int, cap: Cap, adds: list[Spend], spending: Spending) -> list[LimitUse]:
-    groups: dict[Key, list[Spend]] = {}
-    for spend in adds:
-        if cap.unit is not Unit.BASE or spend.asset:
-            groups.setdefault(_key(cap, spend, spending), []).append(spend)
+    groups = grouped(spending.rules.index, cap.unit, cap.per, adds)
     if not groups:
         return []
     starts, ends = _window(cap, spending.now)
-    before: dict[Key, list[Spend]] = {key: [] for key in groups}
-    if ends:
-        for spend in _within(cap, starts, spending.counted(ready, spending.past)):
-            if (key := _key(cap, spend, spending)) in before:
-                before[key].append(spend)
     uses = []
     for key, group in sorted(groups.items()):
-        used = _sum(cap, before[key])
-        after = used + _sum(cap, group)
+        used = _before(ready, cap, key, starts, ends, spending)
+        after = used + Tally(cap.unit, group).since(0)
         uses.append(LimitUse(ready.rule.rule_id, place, cap.unit, key, used, after, cap.maximum, starts, ends))
     return uses
+
+
+def _before(ready: Ready, cap: Cap, key: Key, starts: int, ends: int, spending: Spending) -> int:
+    """What counts already in a window; nothing does where the cap is on a single order."""
+    tally = spending.past(ready, cap).get(key) if ends else None
+    return tally.since(starts) if tally else 0
 
 
 def _window(cap: Cap, now: int) -> tuple[int, int]:
@@ -153,53 +151,9 @@ def _window(cap: Cap, now: int) -> tuple[int, int]:
     if cap.calendar is not None:
         window = calendar_window(cap.calendar, cap.zone, now) if cap.zone is not None else None
         if window is None:
-            raise _NotKnown(f"when the {cap.calendar.lower()} began is not known")
+            raise NotKnown(f"when the {cap.calendar.lower()} began is not known")
         return window
     return (now - cap.seconds + 1, now + 1) if cap.seconds else (0, 0)
-
-
-def _within(cap: Cap, starts: int, spends: Iterable[Spend]) -> list[Spend]:
-    """What counts since ``starts``; one from what somebody takes for the future counts, too."""
-    if cap.calendar is None and not cap.seconds:
-        return []
-    return [spend for spend in spends if spend.at >= starts]
-
-
-def _key(cap: Cap, spend: Spend, spending: Spending) -> Key:
-    parts = []
-    for per in sorted(cap.per):
-        match per:
-            case Per.INITIATOR:
-                parts.append(f"person {spending.rules.index.person(spend.initiator)}")
-            case Per.SOURCE:
-                parts.append(f"wallet {spend.wallet_id}")
-            case Per.DESTINATION:
-                parts.append(f"to {spend.chain} 0x{spend.destination.hex()}")
-            case Per.ASSET:
-                parts.append(f"asset {spend.asset}")
-            case Per.PROTOCOL:
-                parts.append(f"protocol {spend.protocol}")
-    if cap.unit is Unit.BASE and Per.ASSET not in cap.per:
-        parts.append(f"asset {spend.asset}")  # base units of different assets are no sum
-    return tuple(parts)
-
-
-def _sum(cap: Cap, spends: Iterable[Spend]) -> int:
-    if cap.unit is Unit.COUNT:
-        return _sum_count(spends)
-    total = 0
-    for spend in spends:
-        number = spend.usd_micro if cap.unit is Unit.USD else spend.amount
-        if number == UNPRICED and cap.unit is Unit.USD:
-            raise _NotKnown(f"what {spend.asset} is worth is not known")
-        if number < 0:
-            raise _NotKnown("a spend is negative")
-        total += number
-    return total
-
-
-def _sum_count(spends: Iterable[Spend]) -> int:
-    return len({(spend.subject, spend.operation) for spend in spends})
 
 
 def _over(use: LimitUse) -> Objection:

@@ -61,7 +61,7 @@ class View:
 
     __slots__ = (
         "action", "chain", "counterparty", "flows", "index", "initiator", "now", "number", "observed", "operation",
-        "results", "seen", "subject", "target", "wallet_id",
+        "results", "seen", "single", "subject", "target", "wallet_id",
     )  # fmt: skip
 
     def __init__(self, index: Index, now: int, wallet_id: str, initiator: str) -> None:
@@ -74,6 +74,7 @@ class View:
         self.operation: Operation | None = None
         self.observed: Mapping[str, Sequence[Observation]] = {}
         self.seen: dict[str, Seen] = {}
+        self.single: dict[str, Value] = {}  # of what was seen, that which is one known value and nothing else
         self.results: list[int] = []
 
     def see(self, name: str) -> Seen:
@@ -81,6 +82,8 @@ class View:
         held = self.seen.get(name)
         if held is None:
             held = self.seen[name] = self._read(name)
+            if held.state is State.KNOWN and len(held.values) == 1 and not held.claimed:
+                self.single[name] = held.values[0]
         return held
 
     def _read(self, name: str) -> Seen:
