@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from oms_core.chains.abi import Method, method
-from oms_core.chains.address import TOKENS, token_of
+from oms_core.chains.address import token_of
 from oms_core.errors import Malformed
 from oms_core.memo import by_identity
 from oms_core.workspace import AddressEntry, Asset, ContractEntry, Workspace
@@ -17,9 +17,11 @@ _Place = tuple[str, bytes]
 def _tokens(workspace: Workspace) -> Mapping[_Place, Asset]:
     found: dict[_Place, Asset] = {}
     for asset in workspace.assets:
-        if asset.asset.partition("/")[2].partition(":")[0] in TOKENS:
+        try:
             chain, _, contract = token_of(asset.asset)
-            found.setdefault((chain, contract), asset)
+        except Malformed:  # the chain's own coin, or what no call can be about
+            continue
+        found.setdefault((chain, contract), asset)
     return found
 
 

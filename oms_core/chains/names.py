@@ -11,15 +11,10 @@ from oms_core.chains.known import contract_on, entry_on, token_on
 from oms_core.errors import Malformed
 from oms_core.memo import by_identity
 from oms_core.workspace import AddressEntry, ContractEntry, EntryState, Workspace, asset_named
+from oms_core.workspace.names import look
 
 OUTSIDE = "an address that is NOT in the book"
 NOBODY = "the zero address, which is nobody's"
-_LOOKS = str.maketrans("01i5| _.:", "ollsl----")
-
-
-def look(name: str) -> str:
-    """What a hurried reader sees of a name: no case, no 0 and o, no 1, l and I apart."""
-    return name.casefold().translate(_LOOKS).replace("rn", "m").replace("vv", "w")
 
 
 @by_identity(8)

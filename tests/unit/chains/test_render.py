@@ -13,6 +13,8 @@ from oms_core.chains.intent import Bounds, Call, Intent, Subject, Transfer
 from oms_core.chains.render import render, rendering_digest
 from oms_core.errors import Malformed, NotFound, Reason
 from oms_core.keys import Change
+from oms_core.workspace import ChangeWorkspace, workspace_digest
+from oms_core.workspace.change import sentences
 from tests.people import CHAIN, COIN, KNOWN, NOW, STRANGE, change, intent, wish, workspace
 
 ETHER = 10**18
@@ -145,6 +147,21 @@ def test_an_initiator_or_a_cosigner_that_nobody_knows_is_not_found() -> None:
         with pytest.raises(NotFound) as caught:
             lines(stranger)
         assert caught.value.reason is Reason.UNKNOWN_USER
+
+
+def test_a_change_of_the_workspace_reads_part_by_part() -> None:
+    now = workspace()
+    book = tuple(replace(entry, label=f"{entry.label} 2") for entry in now.address_book)
+    after = replace(now, version=now.version + 1, parent=workspace_digest(now), address_book=book)
+    wished = ChangeWorkspace("chg_1", after, "adam", "new names", NOW - 10, NOW + 1000)
+    shown = lines(wished)
+    assert shown[:-4] == sentences(now, after)
+    assert any("Known 2" in line for line in shown)
+    assert shown[-4:-1] == (
+        "This is change chg_1.",
+        "Asked for by Adam (adam, team admin).",
+        "Reason given: new names.",
+    )
 
 
 def test_a_claim_carries_the_digest_of_what_was_rendered() -> None:
