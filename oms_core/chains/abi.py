@@ -6,6 +6,7 @@ offsets that point anywhere; here every part stands where an encoder puts it, so
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -317,7 +318,7 @@ def _leaf(kind: Type, word: bytes) -> Value:
 def encode_texts(signature: str, texts: Sequence[str]) -> bytes:
     """Call data from arguments as people write them: decimal integers, true or false, EIP-55 addresses, 0x hex, texts.
 
-    Raises `Malformed` for anything else; arrays and tuples are not written this way.
+    Arrays and tuples are JSON lists of such texts: ``["1", "2"]``. Raises `Malformed` for anything else.
     """
     called = method(signature)
     if len(texts) != len(called.inputs):
@@ -325,16 +326,30 @@ def encode_texts(signature: str, texts: Sequence[str]) -> bytes:
     return called.encode(*(_from_text(kind, text) for kind, text in zip(called.inputs, texts, strict=True)))
 
 
-def _from_text(kind: Type, text: str) -> Value:
-    match kind.base:
-        case Base.STRING:
-            return text
-        case Base.ADDRESS:
-            return parse_address(text, allow_lower=False)
-        case Base.BOOL if text in ("true", "false"):
-            return text == "true"
-        case Base.UINT | Base.INT if re.fullmatch(r"-?(?:0|[1-9][0-9]{0,77})", text, re.ASCII):
-            return int(text)
-        case Base.BYTES | Base.FIXED if re.fullmatch(r"0x(?:[0-9a-fA-F]{2})*", text):
-            return bytes.fromhex(text[2:])
-    raise Malformed(f"{text[:40]!r} cannot be written as a {kind.text}")
+def _from_text(kind: Type, text: object) -> Value:
+    if kind.base in (Base.TUPLE, Base.ARRAY):
+        return _from_list(kind, text)
+    if isinstance(text, str):
+        match kind.base:
+            case Base.STRING:
+                return text
+            case Base.ADDRESS:
+                return parse_address(text, allow_lower=False)
+            case Base.BOOL if text in ("true", "false"):
+                return text == "true"
+            case Base.UINT | Base.INT if re.fullmatch(r"-?(?:0|[1-9][0-9]{0,77})", text, re.ASCII):
+                return int(text)
+            case Base.BYTES | Base.FIXED if re.fullmatch(r"0x(?:[0-9a-fA-F]{2})*", text):
+                return bytes.fromhex(text[2:])
+    raise Malformed(f"{str(text)[:40]!r} cannot be written as a {kind.text}")
+
+
+def _from_list(kind: Type, text: object) -> Value:
+    try:
+        items = json.loads(text) if isinstance(text, str) else text
+    except (ValueError, RecursionError):
+        items = None
+    parts = kind.parts * len(items) if isinstance(items, list) and kind.base is Base.ARRAY else kind.parts
+    if not isinstance(items, list) or len(items) != len(parts):
+        raise Malformed(f"{str(text)[:40]!r} is not a JSON list that can be a {kind.text}")
+    return tuple(_from_text(part, one) for part, one in zip(parts, items, strict=True))

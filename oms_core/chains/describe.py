@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from oms_core.chains.address import to_checksum
 from oms_core.chains.effects import operations
 from oms_core.chains.eip712 import read_typed
-from oms_core.chains.intent import Allow, Call, Deploy, Intent, Message, Transfer, TypedData
+from oms_core.chains.intent import Allow, Bounds, Call, Deploy, Intent, Message, Transfer, TypedData
 from oms_core.chains.keccak import keccak256
 from oms_core.chains.money import MONEY
 from oms_core.chains.names import Names
 from oms_core.chains.operations import Argument, Operation
 from oms_core.chains.wrappers import WRAPPERS
+from oms_core.errors import Malformed
 from oms_core.policy.rules import Action
 from oms_core.workspace import Workspace
 
@@ -36,6 +37,8 @@ def describe(intent: Intent, workspace: Workspace) -> tuple[str, ...]:
 
 
 def _headline(intent: Intent, names: Names) -> Iterator[str]:
+    if isinstance(intent.action, Message | TypedData) and intent.bounds != Bounds(0, 0):
+        raise Malformed("a message costs nothing, and bounds of its cost would not be shown")
     source = f"wallet {intent.wallet_id}{''.join(f'/{step}' for step in intent.path)} on {intent.chain}"
     bounds = intent.bounds
     cost = f"network fee at most {names.coin(bounds.max_fee_total)}, gas {bounds.gas_limit_cap}."

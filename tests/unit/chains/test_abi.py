@@ -229,9 +229,18 @@ def test_arguments_as_people_write_them_become_call_data() -> None:
     assert method("f(address,int8,bool,bytes,bytes2,string)").decode(data) == expected
 
 
+def test_arrays_and_tuples_are_written_as_lists_of_texts() -> None:
+    to = to_checksum(b"\x11" * 20)
+    data = encode_texts("f(address[],(uint8,bool[2])[],uint8[])", [f'["{to}"]', '[["1", ["true", "false"]]]', "[]"])
+    expected = ((b"\x11" * 20,), ((1, (True, False)),), ())
+    assert method("f(address[],(uint8,bool[2])[],uint8[])").decode(data) == expected
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
+        ("uint8[]", "[1]"), ("uint8[]", '"1"'), ("uint8[]", "["), ("uint8[]", "[" * 9999), ("uint8[2]", '["1"]'),
+        ("(uint8,bool)", '["1"]'), ("uint8[]", '{"0": "1"}'), ("uint8[]", '[["1"]]'),
         ("uint8", "01"), ("uint8", "1.0"), ("uint8", "0x1"), ("uint8", "-1"), ("uint8", "１"), ("uint8", "1\n"),
         ("bool", "1"), ("bytes", "ab"), ("bytes", "0xa"), ("address", "0x" + "ab" * 20), ("uint8[]", "1"),
         ("(bool)", "true"),

@@ -151,6 +151,11 @@ def test_no_line_of_a_text_can_pass_for_one_of_ours() -> None:
     )
 
 
+def test_a_message_with_a_fee_is_not_shown() -> None:
+    with pytest.raises(Malformed):
+        lines(order(Message("hello")))
+
+
 def test_typed_data_is_shown_field_by_field() -> None:
     text = typed("Vote", {"Vote": "Who who,string why,bool yes", "Who": "address voter"},
                  {"who": {"voter": A["known"]}, "why": "a\nb", "yes": True}, ROUTER)  # fmt: skip

@@ -25,6 +25,7 @@ from tests.unit.chains.world import (
     ITEMS,
     KNOWN,
     MULTICALL,
+    MULTISEND,
     NFT,
     PERMIT2,
     ROUTER,
@@ -32,6 +33,7 @@ from tests.unit.chains.world import (
     STRANGE,
     SWAP,
     TOKEN,
+    UNIVERSAL,
     USDC,
     WETH,
     called,
@@ -334,7 +336,11 @@ def test_deeper_nesting_than_the_limit_is_refused() -> None:
     assert why(order(Call(MULTICALL, 0, nested(5)))) is Reason.TOO_LARGE
 
 
+COMMANDS = method("f(address,address,uint256)").encode(TOKEN, STRANGE, 5)[4:]
+PACKED = b"\0" + TOKEN + bytes(32) + len(SEND).to_bytes(32, "big") + SEND
 NESTED = [
+    Call(UNIVERSAL, 0, method("execute(bytes,bytes[])").encode(b"\x05\x10", (COMMANDS, b"what"))),
+    Call(SAFE, 0, run(MULTISEND, method("multiSend(bytes)").encode(PACKED), 1)),
     Call(TOKEN, 0, SEND),
     Call(ROUTER, 3, method(SWAP).encode(1, 2, (TOKEN, WETH), KNOWN, 9)),
     Call(MULTICALL, 0, nested(3)),
