@@ -1,4 +1,4 @@
-"""Import of an ordered policy: the same outcome as asking rule after rule, never a laxer one, and nothing lost silently."""
+"""Import of an ordered policy: what asking rule after rule says, or stricter where noted; nothing is lost silently."""
 
 from __future__ import annotations
 
