@@ -197,7 +197,7 @@ def _address_type(kind: str) -> Part:
     if kind == "*":
         return ALL
     if kind == "WHITELISTED":
-        return exactly((_is("destination.type", "WHITELISTED", "OWN", "CONTRACT"),))
+        return exactly((_is("destination.type", "WHITELISTED", "CONTRACT"),))
     if kind == "ONE_TIME":
         return exactly((_is("destination.type", "ONE_TIME"),))
     raise Malformed(f"destination.addressType {kind[:40]!r}", Reason.UNSUPPORTED_TYPE)

@@ -33,11 +33,12 @@ CLOSED: dict[str, frozenset[int | str]] = {
     "delegate": frozenset({0, 1}),
 }
 
-# What can be known of a destination: it is in lists, in any of them, or in none.
-_LISTED = ("CONTRACT", "OWN", "WHITELISTED")
+# What can be known of a destination: it is in lists, or in none; and it may be an account of ours, listed or not.
+DESTINATIONS = ("CONTRACT", "ONE_TIME", "OWN", "WHITELISTED")
 _TYPES: tuple[frozenset[int | str], ...] = (
     frozenset({"ONE_TIME"}),
-    *(frozenset(some) for size in (1, 2, 3) for some in combinations(_LISTED, size)),
+    frozenset({"ONE_TIME", "OWN"}),
+    *(frozenset(some) for size in (1, 2, 3) for some in combinations(("CONTRACT", "OWN", "WHITELISTED"), size)),
 )
 
 _OPPOSITE = {
@@ -129,8 +130,8 @@ def _pieces(conjunction: Tests, taken: Tests) -> list[Tests]:
 def _several(tests: Sequence[Test]) -> list[Test] | None:
     """Each IS, without the values that must not be there; one IS_NOT."""
     barred = {value for test in tests if test.operator is Operator.IS_NOT for value in test.values}
-    if tests[0].field == "destination.type" and not any(_holds(tests, one) for one in _TYPES):
-        return None
+    if tests[0].field == "destination.type":
+        return _destination(tests)
     asked: list[frozenset[int | str]] = []
     for test in tests:
         if test.operator is Operator.IS:
@@ -144,6 +145,20 @@ def _several(tests: Sequence[Test]) -> list[Test] | None:
     if barred:
         made.append(Test(field, Operator.IS_NOT, _sorted(barred)))
     return made
+
+
+def _destination(tests: Sequence[Test]) -> list[Test] | None:
+    """As one test where there is one that says the same; best without OWN, which seldom is known."""
+    left = [one for one in _TYPES if _holds(tests, one)]
+    if not left or len(left) == len(_TYPES):
+        return [] if left else None
+    choices = [frozenset(some) for size in (1, 2, 3) for some in combinations(DESTINATIONS, size)]
+    for values in sorted(choices, key=lambda some: ("OWN" in some, len(some), sorted(some))):
+        for operator in (Operator.IS, Operator.IS_NOT):
+            made = Test("destination.type", operator, _sorted(values))
+            if [one for one in _TYPES if _holds((made,), one)] == left:
+                return [made]
+    return sorted(set(tests), key=lambda test: (test.operator, test.values))
 
 
 def _holds(tests: Sequence[Test], values: frozenset[int | str]) -> bool:

@@ -44,6 +44,7 @@ orders = st.fixed_dictionaries(
         "amount": st.integers(0, 6).map(lambda n: frozenset({n})),
         "destination.type": st.one_of(
             st.just(frozenset({"ONE_TIME"})),
+            st.just(frozenset({"ONE_TIME", "OWN"})),
             st.frozensets(st.sampled_from(["WHITELISTED", "OWN", "CONTRACT"]), min_size=1),
         ),
         "action": st.sampled_from(["TRANSFER", "CALL"]).map(lambda name: frozenset({name})),
