@@ -8,16 +8,18 @@ interchangeable, and only the first of them by name is tried.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
+from oms_core.policy.decision import Given
+from oms_core.policy.require import Asking, needs
 from oms_core.policy.rules import Quorum, Requirement
-from oms_core.workspace.assigning import Voter, satisfied
+from oms_core.workspace import Assurance, User
 
 BUDGET = 20_000  # sets that are looked at
 
 
-class Undecided(Exception):
+class Undecided(Exception):  # noqa: N818 - it is no error: not to know is an answer
     """The search was ended before it was through: nothing is known."""
 
 
@@ -29,6 +31,46 @@ class Fewest:
     people: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Electorate:
+    """Who can approve: people with their users, whom a quorum takes (user ids), and whether people are enough."""
+
+    users: Mapping[str, tuple[User, ...]]
+    eligible: Callable[[Quorum], frozenset[str]]
+    satisfied: Callable[[Requirement, tuple[User, ...]], bool]
+
+    def enough(self, requirement: Requirement, people: Iterable[str]) -> bool:
+        """Whether these people, with all users that they have, are what is required."""
+        return self.satisfied(requirement, tuple(one for person in sorted(people) for one in self.users[person]))
+
+
+def by_person(users: Iterable[User]) -> dict[str, tuple[User, ...]]:
+    """People and their users."""
+    held: dict[str, tuple[User, ...]] = {}
+    for one in users:
+        held[one.person_id] = (*held.get(one.person_id, ()), one)
+    return held
+
+
+def electorate(asking: Asking) -> Electorate:
+    """Those who are asked about an order, judged by what judges the order. Delays and expiries are left out."""
+
+    def eligible(quorum: Quorum) -> frozenset[str]:
+        return frozenset(one.user_id for one in asking.eligible(quorum))
+
+    def satisfied(requirement: Requirement, users: tuple[User, ...]) -> bool:
+        given = [Given(one.user_id, _best(one), 0) for one in users]
+        plain = Requirement(requirement.all_of, requirement.any_of, requirement.overlap, 0, 0, ())
+        return not any(need.missing for need in needs("", plain, asking, given, 0))
+
+    return Electorate(by_person(asking.index.workspace.users), eligible, satisfied)
+
+
+def _best(one: User) -> Assurance:
+    keys = [key.assurance for key in one.credentials if not key.revoked]
+    return Assurance.DEVICE_BOUND if Assurance.DEVICE_BOUND in keys else Assurance.SYNCED
+
+
 def one_each(_person: str) -> int:
     """Everybody counts."""
     return 1
@@ -36,7 +78,7 @@ def one_each(_person: str) -> int:
 
 def fewest(
     requirements: Iterable[Requirement],
-    voters: tuple[Voter, ...],
+    who: Electorate,
     counts: Callable[[str], int] = one_each,
     budget: int = BUDGET,
 ) -> Fewest | None:
@@ -45,21 +87,27 @@ def fewest(
     ``counts`` tells what a person (by ``person_id``) costs, 0 or more; whoever costs nothing is there from the start.
     """
     asked = tuple(dict.fromkeys(requirements))
-    people = sorted({voter.person_id for voter in voters})
-    if not all(satisfied(one, voters) for one in asked):
+    quorums = tuple(dict.fromkeys(quorum for one in asked for quorum in (*one.all_of, *one.any_of)))
+    able = {quorum: who.eligible(quorum) for quorum in quorums}
+    kinds = {person: _kind(users, quorums, able, counts(person)) for person, users in who.users.items()}
+    people = sorted(person for person in kinds if any(map(any, (row[0] for row in kinds[person][0]))))
+    if not all(who.enough(one, people) for one in asked):
         return None
     free = frozenset(person for person in people if counts(person) == 0)
-    kinds = _kinds(asked, voters, counts)
     seen = {free}
     heap: list[tuple[int, tuple[str, ...]]] = [(0, tuple(sorted(free)))]
     while heap:
         cost, names = heapq.heappop(heap)
-        here = frozenset(names)
-        unmet = next((one for one in asked if not satisfied(one, _of(voters, here))), None)
+        unmet = next((one for one in asked if not who.enough(one, names)), None)
         if unmet is None:
             return Fewest(cost, tuple(person for person in names if person not in free))
-        for person in _next(unmet, voters, here, kinds):
-            more = here | {person}
+        wanted = frozenset(name for quorum in (*unmet.all_of, *unmet.any_of) for name in able[quorum])
+        first: dict[Hashable, str] = {}
+        for person in people:
+            if person not in names and any(one.user_id in wanted for one in who.users[person]):
+                first.setdefault(kinds[person], person)
+        for person in first.values():
+            more = frozenset({*names, person})
             if more not in seen:
                 seen.add(more)
                 heapq.heappush(heap, (cost + counts(person), tuple(sorted(more))))
@@ -68,27 +116,12 @@ def fewest(
     raise Undecided("what all of them together satisfy was not found again")
 
 
-def _of(voters: tuple[Voter, ...], people: frozenset[str]) -> tuple[Voter, ...]:
-    return tuple(voter for voter in voters if voter.person_id in people)
+_Kind = tuple[tuple[tuple[tuple[bool, ...], str, str], ...], int]
 
 
-def _next(unmet: Requirement, voters: tuple[Voter, ...], here: frozenset[str], kinds: dict[str, object]) -> list[str]:
-    """Whom to add: one of each kind whom the requirement takes somewhere."""
-    quorums = (*unmet.all_of, *unmet.any_of)
-    fitting = {v.person_id for v in voters if v.person_id not in here and any(v.fits(quorum) for quorum in quorums)}
-    first: dict[object, str] = {}
-    for person in sorted(fitting):
-        first.setdefault(kinds[person], person)
-    return list(first.values())
-
-
-def _kinds(
-    asked: tuple[Requirement, ...], voters: tuple[Voter, ...], counts: Callable[[str], int]
-) -> dict[str, object]:
-    """What makes people interchangeable: all that any quorum can tell of their users, and what they cost."""
-    quorums: tuple[Quorum, ...] = tuple(q for one in asked for q in (*one.all_of, *one.any_of))
-    told: dict[str, list[object]] = {}
-    for voter in voters:
-        fits = tuple(voter.fits(quorum) for quorum in quorums)
-        told.setdefault(voter.person_id, []).append((fits, voter.team, voter.site))
-    return {person: (tuple(sorted(map(repr, users))), counts(person)) for person, users in told.items()}
+def _kind(
+    users: tuple[User, ...], quorums: tuple[Quorum, ...], able: Mapping[Quorum, frozenset[str]], cost: int
+) -> _Kind:
+    """All that any quorum can tell of a person, and what she costs: who is alike in it is interchangeable."""
+    rows = ((tuple(one.user_id in able[quorum] for quorum in quorums), one.team, one.site) for one in users)
+    return tuple(sorted(rows)), cost
