@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice, product
 
 from oms_core.analysis.numbers import around
-from oms_core.chains.abi import Base, Method, Type, Value, parse_method
+from oms_core.chains.abi import Base, Type, Value, method
 from oms_core.chains.evm import parse_address
 from oms_core.errors import CountersealError
 from oms_core.policy.rules import Test
@@ -22,11 +22,11 @@ def calls(workspaces: Sequence[Workspace], tests: Iterable[Test]) -> list[tuple[
     asked = [test for test in tests if test.field.startswith("args.")]
     found = [("", UNKNOWN_CALL)]
     for signature in signatures:
-        method = parse_method(signature)
-        choices = [_values(kind, str(place), asked) for place, kind in enumerate(method.inputs)]
+        known = method(signature)
+        choices = [_values(kind, str(place), asked) for place, kind in enumerate(known.inputs)]
         for values in islice(product(*choices), MOST):
             try:
-                found.append((signature, method.encode(*values)))
+                found.append((signature, known.encode(*values)))
             except CountersealError:
                 continue
     return found
@@ -37,7 +37,7 @@ def complete(workspaces: Sequence[Workspace], tests: Iterable[Test]) -> bool:
     asked = [test for test in tests if test.field.startswith("args.")]
     for signature in {text for one in workspaces for entry in one.contracts for text in entry.methods}:
         count = 1
-        for place, kind in enumerate(parse_method(signature).inputs):
+        for place, kind in enumerate(method(signature).inputs):
             count *= len(_values(kind, str(place), asked))
         if count > MOST:
             return False

@@ -19,7 +19,7 @@ from oms_core.workspace import Assurance, User
 BUDGET = 20_000  # sets that are looked at
 
 
-class Undecided(Exception):  # noqa: N818 - it is no error: not to know is an answer
+class Undecided(Exception):
     """The search was ended before it was through: nothing is known."""
 
 
