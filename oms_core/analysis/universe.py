@@ -20,7 +20,7 @@ from oms_core.policy.facts import Observation, Provenance
 from oms_core.policy.fields import OBSERVED
 from oms_core.policy.rules import Action, Rule, Test
 from oms_core.policy.views import OWN_ACCOUNT
-from oms_core.workspace import Asset, Workspace
+from oms_core.workspace import AddressEntry, Asset, ContractEntry, Workspace
 
 STRANGER = bytes.fromhex("5ca1ab1e" * 5)
 _PATH = re.compile(r"m/((?:[0-9]+/)*)\Z")
@@ -95,12 +95,16 @@ def universe(workspaces: Sequence[Workspace], now: int, tests: Iterable[Test] = 
     )
 
 
+def _listed(workspace: Workspace) -> tuple[AddressEntry | ContractEntry, ...]:
+    return (*workspace.address_book, *workspace.contracts)
+
+
 def _texts(tests: Iterable[Test], field: str) -> list[str]:
     return sorted({value for test in tests if test.field == field for value in test.values if isinstance(value, str)})
 
 
 def _chains(workspaces: Sequence[Workspace], tests: list[Test]) -> list[str]:
-    named = {entry.chain for one in workspaces for entry in (*one.address_book, *one.contracts)}
+    named = {entry.chain for one in workspaces for entry in _listed(one)}
     named |= {asset.asset.partition("/")[0] for one in workspaces for asset in one.assets}
     named |= {name for name in _texts(tests, "chain") if re.match(r"eip155:[1-9][0-9]{0,17}\Z", name)}
     if any(test.field == "chain" for test in tests) or not named:
@@ -125,7 +129,7 @@ def _paths(tests: list[Test]) -> tuple[tuple[int, ...], ...]:
 
 
 def _accounts(workspaces: Sequence[Workspace], tests: list[Test], chains: list[str]) -> list[tuple[str, bytes]]:
-    found = {(entry.chain, entry.address) for one in workspaces for entry in (*one.address_book, *one.contracts)}
+    found = {(entry.chain, entry.address) for one in workspaces for entry in _listed(one)}
     for text in _texts(tests, "destination.address"):
         found |= {(chain, parse_address(text)) for chain in chains}
     found |= {(chain, STRANGER) for chain in chains}
@@ -153,7 +157,7 @@ def _ages(workspaces: Sequence[Workspace], tests: list[Test]) -> list[int]:
     found = {contract.expires_at for one in workspaces for contract in one.contracts if contract.expires_at}
     listed = ages.get("destination.age", []) + ages.get("registry.age", [])
     for one in workspaces:
-        found |= {entry.added_at + age for entry in (*one.address_book, *one.contracts) for age in listed}
+        found |= {entry.added_at + age for entry in _listed(one) for age in listed}
         found |= {entry.audited_at + age for entry in one.contracts for age in ages.get("registry.audit_age", [])}
     return sorted(found)
 

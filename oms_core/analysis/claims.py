@@ -1,0 +1,79 @@
+"""What a decision asks for, held against what a property claims: exactly, by the engine's own counting of people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oms_core.analysis.people import Fewest, electorate, fewest
+from oms_core.analysis.properties import All, Approvals, Claim, Delay, Denied
+from oms_core.errors import Malformed, Reason
+from oms_core.policy.index import index_of
+from oms_core.policy.require import Asking
+from oms_core.policy.rules import Requirement
+from oms_core.workspace import Privilege, Workspace
+
+_KINDS = ("group", "role")
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks for approvals, for which wallet, and whether of orders or of keys."""
+
+    person: str
+    wallet_id: str
+    keys: bool
+
+
+class People:
+    """The people of a workspace, and how many of some of them requirements take at least; remembered."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._known: dict[tuple[tuple[Requirement, ...], Asker, str], Fewest | None] = {}
+
+    def least(self, requirements: tuple[Requirement, ...], asker: Asker, who: str) -> Fewest | None:
+        """The fewest people of a group or role, or of all, without whom it cannot be met; None if it never can be.
+
+        Raises `Malformed` (UNKNOWN_FIELD) if there is no such group or role, `Undecided`.
+        """
+        key = (requirements, asker, who)
+        if key not in self._known:
+            privilege = Privilege.APPROVE_KEYS if asker.keys else Privilege.APPROVE_ORDERS
+            asking = Asking(index_of(self.workspace), asker.person, asker.wallet_id, privilege)
+            counted = self.of(who)
+            self._known[key] = fewest(requirements, electorate(asking), lambda person: int(person in counted))
+        return self._known[key]
+
+    def of(self, who: str) -> frozenset[str]:
+        """Ids of the people in a group or role; of all if ``who`` is empty. Raises `Malformed` (UNKNOWN_FIELD)."""
+        workspace = self.workspace
+        if not who:
+            return frozenset(one.person_id for one in workspace.users)
+        kind, _, name = who.partition(":") if who.partition(":")[0] in _KINDS else ("", "", who)
+        groups = [group for group in workspace.groups if group.group_id == name and kind in {"", "group"}]
+        roles = [role for role in workspace.roles if role.role == name and kind in {"", "role"}]
+        if groups and roles:
+            members = {*groups[0].members} ^ {one.user_id for one in workspace.users if name in one.roles}
+            if members:
+                raise Malformed(f"{name!r} is a group and a role: say group:{name} or role:{name}")
+        if not groups and not roles:
+            raise Malformed(f"there is no group or role {name[:64]!r}", Reason.UNKNOWN_FIELD)
+        return frozenset(
+            one.person_id
+            for one in workspace.users
+            if (groups and one.user_id in groups[0].members) or (roles and name in one.roles)
+        )
+
+    def meets(self, claim: Claim, requirements: tuple[Requirement, ...], asker: Asker) -> bool:
+        """Whether an order that is not denied, of which these are required, is as claimed. Raises as `least`."""
+        match claim:
+            case Denied():
+                return False
+            case Delay(seconds):
+                return any(one.delay >= seconds for one in requirements)
+            case Approvals(who, least):
+                found = self.least(requirements, asker, who)
+                return found is None or found.cost >= least
+            case All(parts):
+                return all(self.meets(part, requirements, asker) for part in parts)
+        return any(self.meets(part, requirements, asker) for part in claim.parts)

@@ -1,0 +1,271 @@
+"""Rules as formulas over the choices of a universe: one variable for each choice, the engine's answers as tables.
+
+An order of several operations is denied if any of them is, asks for all that each of them asks for, and is permitted
+only if each is. So what holds of orders with one operation, that they are denied or ask for enough, holds of all: it
+is enough to look at one. What past orders spent can only add denials; so nothing has been spent. Variables that no
+table binds stand for tests whose answers the universe does not show: any answer is reckoned with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+import z3
+
+from oms_core.analysis.properties import And, Condition, Not, Or
+from oms_core.analysis.tables import MOVES, ORDER, Axis, Cell, Tables, Wondered
+from oms_core.policy.compiled import Asked, Compiled, Ready, compiled
+from oms_core.policy.facts import Provenance
+from oms_core.policy.limits import Spending, weigh
+from oms_core.policy.logic import Truth
+from oms_core.policy.rules import Kind, Operator, Rule, Test
+from oms_core.policy.spends import spends_of
+
+Formula = Any  # z3 ships no types
+
+
+class Mode(Enum):
+    """Who asks: a PERMIT, another rule, or a property."""
+
+    PERMIT = 0
+    STRICT = 1
+    PROPERTY = 2
+
+
+Question = tuple[Test, Mode]
+
+
+class Symbolic:
+    """The formulas of one workspace's rules."""
+
+    def __init__(self, tables: Tables, others: Iterable[Test] = ()) -> None:
+        self.tables = tables
+        self.rules: Compiled = compiled(tables.workspace)
+        self.loose: list[str] = []
+        self._variables = {
+            axis: [z3.Bool(f"{axis}.{at}") for at in range(tables.size(axis))] for axis in (*ORDER, *tables.seen)
+        }
+        deeds = self._variables["deed"]
+        self._variables["kind"] = [z3.Or([deeds[at] for at in kind]) for kind in tables.kinds]
+        self._veiled = z3.Bool("veiled")
+        self._answers: dict[Question, tuple[Formula, Formula]] = {}
+        self._tabulate([(test, Mode.PROPERTY) for test in others])
+        for ready in self.rules.rules:
+            mode = Mode.PERMIT if ready.rule.kind is Kind.PERMIT else Mode.STRICT
+            self._tabulate([(test, mode) for test in ready.rule.when])
+
+    def world(self) -> list[Formula]:
+        """One choice on each axis, and only such as go together."""
+        made: list[Formula] = []
+        for axis in (*ORDER, *self.tables.seen):
+            variables = self._variables[axis]
+            made.append(z3.PbEq([(one, 1) for one in variables], 1))
+        for kind, partners in self.tables.pairs.items():
+            made.append(
+                z3.Implies(self._variables["kind"][kind], z3.Or([self._variables["to"][to] for to in partners]))
+            )
+        made.append(z3.Implies(self._veiled, self._moves))
+        return made
+
+    def passes(self) -> Formula:
+        """The order is not denied, whatever approvals it may need."""
+        permits = [self._permits(rule) for rule in self._of(Kind.PERMIT)]
+        opens = [self._permits(rule) for rule in self._of(Kind.PERMIT) if _opens(rule)]
+        denials = [self.applies(rule) for rule in self._of(Kind.DENY)]
+        limits = [z3.And(self.applies(rule), self._over(rule)) for rule in self._of(Kind.LIMIT)]
+        return z3.And(
+            z3.Or(permits),
+            z3.Implies(self._opaque, z3.Or(opens)),
+            z3.Not(z3.Or([*denials, *limits])),
+            z3.Not(self._barred),
+        )
+
+    def applies(self, rule: Rule) -> Formula:
+        """A DENY, LIMIT or REQUIRE applies, or may."""
+        return z3.And(self._in_force(rule), *(z3.Not(false) for _, false in self._conjunction(rule, Mode.STRICT)))
+
+    def _permits(self, rule: Rule) -> Formula:
+        return z3.And(self._in_force(rule), *(true for true, _ in self._conjunction(rule, Mode.PERMIT)))
+
+    def may(self, condition: Condition) -> Formula:
+        """A condition holds, or is not known not to."""
+        return z3.Not(self._condition(condition)[1])
+
+    def _condition(self, condition: Condition) -> tuple[Formula, Formula]:
+        match condition:
+            case Test():
+                return self._test(condition, Mode.PROPERTY)
+            case Not(part):
+                true, false = self._condition(part)
+                return false, true
+            case And(parts):
+                pairs = [self._condition(part) for part in parts]
+                return z3.And([true for true, _ in pairs]), z3.Or([false for _, false in pairs])
+            case Or(parts):
+                pairs = [self._condition(part) for part in parts]
+                return z3.Or([true for true, _ in pairs]), z3.And([false for _, false in pairs])
+
+    def choice(self, axis: Axis, at: int) -> Formula:
+        """This choice has been made."""
+        return self._variables[axis][at]
+
+    def places(self, model: Any) -> list[int]:
+        """The choices of a model, in the order of `Universe.order`."""
+        return [
+            next(at for at, one in enumerate(self._variables[axis]) if z3.is_true(model.eval(one, True)))
+            for axis in (*ORDER, *self.tables.seen)
+        ]
+
+    def veiled(self, model: Any) -> bool:
+        """Whether the movement of tokens is one that nobody can read in full."""
+        return bool(z3.is_true(model.eval(self._veiled, True)))
+
+    def not_these(self, places: list[int]) -> Formula:
+        """Any other order."""
+        axes = (*ORDER, *self.tables.seen)
+        return z3.Or([z3.Not(self._variables[axis][at]) for axis, at in zip(axes, places, strict=True)])
+
+    def _of(self, kind: Kind) -> list[Rule]:
+        return [ready.rule for ready in self.rules.rules if ready.rule.kind is kind]
+
+    def requires(self) -> list[Rule]:
+        """All that ask for people."""
+        return self._of(Kind.REQUIRE)
+
+    def _conjunction(self, rule: Rule, mode: Mode) -> list[tuple[Formula, Formula]]:
+        """(TRUE, FALSE) of each part of a rule. One that cannot be evaluated is neither."""
+        ready = self.rules.by_id[rule.rule_id]
+        if ready.raised:
+            return [(z3.BoolVal(False), z3.BoolVal(False))]
+        made = [self._test(test, mode) for test in rule.when]
+        if rule.during is not None:
+            times = self.tables.open(rule.during)
+            made.append((self._at(times, Truth.TRUE), self._at(times, Truth.FALSE)))
+        return made
+
+    def _at(self, times: list[Truth], wanted: Truth) -> Formula:
+        return z3.Or([self._variables["now"][at] for at, truth in enumerate(times) if truth is wanted])
+
+    def _in_force(self, rule: Rule) -> Formula:
+        times = self.tables.in_force(rule)
+        if all(times):
+            return z3.BoolVal(True)
+        return z3.Or([self._variables["now"][at] for at, held in enumerate(times) if held])
+
+    def _test(self, test: Test, mode: Mode) -> tuple[Formula, Formula]:
+        if (test, mode) not in self._answers:
+            self._tabulate([(test, mode)])
+        return self._answers[test, mode]
+
+    def _tabulate(self, tests: list[Question]) -> None:
+        """Ask the engine about all that have not been asked yet, view by view."""
+        groups: dict[tuple[Axis, ...], list[Question]] = {}
+        for one in dict.fromkeys(tests):
+            if one in self._answers:
+                continue
+            axes = self.tables.axes(one[0])
+            if axes is None:
+                self._answers[one] = self._free(one[0])
+            else:
+                groups.setdefault(axes, []).append(one)
+        for axes, group in groups.items():
+            answers = self.tables.answers([_asked(*one) for one in group], axes)
+            for one, cells in zip(group, answers, strict=True):
+                self._answers[one] = self._bound(one, axes, cells)
+
+    def _free(self, test: Test) -> tuple[Formula, Formula]:
+        """Any answer, though one and the same wherever it is asked, and never both."""
+        name = f"{test.field} {test.operator} {test.values}"
+        if name not in self.loose:
+            self.loose.append(name)
+        truth = z3.Bool(f"true {name}"), z3.Bool(f"false {name}")
+        return truth[0], z3.And(truth[1], z3.Not(truth[0]))
+
+    def _bound(self, one: Question, axes: tuple[Axis, ...], cells: dict[Cell, Truth]) -> tuple[Formula, Formula]:
+        test = one[0]
+        true, false = (
+            self._any(axes, [cell for cell, truth in cells.items() if truth is wanted])
+            for wanted in (Truth.TRUE, Truth.FALSE)
+        )
+        if test.field == "opaque":
+            return self._opacity(test, true, false)
+        vague = [kind for kind in range(len(self.tables.kinds)) if self.tables.vague(test, kind)]
+        if not vague:
+            return true, false
+        moves, (may, may_not) = z3.Or([self._variables["kind"][kind] for kind in vague]), self._free(test)
+        return z3.If(moves, may, true), z3.If(moves, may_not, false)
+
+    def _opacity(self, test: Test, true: Formula, false: Formula) -> tuple[Formula, Formula]:
+        """Movements of tokens may be opaque, too: inside a router's program."""
+        says = (1 in test.values) is (test.operator is Operator.IS)
+        return z3.If(self._veiled, z3.BoolVal(says), true), z3.If(self._veiled, z3.BoolVal(not says), false)
+
+    def _any(self, axes: tuple[Axis, ...], cells: Iterable[Cell]) -> Formula:
+        """One of these combinations was chosen, axis by axis."""
+        if len(axes) == 1:
+            return z3.Or([self._variables[axes[0]][at] for (at,) in cells])
+        by_first: dict[int, list[Cell]] = {}
+        for cell in cells:
+            by_first.setdefault(cell[0], []).append(cell[1:])
+        return z3.Or([z3.And(self._variables[axes[0]][at], self._any(axes[1:], rest)) for at, rest in by_first.items()])
+
+    @cached_property
+    def _moves(self) -> Formula:
+        deeds = self.tables.choices.deed
+        return z3.Or([self._variables["deed"][at] for at, deed in enumerate(deeds) if deed.action in MOVES])
+
+    @cached_property
+    def _opaque(self) -> Formula:
+        pairs = [
+            (kind, to)
+            for kind, partners in self.tables.pairs.items()
+            for to in sorted(partners)
+            if self.tables.opaque(kind, to)
+        ]
+        return z3.Or(self._veiled, self._any(("kind", "to"), pairs))
+
+    @cached_property
+    def _barred(self) -> Formula:
+        """What stands against an order without any rule."""
+        axes: tuple[tuple[Axis, ...], ...] = (("who", "wallet", "kind"), ("deed",), ("kind", "to", "now"))
+        return z3.Or([self._any(one, self.tables.barred(one)) for one in axes])
+
+    def _over(self, rule: Rule) -> Formula:
+        """A LIMIT objects when nothing has been spent before: one order is too much, or its worth is not known."""
+        bare = self.rules.by_id[rule.rule_id]
+        if bare.raised or not rule.caps:
+            return z3.BoolVal(True)
+        times = range(len(self.tables.choices.now)) if any(cap.calendar for cap in rule.caps) else range(1)
+        cells = [
+            (deed, now) for deed in range(self.tables.size("deed")) for now in times if self._objects(rule, deed, now)
+        ]
+        if len(times) == 1:
+            return self._any(("deed",), [(deed,) for deed, _ in cells])
+        return self._any(("deed", "now"), cells)
+
+    def _objects(self, rule: Rule, deed: int, now: int) -> bool:
+        order = self.tables.example({"deed": deed, "now": now})
+        operation = self.tables.operation(order) if order else None
+        if order is None or operation is None:
+            return False
+        subject, facts = order.subject, order.facts
+        adds = spends_of(self.tables.workspace, subject, [operation], facts.now, Provenance.OWN)
+        ready = self.rules.by_id[rule.rule_id]
+        return bool(weigh(_asking_nothing(ready), [int(Truth.TRUE)], Spending(self.rules, facts, adds))[1])
+
+
+def _asked(test: Test, mode: Mode) -> Asked | Wondered:
+    return Wondered(test) if mode is Mode.PROPERTY else Asked(test, mode is Mode.PERMIT)
+
+
+def _asking_nothing(ready: Ready) -> Ready:
+    """The same caps without the tests: whether those hold, other formulas say."""
+    return replace(ready, tests=(), past=())
+
+
+def _opens(rule: Rule) -> bool:
+    return any((test.field, test.operator, test.values) == ("opaque", Operator.IS, (1,)) for test in rule.when)

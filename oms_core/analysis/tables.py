@@ -1,0 +1,232 @@
+"""What the engine answers for each choice of a universe: the same views, the same tests, asked beforehand.
+
+A test depends on few of the choices: an initiator's role on who, a destination's age on what is done, to whom and when.
+So its answers are a small table, however many orders there are. Tests on what the universe does not show in full
+(members of arrays, how deep a call is wrapped) have no table: whoever reasons about them has to reckon with any answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+
+from oms_core.analysis.methods import complete
+from oms_core.analysis.orders import WITHOUT_DESTINATION, Deed, Order
+from oms_core.analysis.universe import Universe
+from oms_core.chains.evm import parse_address
+from oms_core.chains.operations import Operation
+from oms_core.errors import CountersealError
+from oms_core.policy.compiled import FALSE, Asked
+from oms_core.policy.fields import OBSERVED
+from oms_core.policy.hours import open_at
+from oms_core.policy.index import index_of
+from oms_core.policy.invariants import broken
+from oms_core.policy.logic import Truth
+from oms_core.policy.rules import Action, Hours, Rule, Test
+from oms_core.policy.spends import operations_of
+from oms_core.policy.views import OWN_ACCOUNT, State, View, view_of_operation
+from oms_core.workspace import Workspace, user
+
+Axis = str
+Cell = tuple[int, ...]
+MOVES = frozenset({Action.TRANSFER, Action.APPROVE})
+
+_AXES: dict[str, tuple[Axis, ...]] = {
+    "action": ("kind",),
+    "initiator": ("who",),
+    "source": ("wallet",),
+    "source.path": ("kind", "path"),
+    "chain": ("kind",),
+    "destination": ("kind", "to"),
+    "destination.age": ("kind", "to", "now"),
+    "asset": ("deed",),
+    "amount": ("deed",),
+    "value": ("deed",),
+    "unlimited": ("deed",),
+    "method": ("kind", "to"),
+    "selector": ("kind", "to"),
+    "args": ("kind", "to"),
+    "opaque": ("kind", "to"),
+    "delegate": ("kind", "to"),
+    "protocol": ("kind", "to"),
+    "registry": ("kind", "to"),
+    "registry.age": ("kind", "to", "now"),
+    "registry.audit_age": ("kind", "to", "now"),
+    "fee.total": ("kind", "fee"),
+    "fee.gas": ("kind", "gas"),
+    "purpose": ("purpose",),
+}
+ORDER = ("who", "wallet", "path", "deed", "to", "now", "fee", "gas", "purpose")
+
+
+class Wondered:
+    """A test as a property asks it: as a rule would, but what an operation cannot have does not fit."""
+
+    def __init__(self, test: Test) -> None:
+        self._asked = Asked(test, permit=False)
+
+    def on(self, view: View) -> int:
+        """FALSE, UNKNOWN or TRUE for what a view shows."""
+        if view.see(self._asked.field).state is State.NONE:
+            return FALSE
+        return self._asked.on(view)
+
+
+class Tables:
+    """The answers under one workspace. Kinds are deeds that differ in their amounts alone."""
+
+    def __init__(self, workspace: Workspace, choices: Universe) -> None:
+        self.workspace, self.choices = workspace, choices
+        self.index = index_of(workspace)
+        self.kinds = _kinds(choices.deed)
+        self.seen = {name: at for at, name in enumerate(_names(choices))}
+        tests = [test for rule in workspace.rules for test in rule.when]
+        self._arguments = complete([workspace], tests)
+        self._done: dict[tuple[Deed, bytes], Operation | None] = {}
+        self.pairs = {kind: self._partners(kind) for kind in range(len(self.kinds))}
+
+    def size(self, axis: Axis) -> int:
+        """How many choices an axis has."""
+        if axis == "kind":
+            return len(self.kinds)
+        held = getattr(self.choices, axis) if axis in ORDER else self.choices.observed[self.seen[axis]]
+        return len(held)
+
+    def axes(self, test: Test) -> tuple[Axis, ...] | None:
+        """On which choices a test's answer depends; None if they do not tell."""
+        family = test.field.partition(".")[0]
+        if family in OBSERVED:
+            return (test.field,) if test.field in self.seen else None
+        if test.field == "depth" or (family == "args" and not (self._arguments and test.field[5:].isdecimal())):
+            return None
+        axes = _AXES.get(test.field) or _AXES.get(family)
+        if test.field == "destination.type" and OWN_ACCOUNT in self.seen and axes:
+            return (*axes, OWN_ACCOUNT)
+        return axes
+
+    def vague(self, test: Test, kind: int) -> bool:
+        """Whether tokens may move by another method than the plain one, and answer otherwise."""
+        moves = self.choices.deed[self.kinds[kind][0]].action in MOVES
+        return moves and (test.field in {"method", "selector"} or test.field.startswith("args."))
+
+    def cells(self, axes: tuple[Axis, ...]) -> Iterator[Cell]:
+        """All combinations of choices on these axes that make an order."""
+        for cell in product(*(range(self.size(axis)) for axis in axes)):
+            if "kind" in axes and "to" in axes:
+                kind, to = cell[axes.index("kind")], cell[axes.index("to")]
+                if to not in self.pairs[kind]:
+                    continue
+            yield cell
+
+    def answers(self, asked: Sequence[Asked | Wondered], axes: tuple[Axis, ...]) -> list[dict[Cell, Truth]]:
+        """What the engine says to each test for each cell."""
+        made: list[dict[Cell, Truth]] = [{} for _ in asked]
+        for cell in self.cells(axes):
+            order = self.example(dict(zip(axes, cell, strict=True)))
+            operation = self.operation(order) if order else None
+            if order is None or operation is None:
+                continue
+            observed = {one.name: [one] for one in order.observed}
+            view = view_of_operation(self.index, order.now, order.subject, 0, operation, observed)
+            for one, held in zip(asked, made, strict=True):
+                held[cell] = Truth(one.on(view))
+        return made
+
+    def open(self, hours: Hours) -> list[Truth]:
+        """For each time."""
+        return [open_at(hours, now) for now in self.choices.now]
+
+    def in_force(self, rule: Rule) -> list[bool]:
+        """For each time."""
+        starts, ends = rule.starts, rule.ends
+        return [rule.enabled and now >= starts and not (ends and now >= ends) for now in self.choices.now]
+
+    def operation(self, order: Order) -> Operation | None:
+        """The one operation of an order, from its bytes; None if there is none, or it is not what was meant."""
+        key = (order.deed, order.to)
+        if key not in self._done:
+            self._done[key] = self._derived(order)
+        return self._done[key]
+
+    def _derived(self, order: Order) -> Operation | None:
+        deed = order.deed
+        if deed.action in MOVES and deed.asset.partition("/")[2].startswith(("erc721:", "erc1155:")):
+            return _thing(order)
+        try:
+            made = operations_of(order.subject, self.workspace)
+        except CountersealError:
+            return None
+        if len(made) != 1 or made[0].action is not deed.action or (order.to and made[0].counterparty != order.to):
+            return None
+        return made[0]
+
+    def opaque(self, kind: int, to: int) -> bool:
+        """Whether nobody can read what is done."""
+        order = self.example({"kind": kind, "to": to})
+        operation = self.operation(order) if order else None
+        return operation is not None and operation.opaque
+
+    def barred(self, axes: tuple[Axis, ...]) -> list[Cell]:
+        """Cells in which something stands against an order that no rule can allow."""
+        found = []
+        for cell in self.cells(axes):
+            order = self.example(dict(zip(axes, cell, strict=True)))
+            operation = self.operation(order) if order else None
+            if order is not None and operation is not None:
+                initiator = user(self.workspace, order.initiator)
+                against = broken(self.index, order.subject, initiator, [operation], order.now)
+                about_people = axes == ("who", "wallet", "kind")
+                if any((objection.operation < 0) is about_people for objection in against):
+                    found.append(cell)
+        return found
+
+    def _partners(self, kind: int) -> frozenset[int]:
+        """To whom this can be done."""
+        found = []
+        for to in range(len(self.choices.to)):
+            order = self.example({"kind": kind, "to": to})
+            if order is not None and self.operation(order) is not None:
+                found.append(to)
+        return frozenset(found)
+
+    def example(self, chosen: Mapping[Axis, int]) -> Order | None:
+        """An order with these choices, and the first that fit of all others."""
+        deed = chosen.get("deed", self.kinds[chosen["kind"]][0] if "kind" in chosen else 0)
+        to = chosen.get("to", self._first(deed))
+        if to is None:
+            return None
+        rest = {"deed": deed, "to": to}
+        places = [rest.get(axis, chosen.get(axis, 0)) for axis in ORDER]
+        places += [chosen.get(name, 0) for name in self.seen]
+        return self.choices.order(places)
+
+    def _first(self, deed: int) -> int | None:
+        """Somebody to whom a deed can be done."""
+        what = self.choices.deed[deed]
+        for to, (chain, account) in enumerate(self.choices.to):
+            if (what.action in WITHOUT_DESTINATION) is not bool(account) and chain in {"", what.chain}:
+                order = self.choices.order([0, 0, 0, deed, to, 0, 0, 0, 0, *(0 for _ in self.seen)])
+                if order is not None and self.operation(order) is not None:
+                    return to
+        return None
+
+
+def _kinds(deeds: tuple[Deed, ...]) -> list[list[int]]:
+    """Deeds by all but their amounts."""
+    held: dict[tuple[object, ...], list[int]] = {}
+    for at, deed in enumerate(deeds):
+        held.setdefault((deed.action, deed.chain, deed.asset, deed.data), []).append(at)
+    return list(held.values())
+
+
+def _names(choices: Universe) -> list[str]:
+    return [next(one.name for one in values if one is not None) for values in choices.observed]
+
+
+def _thing(order: Order) -> Operation:
+    """A token that is no sum: it moves by calls of its own, whose counterparty stands in their arguments."""
+    deed = order.deed
+    token = parse_address(deed.asset.rpartition(":")[2])
+    return Operation(
+        deed.action, deed.chain, token, order.to, deed.asset, deed.amount, False, 0, "", (), 0, False, False
+    )
