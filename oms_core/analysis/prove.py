@@ -85,17 +85,16 @@ def prove(workspace: Workspace, asked: Property, now: int, milliseconds: int = M
         result = solver.check()
         if result == z3.unsat:
             return search.exhausted()
-        if result != z3.sat:
+        first = formulas.first(solver) if result == z3.sat else None
+        if first is None:
             return Answer(Verdict.UNKNOWN, f"not decided within {milliseconds / 1000:g} seconds")
-        model = solver.model()
-        places, veiled = formulas.places(model), formulas.veiled(model)
         try:
-            found = search.look(places, veiled)
+            found = search.look(*first)
         except Undecided as why:
             return Answer(Verdict.UNKNOWN, f"how many people it takes is not known: {why}")
         if found is not None:
             return Answer(Verdict.REFUTED, "the engine confirms it", found)
-        solver.add(*search.learnt(places))
+        solver.add(*search.learnt(first[0]))
     return Answer(Verdict.UNKNOWN, f"{MOST} orders were looked at")
 
 

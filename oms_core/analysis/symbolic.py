@@ -113,16 +113,26 @@ class Symbolic:
         """This choice has been made."""
         return self._variables[axis][at]
 
-    def places(self, model: Any) -> list[int]:
-        """The choices of a model, in the order of `Universe.order`."""
-        return [
-            next(at for at, one in enumerate(self._variables[axis]) if z3.is_true(model.eval(one, True)))
-            for axis in (*ORDER, *self.tables.seen)
-        ]
+    def first(self, solver: Any) -> tuple[list[int], bool] | None:
+        """Of all orders that a solver allows the first, axis by axis, whichever it found itself; None if it gives up.
 
-    def veiled(self, model: Any) -> bool:
-        """Whether the movement of tokens is one that nobody can read in full."""
-        return bool(z3.is_true(model.eval(self._veiled, True)))
+        Also whether the movement of tokens is one that nobody can read in full.
+        """
+        places = []
+        veiled = solver.check(z3.Not(self._veiled)) != z3.sat
+        chosen = [self._veiled if veiled else z3.Not(self._veiled)]
+        for axis in (*ORDER, *self.tables.seen):
+            variables = self._variables[axis]
+            low, high = 0, len(variables) - 1
+            while low < high:
+                middle = (low + high) // 2
+                result = solver.check(*chosen, z3.Or(variables[: middle + 1]))
+                if result == z3.unknown:
+                    return None
+                low, high = (low, middle) if result == z3.sat else (middle + 1, high)
+            places.append(low)
+            chosen.append(variables[low])
+        return places, veiled
 
     def not_these(self, places: list[int]) -> Formula:
         """Any other order."""

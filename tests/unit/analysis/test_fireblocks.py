@@ -152,7 +152,7 @@ orders = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(generated, max_size=6), st.lists(orders, min_size=15, max_size=15))
 def test_the_imported_rules_say_what_asking_one_after_the_other_says(
     rules: list[dict[str, Any]], asked: list[Transfer]
