@@ -16,6 +16,7 @@ from typing import Any
 
 import z3
 
+from oms_core.analysis.orders import KEYS
 from oms_core.analysis.properties import And, Condition, Not, Or
 from oms_core.analysis.tables import MOVES, ORDER, Axis, Cell, Tables, Wondered
 from oms_core.policy.compiled import Asked, Compiled, Ready, compiled
@@ -87,6 +88,31 @@ class Symbolic:
     def applies(self, rule: Rule) -> Formula:
         """A DENY, LIMIT or REQUIRE applies, or may."""
         return z3.And(self._in_force(rule), *(z3.Not(false) for _, false in self._conjunction(rule, Mode.STRICT)))
+
+    def holds(self, rule: Rule) -> Formula:
+        """A PERMIT permits for certain; any other rule applies, or may."""
+        return self._permits(rule) if rule.kind is Kind.PERMIT else self.applies(rule)
+
+    def missed_by(self, rule: Rule, others: list[Rule]) -> Formula:
+        """What a PERMIT may permit that no other PERMIT does, also of what nobody can read."""
+        missed = z3.Not(z3.Or([self._permits(one) for one in others]))
+        if not _opens(rule):
+            return missed
+        opened = z3.Or([self._permits(one) for one in others if _opens(one)])
+        return z3.Or(missed, z3.And(self._opaque, z3.Not(opened)))
+
+    @property
+    def plain(self) -> Formula:
+        """No movement of tokens that nobody can read in full."""
+        return z3.Not(self._veiled)
+
+    @cached_property
+    def is_order(self) -> Formula:
+        """Not a wish about keys."""
+        kinds = [
+            at for at, kind in enumerate(self.tables.kinds) if self.tables.choices.deed[kind[0]].action not in KEYS
+        ]
+        return z3.Or([self._variables["kind"][at] for at in kinds])
 
     def _permits(self, rule: Rule) -> Formula:
         return z3.And(self._in_force(rule), *(true for true, _ in self._conjunction(rule, Mode.PERMIT)))

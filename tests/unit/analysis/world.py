@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from oms_core.policy.rules import Rule
 from oms_core.policy.text import rules_from_yaml
-from oms_core.workspace import Asset, Direction, Governance, Privilege, Role, Workspace
+from oms_core.workspace import Asset, Direction, Governance, Privilege, ProposalKey, Role, Workspace
 from tests.unit.policy import world as plain
 from tests.unit.policy.world import CHAIN, COIN, DOLLAR, NOW, quorum, require
 
@@ -31,11 +31,15 @@ def workspace(rules: str | tuple[Rule, ...] = (), **changes: object) -> Workspac
     tighten = require(quorum(1, roles=("security",))).requirement
     assert loosen is not None
     assert tighten is not None
+    before = plain.workspace().users
+    users = tuple(one for one in before if one.user_id != "cleo")
+    (cleo,) = set(before) - set(users)
     read = rules_from_yaml(rules, ASSETS) if isinstance(rules, str) else rules
     made = replace(
         plain.workspace(*read),
         assets=ASSETS,
         roles=ROLES,
+        users=(*users, replace(cleo, proposal_keys=(ProposalKey("cleo-1", b"c"),))),
         governance=(Governance(Direction.LOOSEN, loosen), Governance(Direction.TIGHTEN, tighten)),
     )
     return replace(made, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,194 @@
+"""What is wrong with rules in themselves: dead, shadowed, impossible to meet, spoken of by nobody.
+
+Each finding is true of all orders from now on under this workspace; where that is not known it says so and is no
+finding. That nothing is found does not mean that nothing is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from oms_core.analysis.regions import simplified
+from oms_core.analysis.stricter import limit_covers, requirement_covers
+from oms_core.analysis.tables import Tables
+from oms_core.analysis.universe import universe
+from oms_core.policy.index import index_of
+from oms_core.policy.require import Asking, satisfiable
+from oms_core.policy.rules import Kind, Rule
+from oms_core.workspace import Privilege, User, Workspace
+from oms_core.workspace.quorums import unsatisfiable
+
+if TYPE_CHECKING:
+    from oms_core.analysis.symbolic import Symbolic
+
+MILLISECONDS = 2_000  # for each question
+
+
+class Problem(StrEnum):
+    """What was found."""
+
+    OFF = "OFF"  # disabled, expired, or not yet begun
+    CONTRADICTORY = "CONTRADICTORY"
+    DEAD = "DEAD"
+    SHADOWED = "SHADOWED"
+    UNSATISFIABLE = "UNSATISFIABLE"
+    UNREACHABLE = "UNREACHABLE"
+    NOT_KNOWN = "NOT_KNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem of a rule, group or direction of governance, in words. NOT_KNOWN is a question without an answer."""
+
+    problem: Problem
+    about: str
+    text: str
+
+
+def check_rules(workspace: Workspace, now: int, milliseconds: int = MILLISECONDS) -> tuple[Finding, ...]:
+    """Everything, by what it is about."""
+    found = [*_off(workspace, now), *_unmet(workspace), *_groups(workspace)]
+    said = {one.about for one in found if one.problem in {Problem.OFF, Problem.CONTRADICTORY}}
+    found += _Questions(workspace, now, milliseconds).all(said)
+    return tuple(sorted(set(found), key=lambda one: (one.about, one.problem, one.text)))
+
+
+def _off(workspace: Workspace, now: int) -> Iterator[Finding]:
+    for rule in workspace.rules:
+        if not rule.enabled:
+            yield Finding(Problem.OFF, rule.rule_id, "is disabled")
+        elif rule.ends and now >= rule.ends:
+            yield Finding(Problem.OFF, rule.rule_id, "has expired")
+        elif simplified(rule.when) is None:
+            yield Finding(Problem.CONTRADICTORY, rule.rule_id, "its tests contradict each other: it never applies")
+
+
+def _unmet(workspace: Workspace) -> Iterator[Finding]:
+    for unmet in unsatisfiable(workspace):
+        yield Finding(Problem.UNSATISFIABLE, unmet.what.removeprefix("rule "), unmet.words)
+
+
+def _groups(workspace: Workspace) -> Iterator[Finding]:
+    """Groups of which nothing speaks, and those that are asked and have nobody who could answer."""
+    asked = [rule.requirement for rule in workspace.rules if rule.requirement]
+    asked += [one.approvals for one in workspace.governance]
+    quorums = {name for one in asked for quorum in (*one.all_of, *one.any_of) for name in quorum.groups}
+    tested = {
+        value
+        for rule in workspace.rules
+        for test in rule.when
+        if test.field == "initiator.group"
+        for value in test.values
+    }
+    able = {one.user_id for one in workspace.users if _able(one)}
+    for group in workspace.groups:
+        if group.group_id not in quorums | tested:
+            yield Finding(Problem.UNREACHABLE, f"group {group.group_id}", "no rule and no governance speaks of it")
+        elif group.group_id in quorums and not able & set(group.members):
+            text = "it is asked for approvals, and has nobody who is enabled and holds a key"
+            yield Finding(Problem.UNREACHABLE, f"group {group.group_id}", text)
+
+
+def _able(one: User) -> bool:
+    return one.enabled and any(not key.revoked for key in one.credentials)
+
+
+class _Questions:
+    """What the solver is asked about each rule: is there an order such that ...?"""
+
+    def __init__(self, workspace: Workspace, now: int, milliseconds: int) -> None:
+        import z3
+
+        from oms_core.analysis.symbolic import Symbolic
+
+        self.workspace = workspace
+        self.formulas: Symbolic = Symbolic(Tables(workspace, universe([workspace], now)))
+        self._z3: Any = z3
+        self._solver = z3.SolverFor("QF_FD")
+        self._solver.set("timeout", milliseconds)
+        self._solver.add(*self.formulas.world())
+
+    def all(self, said: set[str]) -> Iterator[Finding]:
+        """Every rule, but those of which all has been said. What is shadowed shadows nothing itself."""
+        rules = {rule.rule_id: rule for rule in self.workspace.rules if rule.rule_id not in said}
+        for rule in list(rules.values()):
+            others = [one for one in rules.values() if one is not rule and one.kind is rule.kind]
+            try:
+                found = list(self._one(rule, others))
+            except _NotKnown:
+                found = [Finding(Problem.NOT_KNOWN, rule.rule_id, "whether it ever matters was not decided in time")]
+            if any(one.problem in {Problem.DEAD, Problem.SHADOWED} for one in found):
+                del rules[rule.rule_id]
+            yield from found
+
+    def _one(self, rule: Rule, others: list[Rule]) -> Iterator[Finding]:
+        applies = self.formulas.holds(rule)
+        if not self._possible(applies):
+            yield Finding(Problem.DEAD, rule.rule_id, "no order of this workspace ever fits it")
+            return
+        match rule.kind:
+            case Kind.PERMIT:
+                yield from self._permit(rule, others)
+            case Kind.DENY:
+                if others and not self._possible(applies, self._none(others)):
+                    yield Finding(Problem.SHADOWED, rule.rule_id, "other DENYs deny all that it denies")
+            case Kind.LIMIT:
+                yield from self._covered(rule, [one for one in others if limit_covers(one, rule)])
+            case Kind.REQUIRE:
+                mine = rule.requirement
+                covering = [one for one in others if mine and one.requirement
+                            and requirement_covers(one.requirement, mine)]  # fmt: skip
+                yield from self._covered(rule, covering)
+                yield from self._stranded(rule)
+
+    def _permit(self, rule: Rule, others: list[Rule]) -> Iterator[Finding]:
+        applies = self.formulas.holds(rule)
+        if not self._possible(applies, self.formulas.passes()):
+            yield Finding(
+                Problem.DEAD, rule.rule_id, "all that it permits is denied by others, or by what no rule allows"
+            )
+        elif others and not self._possible(applies, self.formulas.missed_by(rule, others)):
+            yield Finding(Problem.SHADOWED, rule.rule_id, "other PERMITs permit all that it permits")
+
+    def _covered(self, rule: Rule, covering: list[Rule]) -> Iterator[Finding]:
+        """By one rule alone: whatever it asks for, the other one asks for."""
+        for one in covering:
+            if not self._possible(self.formulas.holds(rule), self._z3.Not(self.formulas.holds(one))):
+                text = f"{one.rule_id} applies wherever it does, and asks for at least as much"
+                yield Finding(Problem.SHADOWED, rule.rule_id, text)
+                return
+
+    def _stranded(self, rule: Rule) -> Iterator[Finding]:
+        """Initiators of whose orders some would wait for approvals that nobody else can give."""
+        if rule.requirement is None or self.formulas.loose:
+            return
+        index, choices = index_of(self.workspace), self.formulas.tables.choices
+        real = (self.formulas.passes(), self.formulas.holds(rule), self.formulas.is_order, self.formulas.plain)
+        for who, name in enumerate(choices.who):
+            for wallet, wallet_id in enumerate(choices.wallet):
+                asking = Asking(index, index.users[name].person_id, wallet_id, Privilege.APPROVE_ORDERS)
+                if satisfiable(rule.requirement, asking):
+                    continue
+                if self._possible(*real, self.formulas.choice("who", who), self.formulas.choice("wallet", wallet)):
+                    text = f"orders of {name} would wait for ever: too few others may approve them"
+                    yield Finding(Problem.UNSATISFIABLE, rule.rule_id, text)
+                    break
+
+    def _none(self, rules: list[Rule]) -> Any:
+        return self._z3.Not(self._z3.Or([self.formulas.holds(one) for one in rules]))
+
+    def _possible(self, *formulas: Any) -> bool:
+        self._solver.push()
+        self._solver.add(*formulas)
+        result = self._solver.check()
+        self._solver.pop()
+        if result == self._z3.unknown:
+            raise _NotKnown
+        return bool(result == self._z3.sat)
+
+
+class _NotKnown(Exception):
+    """The solver ran out of its time."""
