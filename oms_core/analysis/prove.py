@@ -7,7 +7,7 @@ solver runs out of its time, and then the answer is that it is not known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -67,35 +67,45 @@ def prove(workspace: Workspace, asked: Property, now: int, milliseconds: int = M
     Raises `Malformed` for fields, groups or roles that there are not, and `LocalError` (INTERNAL) if the formulas say
     something that the engine does not.
     """
-    import z3
+    return Prover(workspace, now, tests_of(asked.condition)).prove(asked, milliseconds)
 
-    from oms_core.analysis.symbolic import Symbolic
 
-    tests = list(tests_of(asked.condition))
-    for test in tests:
-        check_test(test)
-    tables = Tables(workspace, universe([workspace], now, tests))
-    formulas = Symbolic(tables, tests)
-    search = _Search(asked, formulas, People(workspace))
-    search.people.meets(asked.claim, (), Asker("", "", False))
-    solver = z3.SolverFor("QF_FD")
-    solver.set("timeout", milliseconds)
-    solver.add(*formulas.world(), formulas.passes(), formulas.may(asked.condition))
-    for _ in range(MOST):
-        result = solver.check()
-        if result == z3.unsat:
-            return search.exhausted()
-        first = formulas.first(solver) if result == z3.sat else None
-        if first is None:
-            return Answer(Verdict.UNKNOWN, f"not decided within {milliseconds / 1000:g} seconds")
-        try:
-            found = search.look(*first)
-        except Undecided as why:
-            return Answer(Verdict.UNKNOWN, f"how many people it takes is not known: {why}")
-        if found is not None:
-            return Answer(Verdict.REFUTED, "the engine confirms it", found)
-        solver.add(*search.learnt(first[0]))
-    return Answer(Verdict.UNKNOWN, f"{MOST} orders were looked at")
+class Prover:
+    """The formulas of a workspace, made once for several properties whose conditions consist of ``tests``."""
+
+    def __init__(self, workspace: Workspace, now: int, tests: Iterable[Test]) -> None:
+        from oms_core.analysis.symbolic import Symbolic
+
+        listed = list(tests)
+        for test in listed:
+            check_test(test)
+        self.people = People(workspace)
+        self.formulas = Symbolic(Tables(workspace, universe([workspace], now, listed)), listed)
+
+    def prove(self, asked: Property, milliseconds: int = MILLISECONDS) -> Answer:
+        """As `prove`."""
+        import z3
+
+        search = _Search(asked, self.formulas, self.people)
+        search.people.meets(asked.claim, (), Asker("", "", False))
+        solver = z3.SolverFor("QF_FD")
+        solver.set("timeout", milliseconds)
+        solver.add(*self.formulas.world(), self.formulas.passes(), self.formulas.may(asked.condition))
+        for _ in range(MOST):
+            result = solver.check()
+            if result == z3.unsat:
+                return search.exhausted()
+            first = self.formulas.first(solver) if result == z3.sat else None
+            if first is None:
+                return Answer(Verdict.UNKNOWN, f"not decided within {milliseconds / 1000:g} seconds")
+            try:
+                found = search.look(*first)
+            except Undecided as why:
+                return Answer(Verdict.UNKNOWN, f"how many people it takes is not known: {why}")
+            if found is not None:
+                return Answer(Verdict.REFUTED, "the engine confirms it", found)
+            solver.add(*search.learnt(first[0]))
+        return Answer(Verdict.UNKNOWN, f"{MOST} orders were looked at")
 
 
 def tests_of(condition: Condition) -> Iterator[Test]:

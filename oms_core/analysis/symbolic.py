@@ -61,16 +61,22 @@ class Symbolic:
 
     def world(self) -> list[Formula]:
         """One choice on each axis, and only such as go together."""
-        made: list[Formula] = []
-        for axis in (*ORDER, *self.tables.seen):
-            variables = self._variables[axis]
-            made.append(z3.PbEq([(one, 1) for one in variables], 1))
-        for kind, partners in self.tables.pairs.items():
-            made.append(
-                z3.Implies(self._variables["kind"][kind], z3.Or([self._variables["to"][to] for to in partners]))
-            )
-        made.append(z3.Implies(self._veiled, self._moves))
-        return made
+        return [*self.choices(), self.derivable]
+
+    def choices(self) -> list[Formula]:
+        """One choice on each axis."""
+        axes = (*ORDER, *self.tables.seen)
+        made = [z3.PbEq([(one, 1) for one in self._variables[axis]], 1) for axis in axes]
+        return [*made, z3.Implies(self._veiled, self._moves)]
+
+    @cached_property
+    def derivable(self) -> Formula:
+        """What is done can be done to this one: bytes can say it, and are read as just that."""
+        kinds, to = self._variables["kind"], self._variables["to"]
+        pairs = self.tables.pairs.items()
+        return z3.And(
+            [z3.Implies(kinds[kind], z3.Or([to[one] for one in sorted(partners)])) for kind, partners in pairs]
+        )
 
     def passes(self) -> Formula:
         """The order is not denied, whatever approvals it may need."""

@@ -25,7 +25,7 @@ from oms_core.policy.logic import Truth
 from oms_core.policy.rules import Action, Hours, Rule, Test
 from oms_core.policy.spends import operations_of
 from oms_core.policy.views import OWN_ACCOUNT, State, View, view_of_operation
-from oms_core.workspace import Workspace, user
+from oms_core.workspace import Workspace
 
 Axis = str
 Cell = tuple[int, ...]
@@ -173,7 +173,10 @@ class Tables:
             order = self.example(dict(zip(axes, cell, strict=True)))
             operation = self.operation(order) if order else None
             if order is not None and operation is not None:
-                initiator = user(self.workspace, order.initiator)
+                initiator = self.index.users.get(order.initiator)
+                if initiator is None:
+                    found.append(cell)  # a stranger proposes nothing
+                    continue
                 against = broken(self.index, order.subject, initiator, [operation], order.now)
                 about_people = axes == ("who", "wallet", "kind")
                 if any((objection.operation < 0) is about_people for objection in against):

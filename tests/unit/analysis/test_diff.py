@@ -1,0 +1,98 @@
+"""Differences: each order that is shown fares otherwise, and where none is shown none does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from oms_core.analysis.diff import Effect, difference, effect_of
+from oms_core.analysis.tables import Tables
+from oms_core.analysis.universe import universe
+from oms_core.policy.decision import Outcome
+from oms_core.policy.judge import judge
+from oms_core.policy.rules import Rule
+from oms_core.workspace import Group
+from tests.unit.analysis import generated
+from tests.unit.analysis.world import NOW, USDC, workspace
+
+PERMIT = "- rule: all\n  permit:\n  when: {action: TRANSFER, amount.usd: at most 1,000 USD}\n"
+TWO = "- rule: two\n  require: {approvals: 2, from groups: [risk]}\n  when: {amount.usd: above 100 USD}\n"
+
+
+def effects(old: str, new: str, **changes: object) -> set[Effect]:
+    return {one.effect for one in difference(workspace(old), workspace(new, **changes), NOW).examples}
+
+
+def test_the_same_rules_in_another_order_are_known_to_change_nothing() -> None:
+    assert difference(workspace(PERMIT + TWO), workspace(TWO + PERMIT), NOW).none
+
+
+def test_a_bound_that_moves_shows_an_order_just_beside_it() -> None:
+    wider = PERMIT.replace("1,000 USD", "2,000 USD")
+    found = difference(workspace(PERMIT), workspace(wider), NOW)
+    assert {one.effect for one in found.examples} == {Effect.NEWLY_PERMITTED}
+    amounts = {one.order.deed.amount for one in found.examples if one.order.deed.asset == USDC}
+    assert amounts == {1_000_000_001}, "the first that is permitted now"
+    for one in found.examples:
+        assert one.before is not None
+        assert one.after is not None
+        assert judge(workspace(PERMIT), one.order.subject, one.order.facts).digest == one.before.digest
+        assert one.after.outcome is Outcome.PERMIT
+
+
+def test_each_effect_is_told_apart() -> None:
+    assert effects(PERMIT, PERMIT + TWO) == {Effect.APPROVALS}
+    assert effects(PERMIT + TWO, PERMIT + TWO.replace("2, from", "1, from")) == {Effect.APPROVALS}
+    assert effects(PERMIT, "") == {Effect.NEWLY_DENIED}
+    assert effects(PERMIT, PERMIT + "- rule: none\n  deny:\n  when: {source.wallet: wal_cold}\n") == {
+        Effect.NEWLY_DENIED
+    }
+
+
+def test_other_people_in_a_group_are_other_approvals() -> None:
+    fewer = (Group("risk", ("ravi", "rosa")), Group("chiefs", ("cleo", "ravi")), Group("traders", ("desk", "tara")))
+    assert effects(PERMIT + TWO, PERMIT + TWO, groups=fewer) == {Effect.APPROVALS}
+
+
+def test_an_asset_that_comes_in_is_seen() -> None:
+    old = workspace(PERMIT)
+    without = replace(old, assets=tuple(asset for asset in old.assets if asset.asset != USDC))
+    found = difference(without, old, NOW)
+    assert {(one.effect, one.order.deed.asset) for one in found.examples} == {(Effect.NEWLY_PERMITTED, USDC)}
+
+
+def test_whoever_leaves_can_propose_no_more() -> None:
+    old = workspace(PERMIT)
+    found = difference(old, replace(old, users=tuple(one for one in old.users if one.user_id != "tara")), NOW)
+    assert {(one.effect, one.order.initiator) for one in found.examples} == {(Effect.NEWLY_DENIED, "tara")}
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(generated.rules(), generated.rules(), st.data())
+def test_where_nothing_is_said_to_change_no_order_fares_otherwise(
+    rules: tuple[Rule, ...], others: tuple[Rule, ...], data: st.DataObject
+) -> None:
+    """The second version shares some rules with the first."""
+    old = workspace(rules)
+    new = workspace(
+        (
+            *rules[: data.draw(st.integers(0, len(rules)))],
+            *(replace(one, rule_id=f"n{one.rule_id}") for one in others[:1]),
+        )
+    )
+    found = difference(old, new, NOW, most=3)
+    shown = {one.effect for one in found.examples}
+    for one in found.examples:
+        assert effect_of(one.before, one.after) is one.effect
+    choices = universe([old, new], NOW)
+    tables = Tables(old, choices)
+    sizes = [len(getattr(choices, name)) for name in
+             ("who", "wallet", "path", "deed", "to", "now", "fee", "gas", "purpose")]  # fmt: skip
+    sizes += [len(one) for one in choices.observed]
+    for _ in range(60):
+        order = choices.order([data.draw(st.integers(0, size - 1)) for size in sizes])
+        if order is not None and tables.operation(order) is not None:
+            effect = effect_of(*(judge(under, order.subject, order.facts) for under in (old, new)))
+            assert effect is None or effect in shown
