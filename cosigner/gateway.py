@@ -26,6 +26,7 @@ Stream = grpc.aio.StreamStreamCall[pb.FromCosigner, pb.ToCosigner]
 
 _LONGEST_PAUSE = 2.0  # seconds
 _SILENCE = 15.0  # seconds without a word of the coordinator, which pings every few: it hangs
+_GREETING = 15.0  # seconds for the enclave's hello, which it sends first
 
 
 def channel(config: Config, target: str) -> grpc.aio.Channel:
@@ -75,6 +76,8 @@ async def _keep(config: Config, target: str) -> None:
             )
         except TimeoutError:
             log.warning("coordinator silent", coordinator=target)
+        except Exception as error:  # one stream's end, however odd, must not be the end of all of them
+            log.exception("stream failed", coordinator=target, kind=type(error).__name__)
         if asyncio.get_running_loop().time() - started > _LONGEST_PAUSE:
             pause = 0.2
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads reconnects, decides nothing
@@ -85,7 +88,7 @@ async def _attach(config: Config, target: str) -> None:
     """One enclave connection paired with one stream, until either ends."""
     reader, writer = await asyncio.open_unix_connection(str(config.socket))
     try:
-        hello = await read_frame(reader, pb.FromCosigner, 64 * 1024)
+        hello = await _greeting(reader)
         async with channel(config, target) as connection:
 
             async def outgoing() -> AsyncIterator[pb.FromCosigner]:
@@ -96,12 +99,15 @@ async def _attach(config: Config, target: str) -> None:
             stream = pb_grpc.CosignerLinkStub(connection).Attach()
             # Not a task group: one that fails while it is cancelled forgets that it was, and this never ends.
             pumps = [
+                asyncio.create_task(_pump_in(stream, writer, target)),  # first: it knows why the stream ended
                 asyncio.create_task(_pump_out(outgoing(), stream)),
-                asyncio.create_task(_pump_in(stream, writer, target)),
             ]
             try:
                 done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-                done.pop().result()
+                ended = next(pump for pump in pumps if pump in done)
+                if ended.cancelled():  # by gRPC, not by us: that would have come out of the wait
+                    raise EOFError("the stream was cancelled")
+                ended.result()
             finally:
                 for pump in pumps:
                     pump.cancel()
@@ -110,15 +116,27 @@ async def _attach(config: Config, target: str) -> None:
         writer.close()
 
 
+async def _greeting(reader: asyncio.StreamReader) -> pb.FromCosigner:
+    try:
+        async with asyncio.timeout(_GREETING):
+            return await read_frame(reader, pb.FromCosigner, 64 * 1024)
+    except TimeoutError:
+        raise EOFError("the enclave does not greet") from None
+
+
 async def _pump_out(messages: AsyncIterator[pb.FromCosigner], stream: Stream) -> None:
     async for message in messages:
-        await stream.write(message)
+        try:
+            await stream.write(message)
+        except asyncio.InvalidStateError:  # how gRPC tells a writer that the stream is over
+            raise EOFError("the stream ended") from None
 
 
 async def _pump_in(stream: Stream, writer: asyncio.StreamWriter, target: str) -> None:
     first = True
     while True:
-        message = await asyncio.wait_for(stream.read(), _SILENCE)
+        async with asyncio.timeout(_SILENCE):  # not wait_for, which forgets a cancellation that meets a message
+            message = await stream.read()
         if not isinstance(message, pb.ToCosigner):
             raise EOFError("the coordinator closed the stream")
         if first:
