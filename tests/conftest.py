@@ -1,10 +1,33 @@
-"""What all tests share: settings only. Fixtures live beside the tests that use them."""
+"""What all tests share: settings, and which of them stay together. Fixtures live beside the tests that use them."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import settings
 
 # Two busy cores make any deadline a coin toss, and pytest-timeout guards against what hangs. A failure prints how to
 # make it again, since tests run in random order.
 settings.register_profile("counterseal", deadline=None, print_blob=True)
 settings.load_profile("counterseal")
+
+TOGETHER = {"tests/e2e/": "network", "tests/unit/test_vectors.py": "vectors"}
+"""What shares something dear to make, by where it lies: one worker runs it in a row."""
+
+
+def group(test_id: str) -> str:
+    """Tests of one group run on one worker; a test that shares nothing is a group of its own."""
+    return next((name for path, name in TOGETHER.items() if test_id.startswith(path)), test_id)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Groups by path. Those by marks are lost: xdist writes them where pytest 9.2 does not look for a test's id."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None

@@ -82,9 +82,32 @@ class Network:
 
     def start_cosigner(self, index: int, enclave: tuple[str, ...] = ("cosigner",)) -> None:
         """Start one cosigner's enclave, or a module with arguments that stands in for it, and its gateway."""
+        self._start_part("enclave", index, enclave)
+        self._start_part("gateway", index)
+
+    def _start_part(self, part: str, index: int, module: tuple[str, ...] = ("cosigner",)) -> None:
         config = str(self.root / f"cosigner-{index}" / "cosigner.toml")
-        for part, module in (("enclave", enclave), ("gateway", ("cosigner",))):
-            self.processes.start(f"{part}-{index}", sys.executable, "-m", *module, "--config", config, part)
+        self.processes.start(f"{part}-{index}", sys.executable, "-m", *module, "--config", config, part)
+
+    def ended(self) -> list[str]:
+        """What has ended although nobody stopped or killed it, with its exit code."""
+        codes = {name: self.processes.exit_code(name) for name in self._names()}
+        return [f"{name} ({code})" for name, code in codes.items() if code is not None]
+
+    def start_missing(self) -> None:
+        """Start whatever does not run, each process by itself."""
+        for name in self._names():
+            part, _, index = name.partition("-")
+            if self.processes.running(name):
+                continue
+            if index:
+                self._start_part(part, int(index))
+            else:
+                (self.start_chain if part == "anvil" else self.start_coordinator)()
+
+    def _names(self) -> list[str]:
+        parts = [f"{part}-{i}" for i in range(1, self.count + 1) for part in ("enclave", "gateway")]
+        return ["anvil", *parts, "coordinator"]
 
     def start_coordinator(self, module: str = "coordinator") -> None:
         """Start the coordinator, or a module that stands in for it."""
@@ -117,17 +140,32 @@ class Network:
     async def attached(self, indices: Iterable[int], seconds: float = 30.0) -> None:
         """Wait until exactly these cosigners are attached. Raises `Unavailable`."""
         wanted, deadline = set(indices), time.monotonic() + seconds
-        found: set[int] = set()
+        found, seen = set[int](), dict[str, str]()
         async with self.client() as client:
             while time.monotonic() < deadline:
                 try:
-                    found = {c.index for c in (await client.status()).cosigners if c.state == "ATTACHED"}
-                except Unavailable:
-                    found = set()
+                    cosigners = (await client.status()).cosigners
+                    found = {c.index for c in cosigners if c.state == "ATTACHED"}
+                    seen = {str(c.index): f"{c.state}, heard {c.last_heard_seconds:.1f} s ago" for c in cosigners}
+                except Unavailable as error:
+                    found, seen = set(), {"coordinator": error.message}
                 if found == wanted:
                     return
                 await asyncio.sleep(0.2)
-        raise Unavailable(f"attached are {sorted(found)}, not {sorted(wanted)}", Reason.QUORUM_UNAVAILABLE)
+        text = f"attached are {sorted(found)}, not {sorted(wanted)}"
+        raise Unavailable(text, Reason.QUORUM_UNAVAILABLE, **{f"last_{who}": what for who, what in seen.items()})
+
+    def account(self, lines: int = 12) -> str:
+        """Which processes live, and the end of each log: for whoever has to find out what went wrong."""
+        told = []
+        for log in sorted((self.root / "logs").glob("*.log")):
+            code = self.processes.exit_code(log.stem)
+            how = (
+                "runs" if self.processes.running(log.stem) else "was stopped" if code is None else f"ended with {code}"
+            )
+            told.append(f"-- {log.stem} {how}")
+            told += log.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(told)
 
     async def rpc_call(self, method: str, *params: object) -> object:
         """Ask the chain directly, past the coordinator."""

@@ -23,7 +23,9 @@ class Processes:
         logs.mkdir(parents=True, exist_ok=True)
 
     def start(self, name: str, *command: str, env: dict[str, str] | None = None) -> None:
-        """Start a child; its output goes to <name>.log."""
+        """Start a child; its output goes to <name>.log. Raises `LocalError` if one of that name runs."""
+        if self.running(name):
+            raise LocalError(f"{name} runs already", Reason.WRONG_STATE)
         with (self._logs / f"{name}.log").open("ab") as log:
             self._children[name] = subprocess.Popen(
                 command,
@@ -68,8 +70,8 @@ class Processes:
         return name in self._children and self._children[name].poll() is None
 
     def exit_code(self, name: str) -> int | None:
-        """The exit code of a child that ended by itself."""
-        return self._children[name].poll()
+        """The exit code of a child that ended by itself; None if it runs, or was stopped or killed by us."""
+        return self._children[name].poll() if name in self._children else None
 
     def pids(self) -> dict[str, int]:
         """Name to process id."""

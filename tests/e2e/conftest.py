@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from oms.devnet.network import Network
+from oms_core.errors import Unavailable
 from tests import cluster
 
 
 @pytest.fixture(scope="session")
-def _network() -> Iterator[Network]:
+def _alone() -> Iterator[None]:
+    """One network a run: two starve each other, and which tests meet on which is left to chance."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
+    if not run:
+        yield
+        return
+    mark = Path(tempfile.gettempdir()) / f"cs-test-run-{run}"
+    mark.touch(exist_ok=False)  # fails: another worker of this run has a network already, so tests are not grouped
+    yield
+    mark.unlink()
+
+
+@pytest.fixture(scope="session")
+def _network(_alone: None) -> Iterator[Network]:
     network = cluster.start()
     yield network
     network.remove()
 
 
 @pytest.fixture
-async def network(_network: Network) -> Network:
-    """The network with everything running, whatever a test before has killed."""
-    running = _network.processes
-    for name, start in (("anvil", _network.start_chain), ("coordinator", _network.start_coordinator)):
-        if not running.running(name):
-            start()
-    for index in cluster.ALL:
-        if not running.running(f"enclave-{index}"):
-            _network.start_cosigner(index)
-    await _network.attached(cluster.ALL, 60)
-    return _network
+async def network(_network: Network) -> AsyncIterator[Network]:
+    """The network with everything running, whatever a test before has killed; nothing may have ended by itself."""
+    _network.start_missing()
+    try:
+        await _network.attached(cluster.ALL, 90)
+    except Unavailable as error:
+        pytest.fail(f"{error.message} {dict(error.details)}\n{_network.account()}", pytrace=False)
+    yield _network
+    if ended := _network.ended():
+        pytest.fail(f"ended by themselves: {ended}\n{_network.account()}", pytrace=False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of these share one network, so they run on one worker, in a row."""
+    """They all need the whole network."""
     for item in items:
         if "/e2e/" in str(item.path):
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group("network"))

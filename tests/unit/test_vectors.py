@@ -22,8 +22,6 @@ from tests.vectors import independent, independent_runs, make_transcripts
 from tests.vectors.independent import Refuted, digest, encode, read
 from tests.vectors.stream import COVERED, Escaped, Stream, seeded
 
-pytestmark = pytest.mark.xdist_group("vectors")
-
 FOLDER = make_transcripts.FOLDER
 FILES = sorted(path.name for path in FOLDER.glob("*.json"))
 AGAIN = "make them again: python -m tests.vectors.make_transcripts"
