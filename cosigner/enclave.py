@@ -6,6 +6,7 @@ It alone opens the HSM slot and unseals shares. It opens no socket but its own U
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import resource
@@ -117,13 +118,16 @@ class Enclave:
             server = await asyncio.start_unix_server(self._connected, str(path))
         finally:
             os.umask(mask)
+        mine = path.stat()
         log.info("enclave ready", index=config.index, generation=self.boots.generation)
         try:
             async with server:
-                await server.serve_forever()
+                try:
+                    await server.serve_forever()
+                finally:
+                    _unlink_own(path, mine)  # while it is open: its number can then be nobody else's
         finally:
             self._reserve.close()
-            path.unlink(missing_ok=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks: set[asyncio.Task[None]] = set()
@@ -313,6 +317,13 @@ def _made(made: RoundOut | Finished) -> pb.FromCosigner:
     if isinstance(made, Finished):
         return pb.FromCosigner(finished=pb.Finished(result=made.result))
     return pb.FromCosigner(round_out=pb.RoundOut(round=made.round, step=made.step, packets=made.packets))
+
+
+def _unlink_own(path: Path, mine: os.stat_result) -> None:
+    """Remove the socket, unless another enclave of this node has put its own there since."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(path.stat(), mine):
+            path.unlink()
 
 
 def _check_peer(connection: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""The gateway outlives whatever ends a stream: an enclave or a coordinator that goes away costs a connection, no more."""
+"""The gateway outlives whatever ends a stream: a peer that goes away costs a connection, and no more."""
 
 from __future__ import annotations
 
