@@ -23,8 +23,11 @@ class Tally:
 
     def __init__(self, unit: Unit, spends: Iterable[Spend]) -> None:
         if unit is Unit.COUNT:
-            each = {(spend.subject, spend.operation): spend for spend in spends}
-            rows = [(spend.at, 1, "") for spend in each.values()]
+            newest: dict[tuple[bytes, int], int] = {}
+            for spend in spends:
+                key = (spend.subject, spend.operation)
+                newest[key] = max(spend.at, newest.get(key, spend.at))
+            rows = [(at, 1, "") for at in newest.values()]
         else:
             rows = [_row(unit, spend) for spend in spends]
         rows.sort()
