@@ -83,7 +83,9 @@ def _check_test(index: Index, test: Test) -> None:
         raise Malformed(f"takes {'one value' if one else f'1 to {MAX_VALUES} different values'}")
     for value in test.values:
         _check_type(field, test.operator, value)
-        if isinstance(value, str) and (known := _KNOWN.get(test.field)) is not None and not one:
+        # The beginning of a name may be any text; of a path it is a path.
+        known = _KNOWN.get(test.field) if not one or field.type is Type.PATH else None
+        if known is not None and isinstance(value, str):
             known(index, value)
 
 

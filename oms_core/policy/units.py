@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from oms_core.chains.amount import format_amount, parse_amount
-from oms_core.errors import Malformed
+from oms_core.chains.amount import MAX_BASE_UNITS, format_amount, parse_amount
+from oms_core.errors import Malformed, Reason
 from oms_core.workspace import Asset
 
 NATIVE = "ETH"
@@ -24,6 +24,16 @@ def whole(text: str) -> int:
     if not _WHOLE.match(plain) or plain == "-0":
         raise Malformed(f"{text[:40]!r} is not a whole number")
     return int(plain)
+
+
+def natural(text: str) -> int:
+    """An integer from 0 to 2^256 - 1. Raises `Malformed` (NEGATIVE_AMOUNT)."""
+    number = whole(text)
+    if number < 0:
+        raise Malformed(f"{text[:40]} is negative", Reason.NEGATIVE_AMOUNT)
+    if number > MAX_BASE_UNITS:
+        raise Malformed(f"{text[:40]} is above 2^256 - 1")
+    return number
 
 
 def _ungrouped(text: str) -> str:
@@ -63,7 +73,7 @@ def wei(text: str) -> int:
     """``1.5 ETH``, or wei as an integer alone. Raises `Malformed`."""
     if text.endswith(f" {NATIVE}"):
         return parse_amount(_ungrouped(text.removesuffix(f" {NATIVE}")), NATIVE_DECIMALS)
-    return parse_amount(_ungrouped(text), 0)
+    return natural(text)
 
 
 def ether(number: int) -> str:
@@ -75,7 +85,7 @@ def base_units(text: str, assets: Iterable[Asset]) -> int:
     """``100 USDC`` for a rule that speaks of these assets only, or an integer of base units. Raises `Malformed`."""
     number, blank, symbol = text.partition(" ")
     if not blank:
-        return parse_amount(_ungrouped(number), 0)
+        return natural(number)
     decimals = {one.decimals if one.symbol == symbol else None for one in assets}
     if len(decimals) != 1 or None in decimals:
         raise Malformed(f"{symbol[:20]!r} is a unit only where the rule's asset is {symbol[:20]!r} alone")

@@ -39,7 +39,7 @@ def rules_to_yaml(rules: Iterable[Rule], assets: Iterable[Asset] = ()) -> str:
 
 def requirement_to_yaml(requirement: Requirement) -> str:
     """A requirement by itself, as in the governance."""
-    return _block(_requirement(requirement), 0)
+    return _block(_requirement(requirement), 0) or "{}\n"
 
 
 def _rule(rule: Rule, assets: tuple[Asset, ...]) -> Node:
