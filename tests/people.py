@@ -14,7 +14,8 @@ from oms_core.authorize import expected_claim
 from oms_core.chains.intent import Bounds, CreateWallet, Execution, Intent, Proposal, Subject, Transfer
 from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateRequest, SignRequest
 from oms_core.keys import Change, ChangeKey
-from oms_core.policy.rules import Quorum, Requirement, Rule
+from oms_core.policy.facts import Provenance, Spend
+from oms_core.policy.rules import Action, Quorum, Requirement, Rule
 from oms_core.policy.text import rules_from_yaml
 from oms_core.readings import plain_decision
 from oms_core.workspace import (
@@ -222,6 +223,26 @@ def following(current: Workspace | None = None, **changes: object) -> Workspace:
 def reform(made: Workspace, **changes: object) -> ChangeWorkspace:
     """A wish for this version."""
     plain = ChangeWorkspace("chg_1", made, "adam", "", NOW - 10, NOW + 1000)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def spend(amount: int, at: int = NOW - 10, subject: bytes = b"other", **changes: object) -> Spend:
+    """An outflow of coins from the wallet to the known address, as this node counted it."""
+    plain = Spend(
+        subject=subject,
+        operation=0,
+        action=Action.TRANSFER,
+        wallet_id="wal_1",
+        initiator="desk",
+        chain=CHAIN,
+        destination=KNOWN,
+        protocol="",
+        asset=COIN,
+        amount=amount,
+        usd_micro=0,
+        at=at,
+        provenance=Provenance.OWN,
+    )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 

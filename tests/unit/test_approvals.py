@@ -8,9 +8,9 @@ import pytest
 
 from oms_core.approvals import Approval, ApprovalClaim, Verdict, challenge
 from oms_core.authorize import MAX_APPROVALS, expected_claim, verify_approval, verify_approvals
-from oms_core.chains.intent import Bounds, CreateWallet, Intent, Subject, Transfer
+from oms_core.chains.intent import CLOCK_SKEW, Bounds, CreateWallet, Intent, Subject, Transfer
 from oms_core.errors import CountersealError, NotFound, Reason, Refused
-from oms_core.workspace import Workspace
+from oms_core.workspace import Workspace, workspace_digest
 from tests.people import COIN, NOW, ORIGIN, STRANGE, approve, intent, keys, person, wish, workspace
 
 LARGE = intent(500)
@@ -22,13 +22,14 @@ OTHER: dict[str, object] = {
     "execution": bytes(32),
     "approver": "olga",
     "verdict": Verdict.DENY,
+    "decided_at": NOW - 6,
     "expires_at": NOW + 501,
 }
 FIELDS = [field.name for field in fields(ApprovalClaim)]
 
 
 def claim(**changes: object) -> ApprovalClaim:
-    plain = expected_claim(LARGE, workspace(), "ravi", Verdict.APPROVE, NOW + 500)
+    plain = expected_claim(LARGE, workspace(), "ravi", Verdict.APPROVE, NOW - 5, NOW + 500)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -84,7 +85,9 @@ CHANGED: dict[str, object] = {
 @pytest.mark.parametrize("field", [f.name for f in fields(Intent)])
 def test_an_approval_of_an_intent_does_not_hold_for_one_that_differs_in_one_field(field: str) -> None:
     approval = approve(LARGE, "ravi")
-    assert why(approval, replace(LARGE, **{field: CHANGED[field]})) is Reason.CHALLENGE_MISMATCH  # type: ignore[arg-type]
+    # An asset of another chain cannot even be put into words.
+    expected = Reason.CHAIN_MISMATCH if field == "chain" else Reason.CHALLENGE_MISMATCH
+    assert why(approval, replace(LARGE, **{field: CHANGED[field]})) is expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("field", [f.name for f in fields(CreateWallet)])
@@ -122,12 +125,56 @@ def test_neither_the_initiator_nor_another_user_of_that_person_approves() -> Non
         assert why(approve(own, who), own) is Reason.SELF_APPROVAL
 
 
-def test_a_revoked_credential_approves_nothing() -> None:
-    bare = replace(person("ravi", "risk"), credentials=())
-    users = tuple(bare if user.user_id == "ravi" else user for user in workspace().users)
-    under = replace(workspace(), users=users)
-    said = expected_claim(LARGE, under, "ravi", Verdict.APPROVE, NOW + 500)
-    assert why(pressed(said), under=under) is Reason.CREDENTIAL_UNKNOWN
+def with_ravi(**changes: object) -> Workspace:
+    ravi = replace(person("ravi", "risk"), **changes)  # type: ignore[arg-type]
+    return replace(workspace(), users=tuple(ravi if user.user_id == "ravi" else user for user in workspace().users))
+
+
+def ravi_under(under: Workspace, **changes: object) -> Approval:
+    said = expected_claim(LARGE, under, "ravi", Verdict.APPROVE, NOW - 5, NOW + 500)
+    return pressed(replace(said, **changes))  # type: ignore[arg-type]
+
+
+def test_a_credential_that_was_revoked_or_taken_away_approves_nothing() -> None:
+    revoked = with_ravi(credentials=(replace(keys().approvers["ravi"].credential, revoked=True),))
+    assert why(ravi_under(revoked), under=revoked) is Reason.CREDENTIAL_REVOKED
+    assert why(ravi_under(with_ravi(credentials=())), under=with_ravi(credentials=())) is Reason.CREDENTIAL_UNKNOWN
+
+
+def test_who_is_disabled_approves_nothing() -> None:
+    disabled = with_ravi(enabled=False)
+    assert why(ravi_under(disabled), under=disabled) is Reason.NOT_ELIGIBLE
+
+
+@pytest.mark.parametrize("decided_at", [LARGE.valid_from - CLOCK_SKEW - 1, NOW + CLOCK_SKEW + 1])
+def test_a_decision_from_before_the_order_or_from_the_future_is_refused(decided_at: int) -> None:
+    assert why(pressed(claim(decided_at=decided_at))) is Reason.APPROVAL_EXPIRED
+
+
+def test_an_approval_under_an_older_version_stands_while_key_and_wording_do() -> None:
+    older = workspace()
+    versions = {workspace_digest(older): older}
+    newer = replace(older, version=1, parent=workspace_digest(older), refusals_block_at=2)
+    approval = ravi_under(older)
+    assert verify_approval(approval, newer, LARGE, NOW, versions).user.user_id == "ravi"
+    with pytest.raises(Refused) as caught:
+        verify_approval(approval, newer, LARGE, NOW)
+    assert caught.value.reason is Reason.POLICY_VERSION_MISMATCH
+    renamed = replace(newer, address_book=(replace(newer.address_book[0], label="Other"), *newer.address_book[1:]))
+    with pytest.raises(Refused) as caught:
+        verify_approval(approval, renamed, LARGE, NOW, versions)
+    assert caught.value.reason is Reason.POLICY_VERSION_MISMATCH
+    revoked = with_ravi(credentials=(replace(keys().approvers["ravi"].credential, revoked=True),))
+    with pytest.raises(Refused) as caught:
+        verify_approval(approval, replace(revoked, version=1), LARGE, NOW, versions)
+    assert caught.value.reason is Reason.CREDENTIAL_REVOKED
+
+
+def test_a_credential_that_was_enrolled_after_the_decision_does_not_carry_it() -> None:
+    older = with_ravi(credentials=())
+    with pytest.raises(Refused) as caught:
+        verify_approval(ravi_under(older), workspace(), LARGE, NOW, {workspace_digest(older): older})
+    assert caught.value.reason is Reason.CREDENTIAL_UNKNOWN
 
 
 def together(*approvals: Approval) -> Reason:

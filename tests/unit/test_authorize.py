@@ -14,7 +14,7 @@ from oms_core.authorize import authorize, expected_claim, review, verify_approva
 from oms_core.chains.evm import signing_digest
 from oms_core.chains.intent import Bounds, Execution, subject_digest
 from oms_core.errors import CountersealError, Malformed, NotFound, Reason, Refused
-from oms_core.policy.facts import Facts, Provenance, Spend
+from oms_core.policy.facts import Facts
 from tests import people
 from tests.people import NOW, approve, create_request, intent, keys, sign_request, wish, workspace
 
@@ -99,19 +99,23 @@ def test_an_intent_that_does_not_do_is_refused_with_its_reason(subject: object, 
     assert refusal(sign_request(subject, *large_enough)) == reason  # type: ignore[arg-type]
 
 
+def execution(**changes: int) -> Execution:
+    return replace(Execution(2, 0, 21_000, 1, 1, ()), **changes)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
-    ("execution", "reason"),
+    ("chosen", "reason"),
     [
-        (Execution(-1, 21_000, 1, 1), Reason.MALFORMED),
-        (Execution(1 << 64, 21_000, 1, 1), Reason.MALFORMED),
-        (Execution(0, 20_999, 1, 1), Reason.FEE_EXCEEDED),
-        (Execution(0, 100_001, 1, 1), Reason.FEE_EXCEEDED),
-        (Execution(0, 21_000, 1, 2), Reason.MALFORMED),
-        (Execution(0, 21_000, 10**12, 1), Reason.FEE_EXCEEDED),
+        (execution(nonce=-1), Reason.MALFORMED),
+        (execution(nonce=1 << 64), Reason.MALFORMED),
+        (execution(gas_limit=20_999), Reason.FEE_EXCEEDED),
+        (execution(gas_limit=100_001), Reason.FEE_EXCEEDED),
+        (execution(max_priority_fee_per_gas=2), Reason.MALFORMED),
+        (execution(max_fee_per_gas=10**12), Reason.FEE_EXCEEDED),
     ],
 )
-def test_an_execution_outside_the_intents_bounds_is_refused(execution: Execution, reason: Reason) -> None:
-    assert refusal(sign_request(intent(), execution=execution)) == reason
+def test_an_execution_outside_the_intents_bounds_is_refused(chosen: Execution, reason: Reason) -> None:
+    assert refusal(sign_request(intent(), execution=chosen)) == reason
 
 
 def test_what_was_spent_within_a_day_counts_and_the_same_order_does_not_count_twice() -> None:
@@ -119,7 +123,7 @@ def test_what_was_spent_within_a_day_counts_and_the_same_order_does_not_count_tw
     request = sign_request(large, approve(large, "ravi"), approve(large, "olga"))
 
     def spent(amount: int, at: int, subject: bytes = b"other") -> Facts:
-        return Facts(NOW, (Spend("wal_1", people.COIN, amount, at, subject, Provenance.OWN),))
+        return Facts(NOW, (people.spend(amount, at, subject),))
 
     authorize(request, workspace(), spent(1500, NOW - 10))
     assert refusal(request, spent(1501, NOW - 10)) == Reason.VELOCITY_EXCEEDED
@@ -163,7 +167,7 @@ def test_a_wish_for_an_impossible_wallet_is_refused(changes: dict[str, object]) 
 
 
 @pytest.mark.parametrize(
-    "field", [f.name for f in fields(expected_claim(intent(), workspace(), "ravi", Verdict.APPROVE, 1))]
+    "field", [f.name for f in fields(expected_claim(intent(), workspace(), "ravi", Verdict.APPROVE, 0, 1))]
 )
 def test_an_approval_whose_claim_was_changed_after_the_key_was_pressed_is_refused(field: str) -> None:
     large = intent(500)
@@ -176,6 +180,7 @@ def test_an_approval_whose_claim_was_changed_after_the_key_was_pressed_is_refuse
         "execution": bytes(32),
         "approver": "olga",
         "verdict": Verdict.DENY,
+        "decided_at": NOW - 6,
         "expires_at": NOW + 501,
     }[field]
     bent = replace(approval, claim=replace(approval.claim, **{field: changed}))
@@ -196,7 +201,7 @@ def test_an_assertion_with_a_changed_byte_is_refused(field: str) -> None:
 
 def assertion_refusal(**changes: object) -> Reason:
     large = intent(500)
-    claim = expected_claim(large, workspace(), "ravi", Verdict.APPROVE, NOW + 500)
+    claim = expected_claim(large, workspace(), "ravi", Verdict.APPROVE, NOW - 5, NOW + 500)
     options = {"origin": people.ORIGIN, "user_verified": True, **changes}
     made = keys().approvers["ravi"].sign_challenge(challenge(claim), **options)  # type: ignore[arg-type]
     from oms_core.approvals import Approval
@@ -231,7 +236,7 @@ def test_an_approval_that_outlives_its_order_is_refused() -> None:
 
 def test_nobody_approves_her_own_order() -> None:
     own = intent(500, initiator="ravi")
-    claim = expected_claim(own, workspace(), "ravi2", Verdict.APPROVE, NOW + 5)
+    claim = expected_claim(own, workspace(), "ravi2", Verdict.APPROVE, NOW - 5, NOW + 5)
     approval = keys().approvers["ravi2"].approve(claim, people.ORIGIN)
     with pytest.raises(Refused) as caught:
         verify_approval(approval, workspace(), own, NOW)

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from oms_core.chains.intent import Bounds, Intent, Proposal, Transfer
 from oms_core.errors import NotFound, Reason, Refused
 from oms_core.proposals import proposal_digest, sign_proposal, verify_proposal
-from oms_core.workspace import ProposalKey, User
-from tests.people import COIN, NOW, STRANGE, intent, keys, wish, workspace
+from oms_core.workspace import ProposalKey
+from tests.people import COIN, NOW, STRANGE, intent, keys, person, wish, workspace
 
 
 class Key:
@@ -37,8 +37,8 @@ KEY, SECOND, OTHERS = Key(), Key(), Key()
 PEOPLE = replace(
     workspace(),
     users=(
-        User("desk", "person-desk", "Desk", "t", (), (), (KEY.public("k-1"), SECOND.public("k-2"))),
-        User("tara", "person-tara", "Tara", "t", (), (), (OTHERS.public("k-3"),)),
+        replace(person("desk", "trader"), proposal_keys=(KEY.public("k-1"), SECOND.public("k-2"))),
+        replace(person("tara", "trader"), proposal_keys=(OTHERS.public("k-3"),)),
     ),
 )
 
