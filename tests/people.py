@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,6 +13,7 @@ from oms.signer import ProposalSigner
 from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import expected_claim
 from oms_core.chains.intent import Bounds, CreateWallet, Execution, Intent, Proposal, Subject, Transfer
+from oms_core.errors import CountersealError
 from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateRequest, SignRequest
 from oms_core.keys import Change, ChangeKey
 from oms_core.policy.facts import Provenance, Spend
@@ -264,7 +266,10 @@ def approve(
 
 
 def sign_request(subject: Intent, *approvals: Approval, execution: Execution | None = EXECUTION) -> SignRequest:
-    decision = plain_decision(subject, workspace())
+    """With the decision that an honest coordinator names; of what cannot be judged at all, none."""
+    decision = b""
+    with contextlib.suppress(CountersealError):
+        decision = plain_decision(subject, workspace())
     return SignRequest(propose(subject), execution, workspace_digest(workspace()), approvals, decision)
 
 

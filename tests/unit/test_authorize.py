@@ -301,7 +301,7 @@ def test_a_review_says_what_is_still_needed_and_by_whom() -> None:
     initiator, decision = review(people.propose(intent(500)), workspace(), FACTS)
     assert initiator.user_id == "desk"
     assert decision.reason == Reason.APPROVAL_MISSING
-    assert decision.needs[0].eligible == ("ravi", "ravi2", "olga")
+    assert decision.needs[0].eligible == ("olga", "ravi", "ravi2")
 
 
 def test_a_review_refuses_what_the_initiator_has_not_signed() -> None:
