@@ -15,6 +15,7 @@ import structlog
 from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
 from coordinator.cosigners import Cosigners, Link
 from coordinator.news import News
+from coordinator.pausing import rest
 from coordinator.standing import Standing, Stands
 from coordinator.voiding import Voiding
 from oms_core.chains.intent import subject_digest
@@ -93,19 +94,16 @@ class Bringing(Stands):
         changed, self._cosigners.changed = self._cosigners.changed, asyncio.Event()
         changed.set()
 
-    async def run(self) -> None:
-        """Bring up whoever is behind, and follow those ahead; until cancelled."""
-        while True:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Bring up whoever is behind, and follow those ahead; until told to stop."""
+        while not stop.is_set():
             changed = self._cosigners.changed
             try:
                 await self.load()
                 await self.look()
             except Exception as error:
                 log.exception("could not bring anybody up", kind=type(error).__name__)
-            try:
-                await asyncio.wait_for(changed.wait(), PAUSE)
-            except TimeoutError:
-                continue
+            await rest(PAUSE, stop, changed)
 
     async def look(self) -> None:
         """Once for each node that stands on another version than this coordinator."""

@@ -10,7 +10,6 @@ the cosigner is not chosen until it comes back.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -76,8 +75,9 @@ class Link:
         for future in self.pending.values():
             if not future.done():
                 future.set_exception(_gone(self.index))
-        with contextlib.suppress(asyncio.QueueFull):
-            self.outgoing.put_nowait(None)
+        while self.outgoing.full():  # what is left unsent will not be asked for again, and the end has to get in
+            self.outgoing.get_nowait()
+        self.outgoing.put_nowait(None)
 
 
 def _gone(index: int) -> Unavailable:
@@ -179,6 +179,11 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         if link is None or link.closed:
             raise _gone(index)
         return link
+
+    def close(self) -> None:
+        """End all streams."""
+        for link in self._links.values():
+            link.close()
 
     def strike(self, index: int) -> None:
         """This cosigner was silent or blamed: choose others for a while, if there are others."""

@@ -19,6 +19,7 @@ from coordinator.cosigners import Cosigners
 from coordinator.keybook import KeyBook
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
+from coordinator.pausing import rest
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
 from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
@@ -271,15 +272,12 @@ class KeyChanges(Stands):
             await self._store.note_wallet(wish.wallet_id, state=str(LEADS_TO[wish.change]))
         self._news.ring(wish.wallet_id)
 
-    async def run(self) -> None:
-        """Tell nodes that attach what they have missed; until cancelled."""
-        while True:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tell nodes that attach what they have missed; until told to stop."""
+        while not stop.is_set():
             changed = self._cosigners.changed
             await asyncio.gather(*(self._hear(index) for index in self._cosigners.attached()))
-            try:
-                await asyncio.wait_for(changed.wait(), 30)
-            except TimeoutError:
-                continue
+            await rest(30, changed, stop)
 
     async def _hear(self, index: int) -> None:
         await self._tell(index)

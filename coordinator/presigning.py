@@ -18,6 +18,7 @@ from sqlalchemy import RowMapping
 from coordinator.cosigners import Cosigners
 from coordinator.keybook import KeyBook
 from coordinator.outcomes import Outcomes
+from coordinator.pausing import rest
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
 from coordinator.standing import Standing, Stands
 from coordinator.store import Store
@@ -82,9 +83,9 @@ class Presigning(Stands):
                 return Taken(row["presignature_id"], quorum)
         return None
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop."""
+        while not stop.is_set():
             try:
                 await self._outcomes.load()
                 if time.monotonic() - self._cleaned > CLEANING:
@@ -95,7 +96,7 @@ class Presigning(Stands):
                 log.exception("presigning failed", kind=type(error).__name__)
                 made = False
             if not made:
-                await asyncio.sleep(PAUSE)
+                await rest(PAUSE, stop)
 
     async def _refill(self) -> bool:
         """Make one presignature where it is most wanted; whether there was anything to do."""

@@ -42,6 +42,8 @@ from proto import cosigner_pb2_grpc, oms_pb2_grpc
 
 log = structlog.get_logger()
 
+_END_SECONDS = 5.0  # for a loop to finish what it does
+
 
 def read_workspace(config: Config) -> Workspace:
     """The workspace that this coordinator works for. Raises `LocalError` or `Malformed`."""
@@ -91,18 +93,21 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
         await server.start()
     ways = {"order": desk.steps(), "wallet": keys.steps(), "change": changes.steps(), "workspace": workspaces.steps()}
     durable.launch("counterseal", durable_url(config.database), config.executor_id, ways)
-    background = [asyncio.create_task(part.run()) for part in (presigning, changes, bringing)]
+    stop = asyncio.Event()
+    background = [asyncio.create_task(part.run(stop)) for part in (presigning, changes, bringing)]
     log.info("coordinator ready", oms=config.listen_oms, cosigners=config.listen_cosigners)
 
-    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
     log.info("stopping")
-    for task in background:
-        task.cancel()
     with contextlib.suppress(Exception):
         await asyncio.gather(outer.stop(1), inner.stop(1))
+    cosigners.close()  # whoever waits for an answer learns that there will be none
+    _, late = await asyncio.wait(background, timeout=_END_SECONDS)
+    for task in late:
+        log.warning("cancelled in the middle of its work", task=task.get_name())
+        task.cancel()
     await asyncio.to_thread(durable.close)
     await rpc.close()
     await engine.dispose()

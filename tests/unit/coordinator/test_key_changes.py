@@ -110,16 +110,25 @@ async def test_the_loop_that_tells_all_goes_on_after_a_receipt_that_does_not_ver
     change_id = await desk.submitted(SUSPEND)
     await desk.book.owe(change_id, ALL, pb.ToCosigner(change_key=pb.ChangeKey(request=b"r")).SerializeToString())
     desk.attach({1: BAD["junk"], **{i: with_receipt(receipt(i, SUSPEND)) for i in STAYING}})
-    task = asyncio.create_task(desk.changes.run())
+    stop = asyncio.Event()
+    task = asyncio.create_task(desk.changes.run(stop))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while set(await desk.owed()) != {1}:
                 await asyncio.sleep(0.01)
-        await asyncio.sleep(0.5)  # until it waits for news: a query that is cancelled leaves its connection hanging
     finally:
         assert not task.done()
-        task.cancel()
-        await asyncio.wait([task])
+        stop.set()
+        await asyncio.wait_for(task, 30)
+
+
+async def test_the_loop_that_tells_all_ends_when_it_is_told_to(desk: Desk) -> None:
+    stop = asyncio.Event()
+    task = asyncio.create_task(desk.changes.run(stop))
+    await asyncio.sleep(0)
+    assert not task.done()
+    stop.set()
+    await asyncio.wait_for(task, 20)  # far below the half minute that it waits for news
 
 
 @pytest.mark.parametrize("reason", [Reason.EXPIRED, Reason.APPROVAL_EXPIRED, Reason.UNKNOWN_WALLET, Reason.EPOCH_STALE])

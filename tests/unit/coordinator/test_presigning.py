@@ -142,3 +142,14 @@ async def test_signing_comes_first(desk: Desk, signing: bool, monkeypatch: pytes
     assert await presigning(desk, target=1)._refill() is not signing
     begun = [link for link in links.values() if any(one.WhichOneof("body") == "begin" for one in link.told)]
     assert len(begun) == (0 if signing else 3)
+
+
+async def test_the_loop_that_refills_ends_when_it_is_told_to_and_not_in_the_middle_of_a_query(desk: Desk) -> None:
+    stop = asyncio.Event()
+    task = asyncio.create_task(presigning(desk).run(stop))
+    await asyncio.sleep(0)
+    assert not task.done()
+    stop.set()
+    await asyncio.wait_for(task, 20)
+    async with asyncio.timeout(20):
+        await desk.engine.dispose()
