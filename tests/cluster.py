@@ -26,11 +26,9 @@ def wish(wallet_id: str = WALLET) -> CreateWallet:
 async def approve(network: Network, client: Client, subject_id: str, *people: str) -> None:
     """Each person approves once it is in her inbox."""
     for person in people:
-        for _ in range(200):
-            waiting = [one for one in await client.inbox(person) if one.subject_id == subject_id]
-            if waiting:
-                break
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            while not (waiting := [one for one in await client.inbox(person) if one.subject_id == subject_id]):
+                await asyncio.sleep(0.05)
         claim = waiting[0].claim
         await client.decide(subject_id, network.authenticator(person).approve(claim, ORIGIN))
 
@@ -70,7 +68,7 @@ async def propose(
 
 
 async def until(
-    client: Client, transaction_id: str, *states: str, reason: str = "", seconds: float = 60
+    client: Client, transaction_id: str, *states: str, reason: str = "", seconds: float = 90
 ) -> pb.Transaction:
     """Poll until the order is in one of these states (and stands there for this reason)."""
     deadline = time.monotonic() + seconds
@@ -98,8 +96,8 @@ async def change_key(
     return [seen async for seen in client.watch_key_change(asked.change_id)][-1]
 
 
-async def pooled(client: Client, seconds: float = 60) -> None:
-    """Wait until a quorum holds presignatures for the treasury."""
+async def pooled(client: Client, seconds: float = 90) -> None:
+    """Wait until a quorum held presignatures for the treasury when it was last asked, which may be a while ago."""
     deadline = time.monotonic() + seconds
     while True:
         held = [one.index for one in (await client.status()).cosigners if one.stock]

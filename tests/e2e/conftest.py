@@ -48,7 +48,8 @@ async def network(_network: Network) -> AsyncIterator[Network]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """They all need the whole network."""
+    """They need many processes, which take their time on a busy machine, the first test most of all."""
     for item in items:
         if "/e2e/" in str(item.path):
             item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(420))

@@ -238,7 +238,7 @@ async def test_a_client_without_a_certificate_is_not_let_in(network: Network) ->
     options = [("grpc.ssl_target_name_override", "coordinator.counterseal")]
     async with grpc.aio.secure_channel(f"localhost:{network.oms}", credentials, options=options) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary("/counterseal.oms.v1.Oms/GetStatus")(b"", timeout=5)
+            await channel.unary_unary("/counterseal.oms.v1.Oms/GetStatus")(b"", timeout=20)
     assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -257,10 +257,10 @@ async def attach(network: Network, cert: str, hello: cosigner_pb2.Hello) -> grpc
 
         async def first() -> AsyncIterator[cosigner_pb2.FromCosigner]:
             yield cosigner_pb2.FromCosigner(hello=hello)
-            await asyncio.sleep(10)
+            await asyncio.sleep(60)
 
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await asyncio.wait_for(anext(aiter(cosigner_pb2_grpc.CosignerLinkStub(channel).Attach(first()))), 10)
+            await asyncio.wait_for(anext(aiter(cosigner_pb2_grpc.CosignerLinkStub(channel).Attach(first()))), 60)
         return caught.value
 
 

@@ -134,7 +134,7 @@ async def test_a_cosigner_that_dies_during_a_session_is_replaced(network: Networ
 async def test_a_hung_cosigner_is_noticed_and_left_out(network: Network) -> None:
     network.processes.pause("enclave-1")
     try:
-        await network.attached((2, 3, 4, 5), 30)
+        await network.attached((2, 3, 4, 5))
         async with network.client() as client:
             tx = await client.ended((await cluster.propose(network, client)).transaction_id)
         assert tx.state == "CONFIRMED"

@@ -22,18 +22,16 @@ def socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "run" / "socket"
 
 
-async def serving(socket: Path) -> asyncio.Task[None]:
+async def serving(monkeypatch: pytest.MonkeyPatch, socket: Path) -> asyncio.Task[None]:
     """An enclave that listens there by now."""
     made: Any = Enclave.__new__(Enclave)
     made.config = SimpleNamespace(index=1, level="L112", socket=socket, max_sessions=1, session_seconds=1)
     made.token = made.vault = made.ledger = made.pool = made.convictions = None
     made.boots = SimpleNamespace(generation=1)
-    before = socket.stat().st_ino if socket.exists() else 0
+    ready = asyncio.Event()
+    monkeypatch.setattr(enclave, "log", SimpleNamespace(info=lambda *_, **__: ready.set()))
     task: asyncio.Task[None] = asyncio.create_task(made.serve())
-    async with asyncio.timeout(30):
-        while not socket.exists() or socket.stat().st_ino == before:
-            assert not task.done()
-            await asyncio.sleep(0)
+    await asyncio.wait_for(ready.wait(), 30)
     return task
 
 
@@ -42,15 +40,17 @@ async def end(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-async def test_an_enclave_that_ends_leaves_the_socket_of_a_newer_one_alone(socket: Path) -> None:
-    older = await serving(socket)
-    newer = await serving(socket)
+async def test_an_enclave_that_ends_leaves_the_socket_of_a_newer_one_alone(
+    monkeypatch: pytest.MonkeyPatch, socket: Path
+) -> None:
+    older = await serving(monkeypatch, socket)
+    newer = await serving(monkeypatch, socket)
     await end(older)
     _, writer = await asyncio.open_unix_connection(str(socket))
     writer.close()
     await end(newer)
 
 
-async def test_an_enclave_that_ends_removes_its_own_socket(socket: Path) -> None:
-    await end(await serving(socket))
+async def test_an_enclave_that_ends_removes_its_own_socket(monkeypatch: pytest.MonkeyPatch, socket: Path) -> None:
+    await end(await serving(monkeypatch, socket))
     assert not socket.exists()
