@@ -122,7 +122,8 @@ class Ready:
     """A rule and the places of its tests; ``past`` are those that can be asked about spends of the past.
 
     ``always`` tells that nothing but the tests decides whether it applies. ``raised`` says why it cannot be evaluated:
-    then it is unknown what it says, and ``at`` is the test's place. ``opens`` is for a PERMIT of what nobody can read.
+    then it is unknown what it says, and ``at`` is the test's place. ``opens`` is for a PERMIT of what nobody can read,
+    ``sized`` for a limit that tests amounts.
     """
 
     rule: Rule
@@ -132,6 +133,7 @@ class Ready:
     at: int
     always: bool
     opens: bool
+    sized: bool
 
 
 class Compiled:
@@ -158,10 +160,11 @@ class Compiled:
         why = [self.asked[place].raised for place in tests]
         at = next((at for at, raised in enumerate(why) if raised), -1)
         if len(tests) > MAX_TESTS:
-            return Ready(rule, (), (), f"more than {MAX_TESTS} tests", 0, always=False, opens=False)
+            return Ready(rule, (), (), f"more than {MAX_TESTS} tests", 0, always=False, opens=False, sized=True)
         always = rule.enabled and not rule.starts and not rule.ends and rule.during is None and at < 0
         opens = any((one.field, one.operator, one.values) == ("opaque", Operator.IS, (1,)) for one in rule.when)
-        return Ready(rule, tuple(tests), past, why[at] if at >= 0 else "", at, always, opens)
+        sized = any(one.field in ("amount", "amount.usd") for one in rule.when)
+        return Ready(rule, tuple(tests), past, why[at] if at >= 0 else "", at, always, opens, sized)
 
     def prepare(self, view: View) -> View:
         """Make room for the answers."""

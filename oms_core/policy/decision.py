@@ -181,7 +181,7 @@ class Decision:
             self.outcome,
             self.objections,
             [[need.rule_id, need.quorum, need.alternative, need.given, need.eligible] for need in self.needs],
-            self.limits,
+            [[u.rule_id, u.cap, u.unit, u.key, u.before, u.after, u.maximum, u.starts, u.ends] for u in self.limits],
             [self.delay, self.ready_at, self.cosigners, self.approvals_expire_in],
             self.record.digest,
         )

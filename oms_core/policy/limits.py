@@ -64,16 +64,24 @@ class Spending:
         this = {spend.subject for spend in adds}
         self.adds = self._lines(adds)
         self._past = [spend for spend in facts.spent if spend.subject not in this]
-        self._past_lines: list[Line] | None = None
+        self._alike: list[tuple[View, list[Spend]]] | None = None
         self._tallies: dict[tuple[object, ...], dict[Key, Tally]] = {}
+        self._added: dict[tuple[object, ...], list[tuple[Key, Tally]]] = {}
+
+    def added(self, ready: Ready, cap: Cap, truths: tuple[int, ...]) -> list[tuple[Key, Tally]]:
+        """What the order adds to a cap, by key in order; made once for limits that test the same."""
+        asked = (ready.past, bool(ready.raised), cap.unit, cap.per, truths)
+        if asked not in self._added:
+            lines = [line for line in self.adds if truths[line[0].operation] != FALSE]
+            groups = grouped(self.rules.index, cap.unit, cap.per, self.counted(ready, lines))
+            self._added[asked] = [(key, Tally(cap.unit, group)) for key, group in sorted(groups.items())]
+        return self._added[asked]
 
     def past(self, ready: Ready, cap: Cap) -> dict[Key, Tally]:
         """What other subjects have spent, as a cap counts it; made once for limits that test the same."""
         asked = (ready.past, bool(ready.raised), cap.unit, cap.per)
         if asked not in self._tallies:
-            if self._past_lines is None:
-                self._past_lines = self._lines(self._past)
-            groups = grouped(self.rules.index, cap.unit, cap.per, self.counted(ready, self._past_lines))
+            groups = grouped(self.rules.index, cap.unit, cap.per, self._counted_past(ready))
             self._tallies[asked] = {key: Tally(cap.unit, group) for key, group in groups.items()}
         return self._tallies[asked]
 
@@ -83,6 +91,21 @@ class Spending:
             return [spend for spend, _ in lines]
         return [spend for spend, view in lines if self.rules.ask(view, ready.past) & 3 != FALSE]
 
+    def _counted_past(self, ready: Ready) -> list[Spend]:
+        """The same of the past. Spends that differ in nothing but amount and time look alike to most limits."""
+        if ready.raised or not ready.past:
+            return self._past
+        if ready.sized:
+            return self.counted(ready, self._lines(self._past))
+        if self._alike is None:
+            alike: dict[tuple[object, ...], list[Spend]] = {}
+            for spend in self._past:
+                look = (spend.initiator, spend.wallet_id, spend.action, spend.chain, spend.destination)
+                alike.setdefault((*look, spend.protocol, spend.asset), []).append(spend)
+            self._alike = [(view, group) for group in alike.values() for _, view in self._lines(group[:1])]
+        ask = self.rules.ask
+        return [spend for view, group in self._alike if ask(view, ready.past) & 3 != FALSE for spend in group]
+
     def _lines(self, spends: Iterable[Spend]) -> list[Line]:
         index = self.rules.index
         return [(spend, self.rules.prepare(view_of_spend(index, self.now, spend))) for spend in spends]
@@ -90,13 +113,11 @@ class Spending:
 
 def weigh(ready: Ready, truths: Sequence[int], spending: Spending) -> tuple[list[LimitUse], list[Objection]]:
     """How far an order uses a LIMIT whose tests gave ``truths`` for its operations, and what the limit objects to."""
-    lines = [line for line in spending.adds if truths[line[0].operation] != FALSE]
-    adds = spending.counted(ready, lines)
     uses: list[LimitUse] = []
     objections: list[Objection] = []
     for place, cap in enumerate(ready.rule.caps):
         try:
-            uses += _uses(ready, place, cap, adds, spending)
+            uses += _uses(ready, place, cap, spending.added(ready, cap, tuple(truths)), spending)
         except NotKnown as why:
             objections.append(Objection(ready.rule.rule_id, Reason.FACT_UNKNOWN, -1, str(why)))
     objections += [_over(use) for use in uses if use.after > use.maximum and use.after > use.before]
@@ -127,15 +148,14 @@ def quota(workspace: Workspace, facts: Facts, rule_id: str, keys: Keys, cap: int
         raise Refused(str(why), Reason.FACT_UNKNOWN) from None
 
 
-def _uses(ready: Ready, place: int, cap: Cap, adds: list[Spend], spending: Spending) -> list[LimitUse]:
-    groups = grouped(spending.rules.index, cap.unit, cap.per, adds)
-    if not groups:
+def _uses(ready: Ready, place: int, cap: Cap, adds: list[tuple[Key, Tally]], spending: Spending) -> list[LimitUse]:
+    if not adds:
         return []
     starts, ends = _window(cap, spending.now)
     uses = []
-    for key, group in sorted(groups.items()):
+    for key, tally in adds:
         used = _before(ready, cap, key, starts, ends, spending)
-        after = used + Tally(cap.unit, group).since(0)
+        after = used + tally.since(0)
         uses.append(LimitUse(ready.rule.rule_id, place, cap.unit, key, used, after, cap.maximum, starts, ends))
     return uses
 
