@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -11,9 +10,12 @@ from oms.cli.shared import call
 from oms_core.chains.evm import to_checksum
 from oms_core.encoding import decode
 from oms_core.errors import LocalError, Reason
-from oms_core.policy.rules import Rule
+from oms_core.policy.text import rules_to_yaml
+from oms_core.policy.units import usd
 from oms_core.workspace import Workspace, workspace_digest
+from oms_core.workspace.change import unsatisfiable
 from oms_core.workspace.check import check_workspace
+from oms_core.workspace.words import governance_words
 
 
 @click.group("workspace")
@@ -40,27 +42,42 @@ def show(context: click.Context, path: Path | None) -> None:
 def _lines(read: Workspace) -> list[str]:
     lines = [f"{read.name} version {read.version}", f"digest {workspace_digest(read).hex()}", "people"]
     for user in read.users:
-        keys = f"{len(user.credentials)} FIDO2, {len(user.proposal_keys)} proposal"
-        lines.append(f"  {user.user_id:12} {user.name:20} {user.team:12} {', '.join(user.roles):20} {keys}")
+        keys = f"{sum(not key.revoked for key in user.credentials)} FIDO2, {len(user.proposal_keys)} proposal"
+        state = "" if user.enabled else "  DISABLED"
+        lines.append(f"  {user.user_id:12} {user.name:20} {user.team:14} {', '.join(user.roles):26} {keys}{state}")
+    lines.append("roles")
+    lines += [f"  {role.role:20} {', '.join(role.may)}; wallets {', '.join(role.wallets)}" for role in read.roles]
+    lines += [f"  never together: {pair.first} and {pair.second} ({pair.why})" for pair in read.incompatible]
+    lines.append("groups")
+    lines += [f"  {group.group_id:12} {', '.join(group.members)}" for group in read.groups]
     lines.append("cosigners")
     lines += [
         f"  {m.index}  {m.name:12} {m.operator:12} {m.team:10} {m.site:12} {m.identity.hex()[:20]}…"
         for m in read.roster
     ]
+    return lines + _registry(read) + _rules(read)
+
+
+def _registry(read: Workspace) -> list[str]:
+    lines = ["assets"]
+    lines += [f"  {one.symbol:8} {one.asset}  {one.decimals} decimals, {_price(one.usd_micro)}" for one in read.assets]
     lines.append("address book")
-    lines += [f"  {e.entry_id:14} {to_checksum(e.address)}  {e.chain}  {e.label}" for e in read.address_book]
-    lines.append("rules")
-    lines += [f"  {_sentence(rule)}" for rule in read.rules]
+    lines += [f"  {e.entry_id:14} {to_checksum(e.address)}  {e.chain}  {e.state}  {e.label}" for e in read.address_book]
+    lines.append("contracts")
+    for entry in read.contracts:
+        lines.append(f"  {entry.entry_id:14} {to_checksum(entry.address)}  {entry.chain}  {entry.state}  {entry.label}")
+        lines += [f"    {method}" for method in entry.methods]
     return lines
 
 
-def _sentence(rule: Rule) -> str:
-    shown = []
-    for field in fields(rule):
-        value = getattr(rule, field.name)
-        if field.name == "rule_id":
-            continue
-        if isinstance(value, tuple):
-            value = ", ".join(to_checksum(v) if isinstance(v, bytes) else str(v) for v in value) or "none"
-        shown.append(f"{field.name.replace('_', ' ')} {value}")
-    return f"{type(rule).__name__.upper():8} {rule.rule_id}: {'; '.join(shown)}"
+def _rules(read: Workspace) -> list[str]:
+    lines = ["governance"]
+    lines += [f"  {governance_words(one)}" for one in read.governance]
+    lines.append(f"  {read.refusals_block_at} refusals of cosigners end an order")
+    lines.append("rules")
+    lines += [f"  {line}" for line in rules_to_yaml(read.rules, read.assets).splitlines()]
+    return lines + [f"WARNING: {unmet.words}" for unmet in unsatisfiable(read)]
+
+
+def _price(usd_micro: int) -> str:
+    return usd(usd_micro) if usd_micro else "no price"

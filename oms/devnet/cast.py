@@ -21,14 +21,12 @@ from oms_core.workspace import (
     EntryState,
     Governance,
     Group,
-    Incompatible,
     Member,
-    Privilege,
-    Role,
     User,
     Workspace,
 )
 from oms_core.workspace.check import check_workspace
+from oms_core.workspace.roles import incompatible, roles
 
 ETHER = 10**18
 RP_ID, ORIGIN = "localhost", "http://localhost:8080"
@@ -50,23 +48,10 @@ PEOPLE = {  # user id: name, team, roles
     "ulf": ("Ulf Auditor", "audit", ("AUDITOR",)),
 }
 PROPOSERS = ("tara", "adam", "alice")  # who have a proposal key besides the order desk
-_P = Privilege
-ROLES = {
-    "TRADER": (_P.READ, _P.PROPOSE_ORDERS),
-    "PORTFOLIO_MANAGER": (_P.READ, _P.PROPOSE_ORDERS),
-    "RISK_OFFICER": (_P.READ, _P.APPROVE_ORDERS),
-    "CRO": (_P.READ, _P.APPROVE_ORDERS),
-    "SECURITY_COMMITTEE": (_P.READ, _P.APPROVE_KEYS),
-    "KEY_OPERATOR": (_P.READ, _P.PROPOSE_KEYS),
-    "POLICY_ADMIN": (_P.READ, _P.PROPOSE_CHANGES, _P.APPROVE_CHANGES),
-    "AUDITOR": (_P.READ,),
-}
-INCOMPATIBLE = (
-    Incompatible("TRADER", "RISK_OFFICER", "who trades does not approve trades"),
-    Incompatible("TRADER", "CRO", "who trades does not approve trades"),
-    Incompatible("POLICY_ADMIN", "CRO", "who writes rules does not approve under them"),
-    Incompatible("POLICY_ADMIN", "RISK_OFFICER", "who writes rules does not approve under them"),
-)
+ROLES = (
+    "TRADER", "PORTFOLIO_MANAGER", "RISK_OFFICER", "CRO", "SECURITY_COMMITTEE", "COSIGNER_OPERATOR", "POLICY_ADMIN",
+    "AUDITOR",
+)  # fmt: skip
 WETH_METHODS = ("deposit()", "withdraw(uint256)")
 ROUTER_METHODS = (
     "swapExactETHForTokens(uint256,address[],address,uint256)",
@@ -79,13 +64,13 @@ ROUTER_METHODS = (
 def people(root: Path) -> tuple[User, ...]:
     """Users with fresh (software) keys in ``root``/people, and the order desk, which is a service."""
     folder, made = root / "people", list[User]()
-    for user_id, (name, team, roles) in PEOPLE.items():
+    for user_id, (name, team, held) in PEOPLE.items():
         credential = SoftwareAuthenticator.create(folder / f"{user_id}.json", RP_ID).credential
         proposer = user_id in PROPOSERS
         keys = (ProposalSigner.create(folder / f"{user_id}.pem", f"{user_id}-1").public,) if proposer else ()
-        made.append(User(user_id, f"person-{user_id}", name, team, "", roles, (credential,), keys, enabled=True))
+        made.append(User(user_id, f"person-{user_id}", name, team, "", held, (credential,), keys, enabled=True))
     desk = ProposalSigner.create(folder / "desk.pem", "desk-1").public
-    both = ("TRADER", "KEY_OPERATOR")
+    both = ("TRADER", "COSIGNER_OPERATOR")
     return (*made, User("desk", "service-desk", "Order desk", "trading", "", both, (), (desk,), enabled=True))
 
 
@@ -104,14 +89,14 @@ def workspace(
         origins=(ORIGIN,),
         aaguids=(),
         users=people(root),
-        roles=tuple(Role(name, may, ("*",)) for name, may in ROLES.items()),
+        roles=roles(ROLES),
         groups=(
             Group("risk", ("ravi", "olga", "carol")),
             Group("cro", ("carol",)),
             Group("security", ("sam", "sonja")),
             Group("committee", ("adam", "alice", "dora")),
         ),
-        incompatible=INCOMPATIBLE,
+        incompatible=incompatible(ROLES),
         roster=tuple(
             Member(i, SITES[i - 1].lower(), f"operator-{i}", f"team-{i}", SITES[i - 1], cards[i]) for i in sorted(cards)
         ),
