@@ -97,7 +97,7 @@ async def test_four_orders_that_began_side_by_side_do_not_exceed_the_limit_toget
     sessions = []
     for number in range(4):
         subject = intent(900, intent_id=f"int_{number}")
-        execution = Execution(number, 21_000, 1, 1)
+        execution = Execution(2, number, 21_000, 1, 1, ())
         request = sign_request(subject, approve(subject, "ravi"), approve(subject, "olga"), execution=execution)
         sessions.append(await sign_up_to("presign.3", node, engine, request))
     ends = await asyncio.gather(*(running.end() for running in sessions), return_exceptions=True)
@@ -112,11 +112,11 @@ def test_of_many_orders_at_once_exactly_as_many_are_committed_to_as_the_limit_al
 ) -> None:
     granted = []
     for number in range(8):
-        request = sign_request(intent(95, intent_id=f"int_{number}"), execution=Execution(number, 21_000, 1, 1))
+        request = sign_request(intent(95, intent_id=f"int_{number}"), execution=Execution(2, number, 21_000, 1, 1, ()))
         granted.append(node.guard.decide(spec(request), request, NOW))
     for number in range(2):
         subject = intent(900, intent_id=f"int_large{number}")
-        execution = Execution(10 + number, 21_000, 1, 1)
+        execution = Execution(2, 10 + number, 21_000, 1, 1, ())
         request = sign_request(subject, approve(subject, "ravi"), approve(subject, "olga"), execution=execution)
         granted.append(node.guard.decide(spec(request), request, NOW))
 
@@ -157,7 +157,7 @@ async def test_a_disk_from_before_a_signature_is_noticed_although_it_is_of_the_s
     node.boot()
     assert node.ledger.facts(NOW).spent == ()
     assert "the store is an older copy: 0 writes in the store, 1 in the token" in node.boots.rolled_back
-    request = sign_request(intent(), execution=Execution(8, 21_000, 10**9, 10**8))
+    request = sign_request(intent(), execution=Execution(2, 8, 21_000, 10**9, 10**8, ()))
     assert refused(node.guard, spec(request), request).reason == Reason.ROLLBACK_DETECTED
 
 
