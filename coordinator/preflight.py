@@ -47,7 +47,7 @@ class Preflight(Stands):
         missing = [
             index
             for index in self._cosigners.attached()
-            if index not in done and now - self._asked.get((subject_id, index), now - AGAIN) >= AGAIN
+            if index not in done and now - self._asked.get((subject_id, index), -AGAIN) >= AGAIN
         ]
         for index in missing:
             self._asked[subject_id, index] = now

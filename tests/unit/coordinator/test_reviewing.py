@@ -1,0 +1,220 @@
+"""An order on its way to people: cosigners read it first, and what they say decides whether anybody is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from coordinator import objections, orders, preflight, reviewing
+from oms_core.errors import Reason
+from oms_core.workspace import Workspace
+from tests.people import NOW, intent, workspace
+from tests.unit.coordinator.desk import Answer, failed
+from tests.unit.coordinator.readers import ALL, LARGE, Way, reads, refuses
+
+
+@pytest.fixture
+async def way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Way]:
+    """At NOW, under the tests' workspace."""
+    made = await opened(tmp_path, monkeypatch)
+    yield made
+    await made.desk.engine.dispose()
+
+
+async def opened(root: Path, monkeypatch: pytest.MonkeyPatch, made: Workspace | None = None) -> Way:
+    for module in (reviewing, orders):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr(orders, "RETRY", 0.01)
+    monkeypatch.setattr(preflight, "AGAIN", 0.01)
+    return await Way.open(root, made)
+
+
+async def until_it_waits(way: Way, work: asyncio.Task[None]) -> tuple[str, str, str]:
+    """The order as it stands when it first says what it waits for."""
+    for _ in range(500):
+        if (row := await way.row())[1]:
+            return row
+        assert not work.done()
+        await asyncio.sleep(0.02)
+    raise AssertionError("it says nothing")
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, None]) -> bool:
+    """Whether it ends in time."""
+    try:
+        await asyncio.wait_for(work, seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def readers(*silent: int, **others: Answer) -> dict[int, Answer]:
+    """Five that read what is there, without the silent ones; ``n3=...`` answers in the place of 3."""
+    special = {int(name[1:]): answer for name, answer in others.items()}
+    return {i: special.get(i, reads(i)) for i in ALL if i not in silent}
+
+
+async def test_people_are_asked_once_all_attached_cosigners_have_read_it(way: Way) -> None:
+    way.desk.attach(readers())
+    order_id = await way.submitted()
+    await way.review(order_id)
+    assert (await way.row())[0] == "PENDING_APPROVAL"
+    assert (await way.desk.preflight.agreement(order_id, LARGE)).same == ALL
+
+
+async def test_nobody_is_asked_before_as_many_have_read_it_as_sign_and_the_order_says_so(way: Way) -> None:
+    way.desk.attach(readers(3, 4, 5))
+    order_id = await way.submitted()
+    work = asyncio.create_task(way.review(order_id))
+    text = "2 of at least 3 cosigners have read it"
+    assert await until_it_waits(way, work) == ("SUBMITTED", "READINGS_MISSING", text)
+    way.desk.attach(readers(4, 5))
+    await asyncio.wait_for(work, 20)
+    assert (await way.row())[0] == "PENDING_APPROVAL"
+    assert (await way.desk.preflight.agreement(order_id, LARGE)).same == (1, 2, 3)
+
+
+async def test_each_cosigner_is_asked_once_and_one_that_comes_later_is_asked_then(way: Way) -> None:
+    links = way.desk.attach(readers(5))
+    order_id = await way.submitted()
+    await way.review(order_id)
+    assert {len(link.told) for link in links.values()} == {1}
+    links = way.desk.attach(readers())
+    assert not await within(0.2, way.approvals(order_id))
+    assert {i: len(link.told) for i, link in links.items()} == {1: 0, 2: 0, 3: 0, 4: 0, 5: 1}
+
+
+async def test_an_order_that_needs_nobody_waits_for_no_reading_and_keeps_them_all_the_same(way: Way) -> None:
+    way.desk.attach(readers(3, 4, 5))
+    order_id = await way.submitted(intent(50))
+    assert await within(1, way.review(order_id))
+    assert (await way.row())[0] == "APPROVED"
+    for _ in range(100):
+        if len(await way.desk.preflight.readings(order_id)) == 2:
+            break
+        await asyncio.sleep(0.02)
+    assert (await way.desk.preflight.agreement(order_id, intent(50))).same == (1, 2)
+
+
+async def test_who_reads_something_else_is_named_with_what_it_read(way: Way) -> None:
+    way.desk.attach(readers(n4=reads(4, ("Send it all to Mallory.",))))
+    order_id = await way.submitted()
+    await way.review(order_id)
+    found = await way.desk.preflight.agreement(order_id, LARGE)
+    assert (found.same, [one.index for one in found.different]) == ((1, 2, 3, 5), [4])
+    [row] = [row for row in await way.desk.preflight.readings(order_id) if row["cosigner"] == 4]
+    assert preflight.lines_of(row) == ("Send it all to Mallory.",)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reads(4, signer=3),
+        reads(3),
+        reads(4, subject=bytes(32)),
+        reads(4, workspace=bytes(32)),
+        reads(4, rendering=bytes(32)),
+        refuses(4, Reason.NO_PERMIT, signer=3),
+        refuses(4, Reason.NO_PERMIT, request=bytes(32)),
+        refuses(3, Reason.NO_PERMIT),
+        failed(Reason.INTERNAL),
+    ],
+    ids=["another's key", "another's reading", "another subject", "another workspace", "other sentences",
+         "a refusal under another's key", "a refusal of something else", "another's refusal", "a failure"],
+)  # fmt: skip
+async def test_what_a_cosigner_did_not_sign_about_this_is_not_kept_and_it_is_chosen_last(
+    way: Way, answer: Answer
+) -> None:
+    way.desk.attach(readers(n4=answer))
+    order_id = await way.submitted()
+    await way.review(order_id)
+    assert (await way.desk.preflight.agreement(order_id, LARGE)).same == (1, 2, 3, 5)
+    assert await way._store.refusals(order_id) == []
+    assert way.desk.struck() == {4}
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.INTENT_TX_MISMATCH, Reason.DIGEST_MISMATCH, Reason.CHALLENGE_MISMATCH, Reason.SIGNATURE_INVALID]
+)
+async def test_one_refusal_of_integrity_ends_an_order_and_raises_an_alarm(
+    way: Way, reason: Reason, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alarms: list[dict[str, object]] = []
+    monkeypatch.setattr(objections, "log", SimpleNamespace(critical=lambda *_, **more: alarms.append(more)))
+    way.desk.attach(readers(n4=refuses(4, reason)))
+    await way.review(await way.submitted())
+    assert (await way.row())[:2] == ("REJECTED", reason)
+    assert [alarm["reason"] for alarm in alarms] == [reason]
+
+
+@pytest.mark.parametrize(("block_at", "refusing", "ends"), [(1, 1, True), (2, 1, False), (2, 2, True), (3, 2, False)])
+async def test_as_many_refusals_of_policy_end_an_order_as_the_workspace_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_at: int, refusing: int, ends: bool
+) -> None:
+    changed = replace(workspace(), refusals_block_at=block_at)
+    way = await opened(tmp_path, monkeypatch, changed)
+    way.desk.attach(
+        {i: refuses(i, Reason.VELOCITY_EXCEEDED) if i <= refusing else reads(i, under=changed) for i in ALL}
+    )
+    assert await within(20, way.review(await way.submitted()))
+    state, reason, _ = await way.row()
+    assert (state, reason) == (("REJECTED", Reason.VELOCITY_EXCEEDED) if ends else ("PENDING_APPROVAL", ""))
+    assert len(await way._store.refusals("txn_1")) == refusing
+    await way.desk.engine.dispose()
+
+
+async def test_an_order_that_too_few_would_sign_is_rejected_before_anybody_is_asked(way: Way) -> None:
+    way.desk.attach({i: refuses(i, Reason.ROLLBACK_DETECTED) if i < 4 else reads(i) for i in ALL})
+    await way.review(await way.submitted())
+    state, reason, detail = await way.row()
+    assert (state, reason) == ("REJECTED", Reason.ROLLBACK_DETECTED)
+    assert all(f"cosigner {i}: ROLLBACK_DETECTED" in detail for i in (1, 2, 3))
+
+
+async def test_a_no_that_passes_by_itself_is_no_end_and_the_cosigner_is_asked_again(way: Way) -> None:
+    way.desk.attach({i: refuses(i, Reason.OVERLOADED) if i < 4 else reads(i) for i in ALL})
+    order_id = await way.submitted()
+    work = asyncio.create_task(way.review(order_id))
+    assert (await until_it_waits(way, work))[:2] == ("SUBMITTED", Reason.READINGS_MISSING)
+    way.desk.attach(readers())
+    await asyncio.wait_for(work, 20)
+    assert (await way.row())[0] == "PENDING_APPROVAL"
+
+
+async def test_a_refusal_while_people_decide_ends_the_order_too(way: Way) -> None:
+    way.desk.attach(readers(5))
+    order_id = await way.submitted()
+    await way.review(order_id)
+    way.desk.attach(readers(n5=refuses(5, Reason.DIGEST_MISMATCH)))
+    assert await within(20, way.approvals(order_id))
+    assert (await way.row())[:2] == ("REJECTED", Reason.DIGEST_MISMATCH)
+
+
+async def test_all_refusals_of_an_order_are_kept_also_several_of_one_cosigner(way: Way) -> None:
+    order_id = await way.submitted()
+    for reason in (Reason.OVERLOADED, Reason.HALTED, Reason.OVERLOADED):
+        way.desk.attach({1: refuses(1, reason), 2: refuses(2, reason)})
+        await way.desk.preflight.show(order_id, orders.proposal_of(await way._store.order(order_id)))
+        await asyncio.sleep(0.02)
+    kept = objections.read_refusals(await way._store.refusals(order_id))
+    assert sorted((one.index, one.reason) for one in kept) == [
+        (1, "HALTED"), (1, "OVERLOADED"), (2, "HALTED"), (2, "OVERLOADED"),
+    ]  # fmt: skip
+
+
+async def test_an_order_that_nobody_reads_in_time_expires(way: Way) -> None:
+    order_id = await way.submitted(intent(500, valid_until=NOW + 1))
+    reviewing_time: Callable[[], int] = lambda: NOW + 1  # noqa: E731
+    orders.time.time = reviewing_time  # type: ignore[attr-defined]
+    reviewing.time.time = lambda: NOW  # type: ignore[attr-defined]
+    assert await within(20, way.review(order_id))
+    assert (await way.row())[0] == "EXPIRED"
