@@ -125,6 +125,8 @@ class Store:
                 if done.rowcount != 1:
                     raise IllegalTransition(order_id, was, to)
                 await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
+                given = update(decisions).where(decisions.c.subject_id == order_id)
+                await connection.execute(given.values(void=reason))
                 await stage(connection, order_id, to, text)
                 made = order_id
                 if following is not None:

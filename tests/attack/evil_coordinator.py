@@ -19,6 +19,7 @@ from coordinator.server import serve
 from oms.signer import ProposalSigner
 from oms_core.chains.intent import Intent
 from oms_core.evidence import SignRequest
+from oms_core.readings import plain_decision
 
 STOLEN_KEY = Path("people/desk.pem")
 
@@ -34,7 +35,8 @@ class EvilDesk(Desk):
         assert isinstance(intent, Intent)
         elsewhere = next(e.address for e in self._workspace.address_book if e.address != intent.action.to)
         swapped = replace(intent, action=replace(intent.action, to=elsewhere))
-        return replace(honest, proposal=self.stolen.propose(swapped))
+        decision = plain_decision(swapped, self._workspace)
+        return replace(honest, proposal=self.stolen.propose(swapped), decision=decision)
 
 
 @click.command()
