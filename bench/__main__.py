@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from bench.backtest import backtest
 from bench.blame import blame, resharing
 from bench.orders import orders
 from bench.policy import policy
@@ -11,6 +12,7 @@ from bench.protocol import keys, presigning
 
 GROUPS = {
     "policy": policy,
+    "backtest": backtest,
     "keys": keys,
     "resharing": resharing,
     "presigning": presigning,

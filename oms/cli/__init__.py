@@ -7,7 +7,19 @@ from pathlib import Path
 
 import click
 
-from oms.cli import amending, approvals, devnet, evidence, keys, network, proposals, transactions, wallets, workspaces
+from oms.cli import (
+    amending,
+    approvals,
+    devnet,
+    evidence,
+    keys,
+    network,
+    policies,
+    proposals,
+    transactions,
+    wallets,
+    workspaces,
+)
 from oms_core.errors import CountersealError
 
 
@@ -34,6 +46,7 @@ cli.add_command(approvals.deny)
 cli.add_command(approvals.group)
 cli.add_command(network.status)
 cli.add_command(workspaces.group)
+cli.add_command(policies.group)
 cli.add_command(keys.group)
 cli.add_command(evidence.group)
 cli.add_command(devnet.group)

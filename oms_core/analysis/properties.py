@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from oms_core.chains.amount import parse_amount
 from oms_core.errors import CountersealError, Malformed
+from oms_core.policy.fields import Type, field_named
 from oms_core.policy.rules import Operator, Test
 
 MAX_LENGTH = 2_000  # characters
@@ -118,16 +119,22 @@ _YES_NO = {"yes": 1, "no": 0}
 _RESERVED = {"and", "or", "not", "in", "starts", "any", "denied", "approvals", "delay"}
 
 
-def parse_property(text: str, numeric: frozenset[str]) -> Property:
-    """Read a property; ``numeric`` are the fields that hold numbers. Raises `Malformed`, saying at which character."""
-    if len(text) > MAX_LENGTH:
-        raise Malformed(f"a property has at most {MAX_LENGTH} characters")
-    reader = _Reader(text, numeric)
+def parse_property(text: str) -> Property:
+    """Read a property. Raises `Malformed`, saying at which character."""
+    reader = _Reader(text)
     condition = reader.condition()
     reader.expect("->")
     claim = reader.claim()
     reader.end()
     return Property(condition, claim, " ".join(text.split()))
+
+
+def parse_condition(text: str) -> Condition:
+    """Read a condition alone. Raises `Malformed` as `parse_property`."""
+    reader = _Reader(text)
+    condition = reader.condition()
+    reader.end()
+    return condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +147,10 @@ class _Token:
 class _Reader:
     """Recursive descent over the tokens."""
 
-    def __init__(self, text: str, numeric: frozenset[str]) -> None:
+    def __init__(self, text: str) -> None:
+        if len(text) > MAX_LENGTH:
+            raise Malformed(f"a property has at most {MAX_LENGTH} characters")
         self._tokens = [*_tokens(text), _Token("", "end", len(text))]
-        self._numeric = numeric
         self._at = 0
 
     def _peek(self) -> _Token:
@@ -200,6 +208,10 @@ class _Reader:
         field = self._next()
         if field.kind != "word" or field.text in _RESERVED or _NUMBER.match(field.text):
             raise self._fail("here has to be a field", field)
+        try:
+            text = field_named(field.text).is_text
+        except Malformed as error:
+            raise Malformed(f"character {field.at + 1}: {error.message}", error.reason) from None
         if self._said("starts"):
             return Test(field.text, Operator.STARTS, (self._value(field.text),))
         if self._said("in"):
@@ -213,7 +225,7 @@ class _Reader:
         if sign.kind != "operator":
             raise self._fail(f"after {field.text} has to be a comparison, 'in' or 'starts'", sign)
         operator = _OPERATORS[sign.text]
-        if operator not in {Operator.IS, Operator.IS_NOT} and field.text not in self._numeric:
+        if operator not in {Operator.IS, Operator.IS_NOT} and text:
             raise self._fail(f"{field.text} is no number and has only = and !=", sign)
         return Test(field.text, operator, (self._value(field.text),))
 
@@ -221,16 +233,19 @@ class _Reader:
         token = self._next()
         if token.kind not in {"word", "quoted"}:
             raise self._fail(f"here has to be a value of {field}", token)
-        if field not in self._numeric:
+        held = field_named(field)
+        if held.is_text or token.kind == "quoted":
             return token.text
-        if token.kind == "word" and token.text in _YES_NO:
+        if token.text in _YES_NO and held.type is Type.FLAG:
             return _YES_NO[token.text]
         if duration := _DURATION.match(token.text):
             return int(duration[1]) * _SECONDS[duration[2]]
         if not _NUMBER.match(token.text):
+            if held.type is Type.ANY:
+                return token.text
             raise self._fail(f"{field} is a number", token)
         try:
-            return parse_amount(token.text.replace(",", ""), MICRO_USD if field.endswith(".usd") else 0)
+            return parse_amount(token.text.replace(",", ""), MICRO_USD if held.type is Type.USD else 0)
         except CountersealError as error:
             raise Malformed(f"character {token.at + 1}: {error.message}", error.reason) from None
 

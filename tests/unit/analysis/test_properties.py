@@ -19,11 +19,9 @@ from oms_core.analysis.properties import (
 from oms_core.errors import Malformed
 from oms_core.policy.rules import Operator, Test
 
-NUMERIC = frozenset({"amount", "amount.usd", "destination.age", "unlimited"})
-
 
 def read(text: str) -> Property:
-    return parse_property(text, NUMERIC)
+    return parse_property(text)
 
 
 def test_a_property_is_read_as_people_write_it() -> None:
@@ -73,6 +71,7 @@ def test_values_are_read_by_their_fields_type() -> None:
         ("chain = a -> approvals(risk) = 2", "character 30: approvals is compared with >=, not '='"),
         ("chain = a -> approvals(risk) >= two", "character 33: here has to be a number, not 'two'"),
         ("chain = a -> denied denied", "character 21: here has to be 'and', 'or' or the end, not 'denied'"),
+        ("chains = a -> denied", "character 1: there is no field 'chains'"),
         ("chain ~ a -> denied", "character 7: '~' means nothing here"),
         ("(chain = a -> denied", "character 12: here has to be ')', not '->'"),
         ("and chain = a -> denied", "character 1: here has to be a field, not 'and'"),

@@ -20,7 +20,6 @@ from oms_core.errors import LocalError, Malformed
 from oms_core.policy.compiled import FALSE
 from oms_core.policy.decision import Decision, Outcome
 from oms_core.policy.facts import Observation, Provenance
-from oms_core.policy.fields import FIELDS
 from oms_core.policy.index import index_of
 from oms_core.policy.judge import judge, judge_operations
 from oms_core.policy.rules import Rule, Test
@@ -29,8 +28,6 @@ from oms_core.policy.views import view_of_operation
 from oms_core.workspace import Workspace
 from tests.unit.analysis import generated
 from tests.unit.analysis.world import NOW, USDC, workspace
-
-NUMERIC = frozenset(name for name, field in FIELDS.items() if not field.is_text) | {"risk.score", "args.0"}
 
 PERMIT = """
 - rule: all
@@ -51,7 +48,7 @@ PROPERTY = "amount.usd > 1,000,000 and destination.type != WHITELISTED -> approv
 
 
 def asked(text: str, under: Workspace) -> Answer:
-    return prove(under, parse_property(text, NUMERIC), NOW)
+    return prove(under, parse_property(text), NOW)
 
 
 def test_a_tight_draft_is_proved_and_a_leaky_one_refuted_by_an_order() -> None:
@@ -212,9 +209,7 @@ def test_a_bound_that_is_reached_answers_that_it_is_not_known(monkeypatch: pytes
         f"- rule: r{at}\n  require: {{approvals: 1, from groups: [risk]}}\n  when: {{amount.usd: above {at + 1} USD}}\n"
         for at in range(4)
     )
-    answer = prove(
-        workspace(PERMIT + many), parse_property("any -> approvals(risk) >= 2", NUMERIC), NOW, milliseconds=0
-    )
+    answer = prove(workspace(PERMIT + many), parse_property("any -> approvals(risk) >= 2"), NOW, milliseconds=0)
     assert answer.verdict in {Verdict.UNKNOWN, Verdict.REFUTED}
 
 
