@@ -13,6 +13,7 @@ from oms.cli.approvals import decide
 from oms.cli.shared import Settings, call
 from oms.cli.shared import show as print_message
 from oms.client import Client
+from oms.zones import zones_named
 from oms_core.approvals import Verdict
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, LocalError, ProofInvalid, Reason
@@ -135,8 +136,9 @@ def _drafted(current: Workspace, file: Path) -> Workspace:
     except OSError:
         raise LocalError(f"cannot read {file.name}", Reason.CONFIG_INVALID) from None
     text = data.decode(errors="replace") if file.suffix in (".yaml", ".yml") else ""
-    drafted = workspace_from_yaml(text) if text else decode(Workspace, data, _LIMIT)
-    made = successor(current, drafted, int(time.time()))
+    now = int(time.time())
+    drafted = workspace_from_yaml(text, zones=zones_named(text, now)) if text else decode(Workspace, data, _LIMIT)
+    made = successor(current, drafted, now)
     check_workspace(made)
     return made
 
