@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from oms.client import Client
+from oms.devnet import rules_chapters
 from oms.devnet.cast import ETHER, ORIGIN
 from oms.devnet.network import Network
 from oms_core.chains.evm import address_of, decode_signed, sender, signing_digest, to_checksum
@@ -43,10 +44,12 @@ class Demo:
     def __init__(self, network: Network) -> None:
         self.network, self._started = network, time.monotonic()
         self.summary: list[str] = []
+        self._chapter = 0
 
     def head(self, text: str) -> None:
         """A new chapter."""
-        click.echo(f"\n{text}")
+        self._chapter += 1
+        click.echo(f"\n{self._chapter}. {text}")
 
     def say(self, text: str) -> None:
         """One line with the seconds since the start."""
@@ -54,7 +57,7 @@ class Demo:
 
     async def run(self) -> None:
         """All chapters."""
-        self.head("1. Set up: certificates, HSM tokens, processes")
+        self.head("Set up: certificates, HSM tokens, processes")
         self.network.prepare(self.say)
         self.network.start()
         count = len(self.network.processes.pids())
@@ -64,15 +67,16 @@ class Demo:
         async with self.network.client() as client:
             await self.make_wallet(client)
             await self.first_transfer(client)
-            await self.two_nodes_down(client)
             await self.forbidden(client)
+            await self.new_rules(client)
+            await self.two_nodes_down(client)
             await self.liar(client)
             await self.without_the_liar(client)
         await self.swapped()
 
     async def make_wallet(self, client: Client) -> None:
         """Key generation, confirmed by all."""
-        self.head("2. A wallet: distributed key generation, any 3 of 5 sign")
+        self.head("A wallet: distributed key generation, any 3 of 5 sign")
         now = int(time.time())
         wish = CreateWallet(WALLET, "Treasury", 3, (1, 2, 3, 4, 5), "L112", "desk", "the demo", now, now + 3600)
         await client.create_wallet(self.network.desk().propose(wish))
@@ -97,7 +101,7 @@ class Demo:
 
     async def first_transfer(self, client: Client) -> None:
         """Fund, propose, approve, sign, settle."""
-        self.head("3. A transfer: propose, approve by FIDO2, sign with three of five, settle")
+        self.head("A transfer: propose, approve by FIDO2, sign with three of five, settle")
         wallet = await client.wallet(WALLET)
         await self.network.fund(wallet.address, 100 * ETHER)
         self.say("funded with 100 ETH from anvil")
@@ -107,7 +111,7 @@ class Demo:
 
     async def two_nodes_down(self, client: Client) -> None:
         """Two dead nodes change nothing."""
-        self.head("4. Two cosigners killed (SIGKILL): the other three sign")
+        self.head("Two cosigners killed (SIGKILL): the other three sign")
         for index in (2, 4):
             self.network.kill_cosigner(index)
         self.say("killed enclave and gateway of cosigners 2 and 4")
@@ -117,7 +121,7 @@ class Demo:
 
     async def forbidden(self, client: Client) -> None:
         """The policy says no."""
-        self.head("5. A transfer that the policy forbids")
+        self.head("A transfer that the policy forbids")
         tx = await self.propose(client, NOT_IN_THE_BOOK, ETHER)
         tx = await client.ended(tx.transaction_id)
         self.expect(tx.state == "REJECTED" and tx.reason == Reason.NO_PERMIT, "the order is rejected: NO_PERMIT")
@@ -125,10 +129,20 @@ class Demo:
         for line in tx.trace:
             self.say(f"   {line}")
         self.summary.append(f"forbidden {tx.reason}: refused by the policy")
+        self.summary.append(await rules_chapters.disguised(self.network, client, self.say))
+
+    async def new_rules(self, client: Client) -> None:
+        """The address book grows; what it permits then is signed."""
+        self.head("The rules change: other people, a delay, and five nodes that verify for themselves")
+        self.summary.append(await rules_chapters.change(self.network, client, self.say, self.approve))
+        tx = await self.propose(client, "entry:pension-fund", ETHER // 10)
+        tx = await client.ended(tx.transaction_id)
+        self.expect(tx.state == "CONFIRMED", f"the new entry is paid, not {tx.state} {tx.reason} {tx.detail}")
+        self.say(f"settled   {tx.hash}, to an account that the version before did not know")
 
     async def liar(self, client: Client) -> None:
         """With two nodes dead, a third one lies: it is named, with evidence that anybody can judge."""
-        self.head("6. A cosigner that lies inside the protocol")
+        self.head("A cosigner that lies inside the protocol")
         self.network.kill_cosigner(3)
         self.network.start_cosigner(3, ("tests.attack.evil_cosigner", "sigma"))
         await self.network.attached((1, 3, 5), 60)
@@ -151,7 +165,7 @@ class Demo:
 
     async def without_the_liar(self, client: Client) -> None:
         """Resharing: another committee, the same key."""
-        self.head("7. The key is dealt anew to the other four; the address stays")
+        self.head("The key is dealt anew to the other four; the address stays")
         wallet, keys = await client.wallet(WALLET), identities(await client.workspace())
         now = int(time.time())
         key = (wallet.key_id, wallet.public_key, wallet.chain_code)
@@ -178,7 +192,7 @@ class Demo:
 
     async def swapped(self) -> None:
         """A coordinator that lies to the cosigners."""
-        self.head("8. A coordinator that swaps the recipient after approval")
+        self.head("A coordinator that swaps the recipient after approval")
         async with self.network.client() as client:
             tx = await self.propose(client, "entry:kraken-hot", 5 * ETHER)
         self.network.processes.stop("coordinator")
@@ -213,6 +227,8 @@ class Demo:
         tx = await self.propose(client, to, wei)
         await self.approve(client, tx.transaction_id, approver)
         self.say(f"approved  by {approver} with a FIDO2 assertion over the order's digest")
+        shown = await client.transaction(tx.transaction_id)
+        self.say(f"read      {shown.agreement}; check words: {shown.check_words}")
         tx = await client.ended(tx.transaction_id)
         self.expect(tx.state == "CONFIRMED", f"the transfer is confirmed, not {tx.state} {tx.reason} {tx.detail}")
         first = tx.stages[0].at
