@@ -145,7 +145,7 @@ def _drafted(current: Workspace, file: Path) -> Workspace:
 
 def _told(report: pb.WorkspaceReport) -> list[str]:
     lines = [f"  {part.direction}: {part.path}: {part.words}" for part in report.parts]
-    lines.append(f"  {report.direction}: takes {report.approvals}; counts {report.delay} s after that")
+    lines.append(f"  {report.direction}: takes {report.approvals}")
     return lines + [f"  WARNING: {text}" for text in report.unsatisfiable]
 
 

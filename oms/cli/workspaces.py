@@ -1,42 +1,64 @@
-"""`oms workspace`: read a workspace before trusting it."""
+"""`oms workspace`: read a workspace before trusting it, and take it to another version."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+import yaml
 
 from oms.cli.shared import call
+from oms.cli.workspace_changes import COMMANDS
 from oms_core.chains.evm import to_checksum
-from oms_core.encoding import decode
+from oms_core.encoding import decode, encode
 from oms_core.errors import LocalError, Reason
 from oms_core.policy.text import rules_to_yaml
 from oms_core.policy.units import usd
 from oms_core.workspace import Workspace, workspace_digest
 from oms_core.workspace.change import unsatisfiable
 from oms_core.workspace.check import check_workspace
+from oms_core.workspace.text import workspace_to_mapping
 from oms_core.workspace.words import governance_words
 
 
 @click.group("workspace")
 def group() -> None:
-    """The people, cosigners, addresses and rules that decide."""
+    """The people, cosigners, addresses and rules that decide, and how they change."""
 
 
 @group.command()
 @click.option("--file", "path", type=click.Path(path_type=Path), help="A workspace file, instead of the coordinator's.")
+@click.option("--digest", default="", help="An earlier version, by its digest in hex.")
+@click.option("--out", type=click.Path(path_type=Path), help="A new file: .yaml to be changed, or canonical.")
 @click.pass_context
-def show(context: click.Context, path: Path | None) -> None:
+def show(context: click.Context, path: Path | None, digest: str, out: Path | None) -> None:
     """Print a workspace in words, with the digest that cosigners pin."""
+    try:
+        wanted = bytes.fromhex(digest)
+    except ValueError:
+        raise LocalError("--digest is hex", Reason.CONFIG_INVALID) from None
     if path is None:
-        read = call(context, lambda client, _: client.workspace())
+        read = call(context, lambda client, _: client.workspace(wanted))
     else:
         try:
             read = decode(Workspace, path.read_bytes(), 4 << 20)
         except OSError:
             raise LocalError(f"cannot read {path.name}", Reason.CONFIG_INVALID) from None
     check_workspace(read)
+    if wanted and workspace_digest(read) != wanted:
+        raise LocalError("that is not the workspace of this digest", Reason.POLICY_VERSION_MISMATCH)
+    if out is not None:
+        _write(out, read)
     click.echo("\n".join(_lines(read)))
+
+
+def _write(out: Path, read: Workspace) -> None:
+    try:
+        with out.open("xb") as file:
+            text = yaml.safe_dump(workspace_to_mapping(read), sort_keys=False, allow_unicode=True, width=120)
+            file.write(text.encode() if out.suffix in (".yaml", ".yml") else encode(read))
+    except OSError as error:
+        raise LocalError(f"cannot write {out.name}: {error.strerror}", Reason.CONFIG_INVALID) from None
 
 
 def _lines(read: Workspace) -> list[str]:
@@ -81,3 +103,7 @@ def _rules(read: Workspace) -> list[str]:
 
 def _price(usd_micro: int) -> str:
     return usd(usd_micro) if usd_micro else "no price"
+
+
+for command in COMMANDS:
+    group.add_command(command)
