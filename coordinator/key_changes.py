@@ -315,10 +315,12 @@ class KeyChanges(Stands):
         signed = tuple(sorted(certificate.confirmations, key=lambda one: one.confirmation.index))
         if not isinstance(wish, ChangeKey) or wish.change not in DEALS or not signed:
             return
-        authorize(request, self._workspace, Facts(wish.valid_from, ()))
+        then = self._standing.named(request.workspace)  # members have confirmed it under that version
+        now = max([wish.valid_from, *(approval.claim.decided_at for approval in request.approvals)])
+        authorize(request, then, Facts(now, seen_at=0), self._standing.before(then))
         wallet = await self._wallets.standing(wish.wallet_id)
         parties = tuple(one.confirmation.index for one in signed)
-        said = check_confirmations(signed, {i: identities(self._workspace)[i] for i in parties})
+        said = check_confirmations(signed, {i: identities(then)[i] for i in parties})
         same = (said.wallet_id, said.key_id, said.public_key, wish.key_id) == (
             wish.wallet_id,
             wallet.key[0],
