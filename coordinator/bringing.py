@@ -116,8 +116,11 @@ class Bringing(Stands):
     async def _raise(self, link: Link) -> None:
         """Tell a node of the versions that it has missed, in order, as far as it takes them."""
         for row in await self._book.versions(link.version):
-            before = link.version
-            await self.offer(link.index, decode(ChangeWorkspaceRequest, row["request"], LIMIT))
+            before, request = link.version, decode(ChangeWorkspaceRequest, row["request"], LIMIT)
+            if len(await self._book.kept(row["subject"], SCHEDULING)) < honest_among(len(self._workspace.roster)):
+                past = [i for i, one in self._cosigners.present().items() if one.version >= row["number"]]
+                await asyncio.gather(*(self.offer(index, request) for index in past))  # they say again when they saw it
+            await self.offer(link.index, request)
             if link.version == before:
                 return
         log.info("cosigner brought up", cosigner=link.index, version=link.version)
@@ -152,6 +155,11 @@ class Bringing(Stands):
         """A statement counts as this node's under its identity key, and about this change. Raises if it does not."""
         parent, subject = self._standing.named(wish.next.parent), subject_digest(wish)
         public = identities(parent).get(index) or identities(wish.next)[index]
+        said = decode(SignedScheduling, answer.scheduling, 4096)
+        verify_identity(public, "scheduling", encode(said.scheduling), said.signature)
+        if (said.scheduling.index, said.scheduling.change) != (index, subject):
+            raise Malformed("a statement about another change", Reason.DIGEST_MISMATCH)
+        await self._book.keep(subject, index, SCHEDULING, answer.scheduling)
         if answer.adoption:
             signed = decode(SignedAdoption, answer.adoption, 4096)
             verify_identity(public, "adoption", encode(signed.adoption), signed.signature)
@@ -160,12 +168,6 @@ class Bringing(Stands):
                 raise Malformed("an adoption of another version", Reason.DIGEST_MISMATCH)
             await self._book.keep(subject, index, ADOPTION, answer.adoption)
             self._cosigners.stands(index, signed.adoption.workspace, signed.adoption.version)
-            return
-        said = decode(SignedScheduling, answer.scheduling, 4096)
-        verify_identity(public, "scheduling", encode(said.scheduling), said.signature)
-        if (said.scheduling.index, said.scheduling.change) != (index, subject):
-            raise Malformed("a statement about another change", Reason.DIGEST_MISMATCH)
-        await self._book.keep(subject, index, SCHEDULING, answer.scheduling)
 
 
 def wish_of(request: ChangeWorkspaceRequest) -> ChangeWorkspace:

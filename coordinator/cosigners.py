@@ -169,8 +169,8 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         return {index: link for index, link in sorted(self._links.items()) if not link.closed}
 
     def stands(self, index: int, workspace: bytes, version: int) -> None:
-        """A node has gone over to this version."""
-        if (link := self._links.get(index)) is not None:
+        """A node has gone over to this version; it does not go back."""
+        if (link := self._links.get(index)) is not None and version > link.version:
             link.workspace, link.version = workspace, version
 
     def link(self, index: int) -> Link:

@@ -153,6 +153,8 @@ class Desk(Reviewing):
             if (end := await self._ending(row)) is not None:
                 await self._reject(row, end)
                 return
+            if not await self._still(row):
+                continue
             chosen = await self._quorum(row, pooled=not passing)
             if chosen is None:
                 wallet = await self._wallets.active(row["wallet_id"])

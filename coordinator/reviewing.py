@@ -72,6 +72,25 @@ class Reviewing(Orders):
             else:
                 await self._news.wait(order_id)
 
+    async def _still(self, row: RowMapping) -> bool:
+        """Whether an approved order is what the rules permit now: approvals end, and the workspace changes.
+
+        If not, it is rejected, or people are asked once more; what was chosen for it is kept.
+        """
+        order_id = row["order_id"]
+        facts = await self._store.facts(int(time.time()), ahead_of=order_id)
+        decision, _ = await self._approving.standing(order_id, intent_of(row), facts)
+        if decision.outcome is Outcome.DENY:
+            await self._end(row, State.REJECTED, decision.objections[0].reason, decision.detail)
+        elif decision.outcome is Outcome.NEEDS_APPROVAL:
+            needed = "; ".join(need.words for need in decision.needs if need.missing)
+            text = {"reason": Reason.APPROVAL_MISSING, "detail": needed[:500], "trace": told(decision)}
+            await self._move(order_id, State.APPROVED, State.PENDING_APPROVAL, **text)
+            await self.approvals(order_id)
+        else:
+            return True
+        return False
+
     async def _objected(self, row: RowMapping) -> Ending | None:
         """Show the order to cosigners that have not read it; why it ends then, if it does."""
         await self._approving.preflight.show(row["order_id"], proposal_of(row))

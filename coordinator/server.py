@@ -62,7 +62,8 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     engine = await open_database(config.database)
     store, news, rpc = Store(engine), News(), Rpc(config.chain.rpc)
     chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(standing)
-    approving = Approving(store, standing, Preflight(store, standing, cosigners), config.approval_seconds)
+    preflight, seconds = Preflight(store, standing, cosigners), config.approval_seconds
+    approving = Approving(store, standing, preflight, seconds)
     book, chain_book = KeyBook(engine), ChainBook(engine)
     bringing = Bringing(chain_book, standing, cosigners, Voiding(store, book, standing, news), news)
     await bringing.load()
@@ -71,8 +72,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     keys = Wallets(store, standing, cosigners, approving, outcomes, news)
     presigning = Presigning(book, store, standing, cosigners, keys, outcomes, config.presignatures)
     changes = KeyChanges(book, store, standing, cosigners, keys, approving, outcomes, news)
-    seconds = config.approval_seconds
-    workspaces = Workspaces(chain_book, store, standing, cosigners, bringing, news, seconds)
+    workspaces = Workspaces(chain_book, store, standing, cosigners, bringing, preflight, news, seconds)
     parts = (store, standing, cosigners, keys, approving, outcomes, presigning)
     desk = desk_of(*parts, chain, config.chain.confirmations, news)
 

@@ -14,14 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.reservations import commit, counted, reserve
 from coordinator.tables import counters, decisions, nonces, orders, readings, refusals, requests, stages, wallets
-from oms_core.approvals import Approval
-from oms_core.encoding import encode
+from oms_core.approvals import Approval, Verdict
+from oms_core.encoding import decode, encode
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
 from oms_core.evidence import SignedRefusal
 from oms_core.lifecycle import TERMINAL, IllegalTransition, State, advance
 from oms_core.policy.facts import Facts
 
-_UNSENT = (State.APPROVED, State.SIGNING, State.SIGNED)
+_UNSENT = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING, State.SIGNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class Store:
         async with self._engine.begin() as connection:
             mine = (decisions.c.subject_id == subject_id) & (decisions.c.person_id == person)
             held = await one(connection, select(decisions).where(mine))
-            if held is not None and not held["void"]:
+            if held is not None and not held["void"] and _good(held):
                 raise Conflict("this person has decided already", Reason.DUPLICATE_PERSON)
             await connection.execute(decisions.delete().where(mine))
             row = await one(connection, select(counters).where(counters.c.credential == credential))
@@ -314,6 +314,11 @@ async def _submit(connection: AsyncConnection, order: dict[str, Any], note: str)
 async def one(connection: AsyncConnection, query: Any) -> RowMapping | None:
     """The first row, if there is one."""
     return (await connection.execute(query)).mappings().first()
+
+
+def _good(decided: RowMapping) -> bool:
+    """Whether a decision has not ended by itself: an approval has its time, a denial stays."""
+    return decided["verdict"] == Verdict.DENY or decode(Approval, decided["approval"]).claim.expires_at > time.time()
 
 
 async def remember(connection: AsyncConnection, call: Call, object_id: str) -> None:

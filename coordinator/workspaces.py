@@ -20,6 +20,7 @@ from coordinator.bringing import Bringing
 from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
+from coordinator.preflight import Preflight
 from coordinator.reports import Report, eligible, report
 from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
@@ -52,12 +53,13 @@ class Workspaces(Stands):
         standing: Standing,
         cosigners: Cosigners,
         bringing: Bringing,
+        preflight: Preflight,
         news: News,
         seconds: int,
     ) -> None:
         """``seconds``: how long an approval is good."""
         self._book, self._store, self._standing, self._cosigners = book, store, standing, cosigners
-        self._bringing, self._news, self._seconds = bringing, news, seconds
+        self._bringing, self._preflight, self._news, self._seconds = bringing, preflight, news, seconds
 
     def steps(self) -> tuple[durable.Step, ...]:
         """A change's way."""
@@ -146,6 +148,7 @@ class Workspaces(Stands):
             if await self._over(row):
                 return
             request, now = await self._request(row), int(time.time())
+            await self._preflight.show(change_id, request.proposal)
             if request.approvals == looked:
                 await self._news.wait(change_id, RETRY)
                 continue
@@ -156,6 +159,7 @@ class Workspaces(Stands):
                 await self._say(change_id, error.reason, error.message)
             else:
                 await self._move(row, ChangeState.APPROVED)
+        self._preflight.forget(change_id)
 
     async def bring(self, change_id: str) -> None:
         """APPROVED → SCHEDULED → ACTIVE, as cosigners see it, wait, and go over; or it is stopped, or too late."""

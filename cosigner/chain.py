@@ -16,7 +16,7 @@ from sqlalchemy import Engine, delete, insert, select
 from cosigner.boots import Boots
 from cosigner.hsm import Token
 from cosigner.store import sightings
-from cosigner.versions import LIMIT, Versions, next_of
+from cosigner.versions import LIMIT, Said, Versions, next_of
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import LocalError, Malformed, NotFound, ProofInvalid, Reason, Refused
@@ -44,8 +44,8 @@ class Chain:
         self._engine, self._token, self._versions, self._boots = engine, token, versions, boots
         self._turn = threading.Lock()
 
-    def offer(self, data: bytes, now: int) -> SignedScheduling | SignedAdoption:
-        """Take a request: that it was seen approved, or, after its delay, that the node stands on the new version.
+    def offer(self, data: bytes, now: int) -> Said:
+        """Take a request: say that it was seen approved and, after its delay, that the node stands on the new version.
 
         Idempotent. Raises `Refused` (POLICY_VERSION_MISMATCH for what does not follow the current version),
         `Malformed`, `NotFound`; nothing has changed then.
@@ -54,7 +54,7 @@ class Chain:
         request = decode(ChangeWorkspaceRequest, data, LIMIT)
         following, change = next_of(request), subject_digest(request.proposal.subject)
         with self._turn:
-            if done := self._versions.adoption(following.version):
+            if done := self._versions.said(following.version):
                 return self._again(*done, change)
             current = self._versions.current()
             if (following.parent, following.version) != (workspace_digest(current), current.version + 1):
@@ -67,8 +67,8 @@ class Chain:
             if seen is None:
                 seen = self._note(change, following.parent, now)
             if not ready(change, seen.scheduling.at, others, current.roster, delay, now):
-                return seen
-            return self._adopt(request, change, now)
+                return Said(seen, None)
+            return self._adopt(request, seen, now)
 
     def requests(self, after: int) -> list[bytes]:
         """What led to the versions after this one, in order; the first ones, if they are many."""
@@ -80,12 +80,11 @@ class Chain:
                 return found[:-1] or found
         return found
 
-    def _again(self, change: bytes, adoption: SignedAdoption, asked: bytes) -> SignedAdoption:
+    def _again(self, change: bytes, said: Said, asked: bytes) -> Said:
         if change != asked:
-            text = f"another change led to version {adoption.adoption.version} here"
-            raise Refused(text, Reason.POLICY_VERSION_MISMATCH)
+            raise Refused("another change led to that version here", Reason.POLICY_VERSION_MISMATCH)
         self._boots.settle()
-        return adoption
+        return said
 
     def _seen(self, change: bytes) -> SignedScheduling | None:
         """What this node said when it saw the change approved first; it believes its own signature only."""
@@ -131,20 +130,20 @@ class Chain:
         log.info("change of the workspace seen approved", change=change.hex()[:16])
         return signed
 
-    def _adopt(self, request: ChangeWorkspaceRequest, change: bytes, now: int) -> SignedAdoption:
+    def _adopt(self, request: ChangeWorkspaceRequest, seen: SignedScheduling, now: int) -> Said:
         following = next_of(request)
         said = Adoption(self._token.index, following.version, workspace_digest(following), now)
         signed = SignedAdoption(said, self._token.sign("adoption", encode(said)))
         try:
             with self._engine.begin() as connection:
-                self._versions.add(connection, request, change, signed)
+                self._versions.add(connection, request, seen, signed)
                 connection.execute(delete(sightings).where(sightings.c.parent == following.parent))
                 self._boots.count(connection)
         finally:
             self._versions.forget()
         self._boots.settle()
         log.warning("workspace adopted", version=following.version, digest=said.workspace.hex()[:16])
-        return signed
+        return Said(seen, signed)
 
 
 def _delay(request: ChangeWorkspaceRequest, current: Workspace, moments: list[int]) -> int:

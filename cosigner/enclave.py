@@ -55,7 +55,6 @@ from oms_core.evidence import (
     ProbeRequest,
     ReadRequest,
     Request,
-    SignedAdoption,
     SignRequest,
     request_digest,
 )
@@ -220,9 +219,9 @@ class Enclave:
                 return pb.FromCosigner(acknowledged=pb.Acknowledged())
             case "offer_workspace":
                 said = await asyncio.to_thread(self.chain.offer, request.offer_workspace.request, int(time.time()))
-                if isinstance(said, SignedAdoption):
-                    return pb.FromCosigner(workspace_answer=pb.WorkspaceAnswer(adoption=encode(said)))
-                return pb.FromCosigner(workspace_answer=pb.WorkspaceAnswer(scheduling=encode(said)))
+                signed = pb.WorkspaceAnswer(scheduling=encode(said.scheduling))
+                signed.adoption = encode(said.adoption) if said.adoption else b""
+                return pb.FromCosigner(workspace_answer=signed)
             case "get_workspace_requests":
                 after = await asyncio.to_thread(self.chain.requests, request.get_workspace_requests.after)
                 return pb.FromCosigner(workspace_requests=pb.WorkspaceRequests(requests=after))

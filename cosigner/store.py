@@ -127,6 +127,7 @@ versions = Table(
     Column("change", LargeBinary, nullable=False),
     Column("clear", LargeBinary, nullable=False),
     Column("blob", LargeBinary, nullable=False),
+    Column("scheduling", LargeBinary, nullable=False),
     Column("adoption", LargeBinary, nullable=False),
 )
 

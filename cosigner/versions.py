@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
@@ -15,7 +16,7 @@ from cosigner.hsm import Token
 from cosigner.store import versions
 from oms_core.encoding import decode, document, encode
 from oms_core.errors import LocalError, Malformed, NotFound, Reason, Refused
-from oms_core.evidence import ChangeWorkspaceRequest, SignedAdoption
+from oms_core.evidence import ChangeWorkspaceRequest, SignedAdoption, SignedScheduling
 from oms_core.workspace import ChangeWorkspace, Workspace, workspace_digest
 
 LIMIT = 8 << 20  # bytes of a request
@@ -30,6 +31,14 @@ class VersionClear:
     number: int
     workspace: bytes
     change: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What this node has signed about a change: when it saw it approved and, once it stands on it, that it does."""
+
+    scheduling: SignedScheduling
+    adoption: SignedAdoption | None
 
 
 class Versions:
@@ -109,21 +118,24 @@ class Versions:
             raise LocalError("a version of another node or place", Reason.STORE_CORRUPT)
         return decode(ChangeWorkspaceRequest, self._token.unseal(row.blob, row.clear, ""), LIMIT)
 
-    def adoption(self, number: int) -> tuple[bytes, SignedAdoption] | None:
-        """(digest of the wish, what was said when it was adopted) of a version; None if it is not here."""
+    def said(self, number: int) -> tuple[bytes, Said] | None:
+        """(digest of the wish, what was said of it) of a version; None if it is not here."""
+        query = select(versions.c.change, versions.c.scheduling, versions.c.adoption).filter_by(number=number)
         with self._engine.begin() as connection:
-            row = connection.execute(select(versions.c.change, versions.c.adoption).filter_by(number=number)).first()
-        return (bytes(row.change), decode(SignedAdoption, row.adoption)) if row else None
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return bytes(row.change), Said(decode(SignedScheduling, row.scheduling), decode(SignedAdoption, row.adoption))
 
     def add(
         self,
         connection: Connection,
         request: ChangeWorkspaceRequest,
-        change: bytes,
+        scheduling: SignedScheduling,
         adoption: SignedAdoption,
     ) -> None:
         """Inside a transaction: one version more, after the current one. Raises `Refused` if there is another one."""
-        following = next_of(request)
+        following, change = next_of(request), scheduling.scheduling.change
         self.check(connection, self.current())
         clear = encode(VersionClear(self._token.index, following.version, workspace_digest(following), change))
         row = {
@@ -132,6 +144,7 @@ class Versions:
             "change": change,
             "clear": clear,
             "blob": self._token.seal(encode(request), clear, ""),
+            "scheduling": encode(scheduling),
             "adoption": encode(adoption),
         }
         connection.execute(insert(versions).values(row))

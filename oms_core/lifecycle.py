@@ -33,7 +33,7 @@ WITHDRAWN = (State.CANCELLED, State.REPLACED)
 NEXT: dict[State, frozenset[State]] = {
     State.SUBMITTED: frozenset({State.PENDING_APPROVAL, State.APPROVED, State.REJECTED, State.EXPIRED, *WITHDRAWN}),
     State.PENDING_APPROVAL: frozenset({State.APPROVED, State.DENIED, State.REJECTED, State.EXPIRED, *WITHDRAWN}),
-    State.APPROVED: frozenset({State.SIGNING, State.REJECTED, State.EXPIRED, *WITHDRAWN}),
+    State.APPROVED: frozenset({State.SIGNING, State.PENDING_APPROVAL, State.REJECTED, State.EXPIRED, *WITHDRAWN}),
     State.SIGNING: frozenset({State.SIGNED, State.APPROVED, State.REJECTED, State.EXPIRED, State.QUARANTINED}),
     State.SIGNED: frozenset({State.BROADCAST, State.CONFIRMED, State.QUARANTINED}),
     State.BROADCAST: frozenset({State.MINED, State.QUARANTINED}),
@@ -47,7 +47,8 @@ NEXT: dict[State, frozenset[State]] = {
     State.FAILED_ON_CHAIN: frozenset(),
     State.QUARANTINED: frozenset(),
 }
-"""SIGNING goes back to APPROVED when no quorum answers, MINED to BROADCAST when a reorganisation drops its block.
+"""SIGNING goes back to APPROVED when no quorum answers, APPROVED to PENDING_APPROVAL when approvals have ended, or the
+workspace has changed so that they are not what it takes, MINED to BROADCAST when a reorganisation drops its block.
 
 A message, which goes to no chain, is CONFIRMED once it is signed.
 """

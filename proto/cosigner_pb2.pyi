@@ -898,9 +898,9 @@ class WorkspaceAnswer(_message.Message):
     SCHEDULING_FIELD_NUMBER: _builtins.int
     ADOPTION_FIELD_NUMBER: _builtins.int
     scheduling: _builtins.bytes
-    """SignedScheduling, if it waits"""
+    """SignedScheduling"""
     adoption: _builtins.bytes
-    """SignedAdoption, if it stands on the version"""
+    """SignedAdoption, if it stands on the version; empty while it waits"""
     def __init__(
         self,
         *,

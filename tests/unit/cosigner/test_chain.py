@@ -15,7 +15,7 @@ from oms_core.approvals import Approval
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import encode
 from oms_core.errors import LocalError, Malformed, Reason, Refused
-from oms_core.evidence import Adoption, Scheduling, SignedAdoption, SignedScheduling
+from oms_core.evidence import Adoption, Scheduling, SignedScheduling
 from oms_core.protocol.identity import verify_identity
 from oms_core.readings import plain_decision
 from oms_core.workspace import ChangeWorkspace, Workspace, workspace_digest
@@ -94,17 +94,17 @@ def refused(chain: Chain, data: bytes, now: int = NOW) -> Reason:
 
 
 def adopted(chain: Chain, data: bytes, now: int = NOW) -> Adoption:
-    said = chain.offer(data, now)
-    assert isinstance(said, SignedAdoption)
-    verify_identity(chain._token.public, "adoption", encode(said.adoption), said.signature)
-    return said.adoption
+    signed = chain.offer(data, now).adoption
+    assert signed is not None
+    verify_identity(chain._token.public, "adoption", encode(signed.adoption), signed.signature)
+    return signed.adoption
 
 
 def waits(chain: Chain, data: bytes, now: int = NOW) -> Scheduling:
     said = chain.offer(data, now)
-    assert isinstance(said, SignedScheduling)
-    verify_identity(chain._token.public, "scheduling", encode(said.scheduling), said.signature)
-    return said.scheduling
+    assert said.adoption is None
+    verify_identity(chain._token.public, "scheduling", encode(said.scheduling.scheduling), said.scheduling.signature)
+    return said.scheduling.scheduling
 
 
 # Adoption
@@ -153,6 +153,12 @@ def test_the_same_request_again_is_answered_with_the_same_adoption(chain: Chain,
     node.restart()
     assert chain_of(node).offer(data, LATE) == first
     assert node.vault.workspace() == disabled("olga")
+
+
+def test_a_node_that_has_adopted_still_says_when_it_saw_the_change_approved(chain: Chain) -> None:
+    data = request(loosened(), "alice", "carol")
+    waiting = chain.offer(data, NOW).scheduling
+    assert chain.offer(data, NOW + DELAY).scheduling == chain.offer(data, LATE).scheduling == waiting
 
 
 def test_one_change_follows_a_version_and_its_competitor_is_stale(chain: Chain) -> None:
