@@ -219,9 +219,9 @@ class Enclave:
                 return pb.FromCosigner(acknowledged=pb.Acknowledged())
             case "offer_workspace":
                 said = await asyncio.to_thread(self.chain.offer, request.offer_workspace.request, int(time.time()))
-                signed = pb.WorkspaceAnswer(scheduling=encode(said.scheduling))
-                signed.adoption = encode(said.adoption) if said.adoption else b""
-                return pb.FromCosigner(workspace_answer=signed)
+                adoption = encode(said.adoption) if said.adoption else b""
+                told = pb.WorkspaceAnswer(scheduling=encode(said.scheduling), adoption=adoption)
+                return pb.FromCosigner(workspace_answer=told)
             case "get_workspace_requests":
                 after = await asyncio.to_thread(self.chain.requests, request.get_workspace_requests.after)
                 return pb.FromCosigner(workspace_requests=pb.WorkspaceRequests(requests=after))

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from cosigner.boots import Boots
+from cosigner.store import open_store
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, ProtocolAbort
 from oms_core.protocol.heads import Head, SignedHead, read_head, sign_head
-from tests.unit.cosigner.heads import World
+from tests.unit.cosigner.heads import SoftToken, World
 from tests.unit.cosigner.node import Node
 
 TOO_HIGH = [1 << 62, 1 << 63, 1 << 64, 10**400]
@@ -53,3 +55,23 @@ def test_such_a_head_is_read_by_nobody(world: World) -> None:
         data = encode(SignedHead(head, token.sign("head", encode(head))))
         with pytest.raises(Malformed):
             read_head(data, 2, token.public)
+
+
+def test_a_peer_with_a_new_identity_key_is_followed_from_its_first_boot(
+    node: Node, world: World, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        world.peers[2].begin()
+    assert world.meet(node) == {}
+    token = SoftToken(2)  # people have replaced its token: the roster has another key at its index
+    world.tokens[2], world.roster[2] = token, token.public
+    world.peers[2] = Boots(open_store(tmp_path / "new-peer.sqlite"), token)  # type: ignore[arg-type]
+    world.peers[2].begin()
+    assert world.meet(node) == {}
+    older = world.peers[2].head()
+    world.peers[2].begin()
+    assert world.meet(node) == {}
+    first, second, third = world.hellos(node)
+    with pytest.raises(ProtocolAbort) as caught:
+        node.boots.examine((first, replace(second, head=older), third), world.roster)
+    assert caught.value.culprits == {2}
