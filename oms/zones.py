@@ -14,7 +14,7 @@ _NAMED = re.compile(r"""\bzone\s*:\s*["']?([A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9
 
 
 def zone(name: str, now: int, years: int = YEARS) -> Zone:
-    """The zone from a year before the Unix second ``now`` to ``years`` after it. Raises `Malformed` for no name of one."""
+    """The zone from a year before the Unix second ``now`` to ``years`` after. Raises `Malformed` if there is none."""
     try:
         place = ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -22,6 +22,7 @@ E = TypeVar("E", bound=StrEnum)
 
 _FLAGS = {"yes": True, "no": False}
 _CLOCK = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])\Z")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _QUORUM = {
     "approvals", "from users", "from groups", "from roles", "distinct teams", "distinct sites", "device bound",
@@ -251,6 +252,8 @@ def _minute(tree: Tree) -> int:
 
 def _date(word: str) -> int:
     try:
+        if not _DATE.match(word):
+            raise ValueError
         return (date.fromisoformat(word) - EPOCH).days
     except ValueError:
         raise Malformed(f"{word[:20]!r} is no date as in 2030-12-31") from None

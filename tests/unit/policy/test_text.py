@@ -212,6 +212,33 @@ def test_hours_read_as() -> None:
     assert read(text)[0].during == Hours(UTC, (0, 1, 2, 6), 8 * 60 + 30, 24 * 60, (1,))
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_stands_there_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
+    text = SAMPLE + EXTRAS
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text)))
+        piece = data.draw(
+            st.one_of(st.text(max_size=3), st.sampled_from(["{", "[", "- ", ": ", "\n", "&a", "*a", "999"]))
+        )
+        text = text[:at] + piece + text[at + data.draw(st.integers(0, 5)) :]
+    said = "line "
+    try:
+        read(text)
+    except Malformed as error:
+        said = error.message
+    assert said.startswith("line ")
+
+
+EXTRAS = """
+- rule: extras
+  limit: [{amount: 5 USDC, every: month, zone: UTC}, {count: 3}]
+  when: {asset: USDC, args.0: 5, destination.age: below 7d}
+  during: {zone: {name: A, offsets: [[0, 60]], known until: 9}, days: [mon-fri], from: 08:00, to: 18:00}
+  starts: 2030-01-01T00:00:00Z
+"""
+
+
 # There and back.
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=0, max_size=12)
