@@ -211,7 +211,8 @@ class Desk(Reviewing):
     async def _sign_with(self, row: RowMapping, quorum: tuple[int, ...], presignature: bytes) -> None:
         wallet, path = await self._wallets.active(row["wallet_id"]), intent_of(row).path
         request = await self.request(row)
-        tx, digest = what_is_signed(intent_of(row), request.execution)
+        assert isinstance(request.proposal.subject, Intent)
+        tx, digest = what_is_signed(request.proposal.subject, request.execution)  # as every cosigner does it again
         spec = new_spec(
             "sign-online" if presignature else "sign",
             wallet.level,
