@@ -9,16 +9,12 @@ from pathlib import Path
 import click
 
 from oms.authenticator import SoftwareAuthenticator
+from oms.cli.prompts import check_readings, prompt
 from oms.cli.shared import Settings, call
-from oms.client import Client, Waiting
+from oms.client import Client
 from oms_core.approvals import Verdict
 from oms_core.authorize import expected_claim
-from oms_core.chains.intent import CreateWallet, subject_digest
-from oms_core.chains.render import Rendering, render, rendering_digest
 from oms_core.errors import NotFound, Reason, Refused
-from oms_core.readings import agreement, readings_needed
-from oms_core.words import in_words
-from oms_core.workspace import Workspace, member
 
 _KEY = click.option(
     "--key", "key", type=click.Path(path_type=Path), required=True, help="The software authenticator's file."
@@ -93,7 +89,7 @@ def decide(
         workspace = await client.workspace()
         click.echo("\n".join(prompt(one, workspace)), err=True)
         if verdict is Verdict.APPROVE and not despite:
-            check_readings(one, workspace)
+            check_readings(one, workspace, read.pinned())
         # What is signed is made here, from the document that was read; the coordinator's claim only has to match.
         said = one.claim
         own = expected_claim(one.subject, workspace, approver, Verdict.APPROVE, said.decided_at, said.expires_at)
@@ -103,33 +99,3 @@ def decide(
         return await client.decide(subject_id, approval, comment)
 
     click.echo(f"{subject_id} is {call(context, work)}")
-
-
-def prompt(one: Waiting, workspace: Workspace) -> list[str]:
-    """What a person reads before she presses, all of it made here: words, sentences, and who reads it how."""
-    lines = [f"{one.subject_id}  {in_words(subject_digest(one.subject))}"]
-    lines += [f"  {line}" for line in render(one.subject, workspace).lines]
-    found = agreement(one.subject, workspace, [reading.signed_reading for reading in one.readings])
-    lines.append(f"  {len(found.same)} of {len(workspace.roster)} cosigners read this the same way")
-    sentences = {reading.index: reading.lines for reading in one.readings}
-    for other in found.different:
-        name = member(workspace, other.index).name
-        lines.append(f"  cosigner {other.index} {name} reads it DIFFERENTLY: {other.rendering.hex()[:16]}")
-        if rendering_digest(Rendering(tuple(sentences[other.index]))) == other.rendering:
-            lines += [f"    {line}" for line in sentences[other.index]]
-    if found.invalid:
-        lines.append(f"  {found.invalid} readings are not what a cosigner signed about this")
-    for no in one.refusals:
-        lines.append(f"  cosigner {no.index} {no.name} would REFUSE it: {no.reason}: {no.detail}")
-    return lines
-
-
-def check_readings(one: Waiting, workspace: Workspace) -> None:
-    """Raises `Refused` if a cosigner reads something else than is shown here, or too few have said what they read."""
-    found = agreement(one.subject, workspace, [reading.signed_reading for reading in one.readings])
-    if not found.unanimous:
-        raise Refused("not all cosigners read what you read; see --despite-difference", Reason.READINGS_DIFFER)
-    threshold = one.subject.threshold if isinstance(one.subject, CreateWallet) else 0
-    if len(found.same) < (needed := readings_needed(workspace, threshold)):
-        text = f"{len(found.same)} of at least {needed} cosigners have said what they read; see --despite-difference"
-        raise Refused(text, Reason.READINGS_MISSING)

@@ -14,14 +14,21 @@ from google.protobuf.message import Message
 
 from oms.client import Client, Tls
 from oms.signer import ProposalSigner
+from oms_core.encoding import decode
+from oms_core.errors import Malformed
 from oms_core.settings import invalid, parse
+from oms_core.workspace import Workspace
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the coordinator is, who I am, and with which keys."""
+    """Where the coordinator is, who I am, and with which keys.
+
+    ``workspace`` is a version of the workspace that I have from the ceremony, or from people whom I trust: more than
+    half of its cosigners have to vouch for whatever version the coordinator shows.
+    """
 
     endpoint: str
     user: str
@@ -30,12 +37,22 @@ class Settings:
     proposal_key_id: str = ""
     origin: str = "http://localhost:8080"
     server_name: str = "coordinator.counterseal"
+    workspace: Path | None = None
 
     def signer(self) -> ProposalSigner:
         """My proposal key. Raises `LocalError` if none is configured."""
         if self.proposal_key is None:
             raise invalid("configuration", "proposal_key is missing")
         return ProposalSigner.load(self.proposal_key, self.proposal_key_id)
+
+    def pinned(self) -> Workspace | None:
+        """The workspace that I have myself. Raises `LocalError` if the file is none."""
+        if self.workspace is None:
+            return None
+        try:
+            return decode(Workspace, self.workspace.read_bytes(), 32 << 20)
+        except (OSError, Malformed) as error:
+            raise invalid(self.workspace.name, "is not a readable workspace") from error
 
 
 def settings(context: click.Context) -> Settings:

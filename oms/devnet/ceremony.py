@@ -100,6 +100,7 @@ def client_file(root: Path, endpoint: str) -> Path:
 user = "desk"
 proposal_key = "people/desk.pem"
 proposal_key_id = "desk-1"
+workspace = "workspace.cbor"
 origin = "{ORIGIN}"
 
 [tls]
