@@ -14,6 +14,7 @@ from oms_core.policy.fields import Field, Type, field_named
 from oms_core.policy.index import Index, index_of
 from oms_core.policy.rules import DAY, Cap, Hours, Kind, Operator, Per, Rule, Test, Unit, Zone
 from oms_core.workspace import Workspace
+from oms_core.workspace.names import NAME
 
 MAX_RULE = 16 << 10  # bytes of its encoding
 MAX_VALUES = 256  # of a test
@@ -23,9 +24,17 @@ _DAY_MINUTES = 24 * 60
 _FARTHEST = 18 * 60  # minutes from UTC
 _METHOD = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*\([A-Za-z0-9_,()\[\]]*\)\Z")
 _SELECTOR = re.compile(r"0x[0-9a-f]{8}\Z")
+_ACCOUNT = re.compile(r"0[xX][0-9a-fA-F]{40}\Z")
+_BYTES = re.compile(r"0[xX][0-9a-fA-F]*\Z")
 _PATH = re.compile(r"m/(?:(?:0|[1-9][0-9]{0,9})/)*\Z")
 _WALLET = re.compile(r"wal_[0-9A-Za-z_-]{1,40}\Z")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9/_+-]{0,63}\Z")
+_SINGLE = (
+    "action", "initiator.user", "initiator.team", "source.wallet", "source.tier", "source.path", "chain",
+    "destination.address", "asset", "method", "selector", "unlimited", "opaque", "delegate", "protocol",
+    "registry.state", "purpose",
+)  # fmt: skip
+"""Fields that never show more than one value."""
 _LOWER = {Operator.AT_LEAST: 0, Operator.ABOVE: 1}
 _UPPER = {Operator.AT_MOST: 0, Operator.BELOW: -1}
 
@@ -83,6 +92,8 @@ def _check_test(index: Index, test: Test) -> None:
         raise Malformed(f"takes {'one value' if one else f'1 to {MAX_VALUES} different values'}")
     for value in test.values:
         _check_type(field, test.operator, value)
+        if test.field.startswith("args.") and isinstance(value, str) and not one:
+            _check_argument(value)
         # The beginning of a name may be any text; of a path it is a path.
         known = _KNOWN.get(test.field) if not one or field.type is Type.PATH else None
         if known is not None and isinstance(value, str):
@@ -110,8 +121,20 @@ def _check_type(field: Field, operator: Operator, value: int | str) -> None:
         raise Malformed(f"{value} is out of range")
 
 
+def _check_argument(value: str) -> None:
+    """Decoded accounts are EIP-55 text and other bytes lower case: what is written otherwise is equal to none."""
+    if _ACCOUNT.match(value):
+        parse_address(value, allow_lower=False)
+    elif _BYTES.match(value) and value != value.lower():
+        raise Malformed(f"{value[:40]!r}: bytes are written in lower case")
+
+
 def _check_together(index: Index, rule: Rule) -> None:
-    """Bounds that leave nothing between them, and worths of what has no price."""
+    """Bounds that leave nothing between them, texts that exclude each other, and worths of what has no price."""
+    for field in _SINGLE:
+        wanted = [set(test.values) for test in rule.when if (test.field, test.operator) == (field, Operator.IS)]
+        if wanted and not set.intersection(*wanted):
+            raise Malformed(f"{field}: all conditions hold together, and it is only one", Reason.UNSATISFIABLE)
     bounds: dict[str, list[tuple[int | None, int | None]]] = {}
     for test in rule.when:
         value = test.values[0]
@@ -203,6 +226,12 @@ _KNOWN: dict[str, Callable[[Index, str], None]] = {
     "source.path": _shape(_PATH, "a path as in m/0/7/"),
     "chain": _chain,
     "destination.address": _address,
+    "initiator.team": _shape(NAME, "a team's name"),
+    "source.tag": _shape(NAME, "a tag"),
+    "source.tier": _shape(NAME, "a tier"),
+    "destination.tag": _shape(NAME, "a tag"),
+    "asset.class": _shape(NAME, "a class"),
+    "protocol": _shape(NAME, "a protocol"),
     "destination.entry": _among(lambda index: index.entry_ids, "entry"),
     "asset": _among(lambda index: index.assets, "asset"),
     "method": _shape(_METHOD, "a canonical signature"),

@@ -14,7 +14,7 @@ from oms_core.policy import units
 from oms_core.policy.hours import UTC
 from oms_core.policy.rules import Calendar, Cap, Hours, Per, Quorum, Requirement, Unit, Zone
 from oms_core.policy.tree import Items, Misplaced, Scalar, Table, Tree
-from oms_core.policy.writing import DAYS, EPOCH
+from oms_core.policy.writing import DAYS, EPOCH, FLAGS
 from oms_core.workspace import Asset
 
 T = TypeVar("T")
@@ -55,7 +55,9 @@ def flag(tree: Tree) -> bool:
 
 
 def number_or_text(word: str) -> int | str:
-    """What digits, and worths in USD, mean where a field may hold both."""
+    """What digits, and worths in USD, mean where a field may hold both. Raises `Malformed` for yes, no and the like."""
+    if word.lower() in FLAGS:
+        raise Malformed(f"{word!r} is no value here: a flag is 1 or 0, and a text that reads so is quoted")
     plain = word.removesuffix(" USD")
     try:
         return units.micro_usd(word) if plain != word else units.whole(word)
@@ -199,7 +201,7 @@ def requirement(tree: Tree) -> Requirement:
         all_of=(_quorum(read),) if alone else read.one("all of", quorums, ()),
         any_of=read.one("any of", quorums, ()),
         overlap=read.one("overlap", flag, False),
-        expires_in=read.one("expires after", _span, 0),
+        expires_in=read.one("expires after", _lasting, 0),
         delay=read.one("delay", _span, 0),
         cosigners=read.one("cosigners", lambda value: tuple(whole(item) for item in _items(value)), ()),
     )
@@ -207,6 +209,13 @@ def requirement(tree: Tree) -> Requirement:
 
 def _span(tree: Tree) -> int:
     return units.seconds(text(tree))
+
+
+def _lasting(tree: Tree) -> int:
+    """A time span that is not empty: 0 stands for no end."""
+    if not (span := _span(tree)):
+        raise Malformed("expires at once; without it, approvals count as long as they say")
+    return span
 
 
 def _quorum(read: _Entries) -> Quorum:

@@ -29,7 +29,7 @@ from oms_core.policy.fields import Field, Type, field_named
 from oms_core.policy.parts import Zones
 from oms_core.policy.rules import Kind, Operator, Requirement, Rule, Test, Zone
 from oms_core.policy.tree import Items, Misplaced, Scalar, Table, Tree, read_tree
-from oms_core.policy.writing import WORDS, assets_of, requirement_to_yaml, rules_to_yaml
+from oms_core.policy.writing import WORDS, assets_of, requirement_to_yaml, rules_to_yaml, worded
 from oms_core.workspace import Asset
 
 __all__ = ["requirement_from_yaml", "requirement_to_yaml", "rules_from_yaml", "rules_to_yaml"]
@@ -118,10 +118,15 @@ class _Reader:
 
 
 def _when(tree: Tree | None, named: str, assets: tuple[Asset, ...]) -> tuple[Test, ...]:
-    """All tests, in their order. Those on amounts are read last: their units are those of the rule's asset."""
-    if tree is None or parts.empty(tree):
+    """All tests, in their order. Those on amounts are read last: their units are those of the rule's asset.
+
+    Conditions that are announced and do not follow would leave a rule that always applies; who means it writes {}.
+    """
+    if tree is None:
         return ()
     tables = tree.items if isinstance(tree, Items) else (tree,)
+    if parts.empty(tree) or not tables:
+        raise Misplaced(f"line {tree.line}, {named}, when: no condition follows")
     entries: list[tuple[int, Field, Tree]] = []
     for table in tables:
         if not isinstance(table, Table):
@@ -142,6 +147,8 @@ def _when(tree: Tree | None, named: str, assets: tuple[Asset, ...]) -> tuple[Tes
 
 def _tests(field: Field, tree: Tree, assets: tuple[Asset, ...], about: tuple[Asset, ...]) -> Iterator[Test]:
     if isinstance(tree, Table):
+        if not tree.entries:
+            raise Malformed("no condition follows")
         for word, value in tree.entries.items():
             if word not in _OPERATORS:
                 raise Malformed(f"{word[:20]!r} is none of {', '.join(_OPERATORS)}", Reason.UNKNOWN_FIELD)
@@ -153,6 +160,8 @@ def _tests(field: Field, tree: Tree, assets: tuple[Asset, ...], about: tuple[Ass
                 rest = Scalar(tree.line, tree.text.removeprefix(word).strip(), tree.quoted)
                 yield _test(field, operator, rest, assets, about)
                 return
+    if isinstance(tree, Scalar) and tree.quoted and worded(tree.text):
+        raise Malformed(f"{tree.text[:40]!r} is a text here; a condition is not quoted, a text stands under 'is'")
     yield _test(field, Operator.IS, tree, assets, about)
 
 
@@ -169,6 +178,8 @@ def _test(field: Field, operator: Operator, tree: Tree, assets: tuple[Asset, ...
 
 
 def _value(field: Field, tree: Scalar, assets: tuple[Asset, ...], about: tuple[Asset, ...]) -> int | str:
+    if not tree.quoted and worded(tree.text):
+        raise Malformed(f"{tree.text[:40]!r} begins like a condition; as a text it is quoted")
     match field.type:
         case Type.AMOUNT:
             return units.base_units(tree.text, about)
@@ -184,10 +195,6 @@ def _value(field: Field, tree: Scalar, assets: tuple[Asset, ...], about: tuple[A
 
 def _path(text: str) -> str:
     return text if text.endswith("/") else text + "/"
-
-
-def _span(text: str) -> int:
-    return units.whole(text) if text.lstrip("-").replace(",", "").isdigit() else units.seconds(text)
 
 
 def _address(text: str) -> str:
@@ -211,6 +218,6 @@ _READ: dict[Type, Callable[[str], int | str]] = {
     Type.NUMBER: units.whole,
     Type.WEI: units.wei,
     Type.USD: units.micro_usd,
-    Type.SECONDS: _span,
+    Type.SECONDS: units.seconds,
     Type.FLAG: lambda text: int(parts.yes(text)),
 }

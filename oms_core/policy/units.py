@@ -15,6 +15,7 @@ USD_DECIMALS = 6
 _SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(0|[1-9][0-9]{0,9})([smhd])\Z")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,79})\Z")
+_CUT = re.compile(r"-?0[0-9]")
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?\Z")
 
 
@@ -37,6 +38,9 @@ def natural(text: str) -> int:
 
 
 def _ungrouped(text: str) -> str:
+    """Without commas between thousands. Raises `Malformed` for what is left of a number that was cut at one."""
+    if _CUT.match(text):
+        raise Malformed(f"{text[:40]!r} begins with 0: the rest of a number that was cut at a comma?")
     return text.replace(",", "") if _GROUPED.match(text) else text
 
 

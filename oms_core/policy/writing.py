@@ -22,6 +22,8 @@ WORDS = {
     Operator.STARTS: "starts with",
     Operator.IS_NOT: "not",
 }
+FLAGS = ("yes", "no", "true", "false", "on", "off", "null", "~")
+"""What people write for 1, 0 and nothing, and no decoded value ever is."""
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EPOCH = date(1970, 1, 1)
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,_/()%+@:-]*[A-Za-z0-9./)%])?\Z")
@@ -81,8 +83,10 @@ def _condition(test: Test, about: tuple[Asset, ...], assets: tuple[Asset, ...]) 
     field = field_named(test.field)
     values = [_value(field, value, about, assets) for value in test.values]
     word = WORDS.get(test.operator)
+    if word is None and len(values) == 1:
+        return {"is": values[0]} if worded(str(test.values[0])) else values[0]
     if word is None:
-        return values[0] if len(values) == 1 else values
+        return values
     if len(values) == 1 and not values[0].startswith('"'):
         return f"{word} {values[0]}"
     return {word: values[0] if len(values) == 1 else values}
@@ -104,7 +108,7 @@ def _value(field: Field, value: int | str, about: tuple[Asset, ...], assets: tup
             symbols = [one.symbol for one in assets]
             held = next((one.symbol for one in assets if one.asset == value), "")
             return _text(held if held and symbols.count(held) == 1 else value)
-        return _text(value, field.type is Type.ANY and bool(_NUMERIC.match(value)))
+        return _text(value, field.type is Type.ANY and bool(_NUMERIC.match(value) or value.lower() in FLAGS))
     match field.type:
         case Type.AMOUNT:
             return units.in_units(value, about)
@@ -194,10 +198,15 @@ def moment(at: int) -> str:
 
 def _text(value: str, numeric: bool = False) -> str:
     """A scalar that is read as this text and nothing else."""
-    worded = any(value == word or value.startswith(f"{word} ") for word in WORDS.values())
-    if _PLAIN.match(value) and ": " not in value and "," not in value and not numeric and not worded:
+    if _PLAIN.match(value) and ": " not in value and "," not in value and not numeric and not worded(value):
         return value
     return '"' + "".join(_escaped(character) for character in value) + '"'
+
+
+def worded(value: str) -> bool:
+    """Whether a text could be taken for a condition, however it is spelled."""
+    words = " ".join(value.casefold().split())
+    return any(words == word or words.startswith(f"{word} ") for word in ("is", *WORDS.values()))
 
 
 def _escaped(character: str) -> str:
