@@ -107,7 +107,7 @@ _TABLE = (
     Field("opaque", Type.FLAG, "data that nobody can read"),
     Field("delegate", Type.FLAG, "foreign code that would run in our account's name"),
     Field("depth", Type.NUMBER, "how many calls it is wrapped into"),
-    Field("protocol", Type.TEXT, "the protocol of the registry's entry" + _LISTED),
+    Field("protocol", Type.TEXT, "the protocol of the registry's entry: of what is called, or who gets what" + _LISTED),
     Field("registry.state", Type.TEXT, "state of the registry's entry" + _LISTED, _STATES),
     Field("registry.age", Type.SECONDS, "since the registry's entry was added; there is none without an entry"),
     Field("registry.audit_age", Type.SECONDS, "since the contract was audited; there is none without an audit"),

@@ -46,6 +46,14 @@ def outflows(assets: Mapping[str, Asset], operation: Operation, value: int) -> t
     return tuple(Outflow(name, amount, worth(assets.get(name), amount)) for name, amount in sorted(amounts.items()))
 
 
+def concerned(action: Action, target: bytes, counterparty: bytes) -> tuple[bytes, ...]:
+    """The accounts whose entry in the registry counts, the first that has one.
+
+    Who moves a token, or lets it be taken, deals with whom it goes to: that the token itself is listed says nothing.
+    """
+    return (counterparty,) if action in (Action.TRANSFER, Action.APPROVE) else (target, counterparty)
+
+
 def own_values(operations: Sequence[Operation]) -> tuple[int, ...]:
     """Each operation's wei, without what it passes on to the calls that are wrapped into it: nothing counts twice."""
     own = []
@@ -93,8 +101,9 @@ def spends_of(
     this, assets = subject_digest(subject), {asset.asset: asset for asset in workspace.assets}
     made = []
     for place, (operation, value) in enumerate(zip(operations, own_values(operations), strict=True)):
-        entry = contract_at(workspace, operation.chain, operation.target)
-        entry = entry or contract_at(workspace, operation.chain, operation.counterparty)
+        accounts = concerned(operation.action, operation.target, operation.counterparty)
+        found = (contract_at(workspace, operation.chain, account) for account in accounts)
+        entry = next((one for one in found if one is not None), None)
         made += [
             Spend(
                 subject=this,

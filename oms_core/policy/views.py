@@ -15,7 +15,7 @@ from oms_core.policy.facts import Observation, Provenance, Spend
 from oms_core.policy.fields import Destination
 from oms_core.policy.index import Index
 from oms_core.policy.rules import Action
-from oms_core.policy.spends import UNPRICED, Judged, Outflow, outflows
+from oms_core.policy.spends import UNPRICED, Judged, Outflow, concerned, outflows
 from oms_core.workspace import AddressEntry, ContractEntry, EntryState
 
 Value = int | str
@@ -104,9 +104,10 @@ class View:
 
     @property
     def contract(self) -> ContractEntry | None:
-        """The registry's entry of what is called, or else of the counterparty."""
+        """The registry's entry of what is called; of tokens that move, of whom they go to: see `concerned`."""
         contracts = self.index.contracts
-        return contracts.get((self.chain, self.target)) or contracts.get((self.chain, self.counterparty))
+        found = (contracts.get((self.chain, one)) for one in concerned(self.action, self.target, self.counterparty))
+        return next((entry for entry in found if entry is not None), None)
 
     @property
     def entries(self) -> tuple[AddressEntry | ContractEntry, ...]:
