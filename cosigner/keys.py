@@ -108,6 +108,8 @@ class Keys:
                 raise Refused("the key was suspended after this wish to resume it", Reason.WRONG_STATE)
         receipt = self._receipt(clear, to, subject)
         notes = [self._ledger.noting_change(subject, receipt)]
+        if wish.change is Change.RESUME:
+            notes.append(self._ledger.noting_resume(wish.wallet_id))
         if to in _STOPPED:
             notes.append(self._ledger.noting_stop(wish.wallet_id, wish.valid_from))
         note = _all(*notes, self._boots.count)
@@ -177,7 +179,7 @@ class Keys:
             clear = self._find(key_id, epoch)
             self._check_wish(wish, request, clear, material.share.parties)
             self._check_certificate(signed, material.share.parties, _own(clear, material), request)
-            stopped = self._ledger.stopped_at(clear.wallet_id) >= 0
+            stopped = self._ledger.stopped(clear.wallet_id)
             self._vault.commit_epoch(key_id, epoch, note, KeyState.SUSPENDED if stopped else KeyState.ACTIVE)
         self._pool.drop_key(key_id, epoch)
         self._boots.settle()

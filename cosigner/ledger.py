@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy import Connection, Engine, RowMapping, select
+from sqlalchemy import Connection, Engine, RowMapping, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from cosigner.store import certificates, changes, counters, messages, seen, sessions, signed, spends, stops
+from cosigner.store import certificates, changes, counters, messages, resumed, seen, sessions, signed, spends, stops
 from oms_core.approvals import challenge
 from oms_core.authorize import Authorized, Versions, authorize
 from oms_core.chains.intent import Intent, subject_digest
@@ -114,6 +114,20 @@ class Ledger:
             at = connection.execute(select(stops.c.valid_from).filter_by(wallet_id=wallet_id)).scalar()
         return -1 if at is None else int(at)
 
+    def stopped(self, wallet_id: str) -> bool:
+        """Whether the last wish that was carried out here was to suspend, and not to resume."""
+        with self._engine.begin() as connection:
+            answered = connection.execute(select(resumed).filter_by(wallet_id=wallet_id)).first()
+        return self.stopped_at(wallet_id) >= 0 and answered is None
+
+    def noting_resume(self, wallet_id: str) -> Also:
+        """What remembers that the newest stop is over. When it was stays: no older wish to resume counts after it."""
+
+        def note(connection: Connection) -> None:
+            connection.execute(insert(resumed).values(wallet_id=wallet_id).on_conflict_do_nothing())
+
+        return note
+
     def noting_stop(self, wallet_id: str, valid_from: int) -> Also:
         """What remembers that a key was to stop: a wish to resume from before that is no answer to it."""
         values = {"wallet_id": wallet_id, "valid_from": max(valid_from, self.stopped_at(wallet_id))}
@@ -121,6 +135,7 @@ class Ledger:
         def note(connection: Connection) -> None:
             change = insert(stops).values(values)
             connection.execute(change.on_conflict_do_update(index_elements=["wallet_id"], set_=values))
+            connection.execute(delete(resumed).where(resumed.c.wallet_id == wallet_id))
 
         return note
 

@@ -139,6 +139,9 @@ sightings = Table(
     Column("scheduling", LargeBinary, nullable=False),
 )
 
+resumed = Table("resumed", metadata, Column("wallet_id", String, primary_key=True))
+"""Whose newest stop has been answered by a wish to resume."""
+
 erasing = Table("erasing", metadata, Column("label", String, primary_key=True))
 
 heads = Table(

@@ -73,6 +73,28 @@ def test_a_suspended_key_stays_suspended_in_its_new_epoch(pending: Node) -> None
     assert [(c.epoch, c.state) for c in pending.vault.all_keys()] == [(1, KeyState.SUSPENDED)]
 
 
+@pytest.mark.parametrize(
+    ("wishes", "then"),
+    [
+        ((), KeyState.ACTIVE),
+        ((Change.SUSPEND,), KeyState.SUSPENDED),
+        ((Change.SUSPEND, Change.RESUME), KeyState.ACTIVE),
+        ((Change.SUSPEND, Change.RESUME, Change.SUSPEND), KeyState.SUSPENDED),
+    ],
+)
+def test_a_node_that_comes_back_to_a_committee_goes_on_in_the_state_that_people_wished_last(
+    node: Node, wishes: tuple[Change, ...], then: KeyState
+) -> None:
+    activate(node)
+    for number, wanted in enumerate(wishes):
+        node.keys.change(asked(change(wanted, purpose=f"wish {number}")))
+    node.vault.destroy_epochs(KEY_ID, 1)
+    node.vault.put_key("wal_1", dealt()[1])
+    node.restart()
+    node.keys.commit(KEY_ID, certificate(dealt()), REFRESH)
+    assert [(c.epoch, c.state) for c in node.vault.all_keys()] == [(1, then)]
+
+
 def other(j: int, **changes: object) -> bytes:
     return confirmed(j, replace(confirmation("wal_1", dealt()[5]), **changes))  # type: ignore[arg-type]
 
