@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +23,7 @@ from oms_core.chains.render import render, rendering_digest
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
 from oms_core.keys import ChangeKey
+from oms_core.memo import by_identity
 from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Decision, Given, Outcome, judge
 from oms_core.proposals import verify_proposal
@@ -56,6 +57,12 @@ class Authorized:
     digest: bytes
 
 
+@by_identity(size=4)
+def _read(workspace: Workspace) -> Callable[[Subject], bytes]:
+    """The digests of what subjects mean under a workspace: every approval of one is held against the same reading."""
+    return by_identity(size=4)(lambda subject: rendering_digest(render(subject, workspace)))
+
+
 def expected_claim(
     subject: Subject, workspace: Workspace, approver: str, verdict: Verdict, decided_at: int, expires_at: int
 ) -> ApprovalClaim:
@@ -63,7 +70,7 @@ def expected_claim(
     return ApprovalClaim(
         subject=subject_digest(subject),
         workspace=workspace_digest(workspace),
-        rendering=rendering_digest(render(subject, workspace)),
+        rendering=_read(workspace)(subject),
         simulation=b"",
         execution=b"",
         approver=approver,
@@ -86,7 +93,7 @@ def verify_approval(
         raise Refused("approved under another version of the workspace", Reason.POLICY_VERSION_MISMATCH)
     if claim != expected_claim(subject, then, claim.approver, claim.verdict, claim.decided_at, claim.expires_at):
         raise Refused("approved something else than this", Reason.CHALLENGE_MISMATCH)
-    if then is not workspace and claim.rendering != rendering_digest(render(subject, workspace)):
+    if then is not workspace and claim.rendering != _read(workspace)(subject):
         raise Refused("what was approved reads differently by now", Reason.POLICY_VERSION_MISMATCH)
     if now >= claim.expires_at or claim.expires_at > subject.valid_until:
         raise Refused("the approval is no longer valid", Reason.APPROVAL_EXPIRED)
@@ -176,7 +183,7 @@ def authorize(
     approvers = verify_approvals(request.approvals, workspace, subject, facts.now, older)
     given = tuple(Given(one.user.user_id, one.credential.assurance, one.decided_at) for one in approvers)
     decision = _allowed(workspace, subject, facts, given)
-    for version in {approval.claim.workspace for approval in request.approvals} - {request.workspace}:
+    for version in sorted({approval.claim.workspace for approval in request.approvals} - {request.workspace}):
         _allowed(older[version], subject, facts, given)
     return Authorized(subject, initiator, approvers, decision, transaction, digest)
 

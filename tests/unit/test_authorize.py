@@ -9,10 +9,12 @@ from fido2.server import Fido2Server
 from fido2.utils import websafe_encode
 from fido2.webauthn import PublicKeyCredentialRpEntity
 
+import oms_core.authorize as decision
 from oms_core.approvals import Verdict, challenge
 from oms_core.authorize import authorize, expected_claim, review, verify_approval
 from oms_core.chains.evm import signing_digest
 from oms_core.chains.intent import Bounds, Execution, subject_digest
+from oms_core.chains.render import render
 from oms_core.errors import CountersealError, Malformed, NotFound, Reason, Refused
 from oms_core.policy.facts import Facts
 from tests import people
@@ -317,3 +319,12 @@ def test_the_same_evidence_gives_the_same_decision_everywhere() -> None:
     one = authorize(sign_request(large, ravi, olga), workspace(), FACTS)
     other = authorize(sign_request(large, olga, ravi), workspace(), FACTS)
     assert (one.digest, one.decision.digest) == (other.digest, other.decision.digest)
+
+
+def test_many_approvals_of_one_order_are_held_against_one_reading_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    large, read = intent(501), list[object]()
+    request = sign_request(large, approve(large, "ravi"), approve(large, "olga"))
+    same = replace(request, proposal=replace(request.proposal, subject=replace(large)))
+    monkeypatch.setattr(decision, "render", lambda subject, held: (read.append(subject), render(subject, held))[1])
+    authorize(same, workspace(), FACTS)
+    assert len(read) == 1
