@@ -28,6 +28,7 @@ from oms_core.policy.rules import Action
 from oms_core.workspace import Workspace
 
 MAX_DEPTH = 4
+_NUMBERED = ("transfer", "transferFrom", "approve", "permit", "Permit")  # of an ERC-721 token: the number is a name
 MAX_CALLS = 64  # inside the outermost one
 
 
@@ -141,7 +142,7 @@ class _Effects:
             if token is None:
                 raise _mismatch(method, move.token, "no registered token")
             asset = token.asset
-            if token_of(asset)[1] == "erc721" and method.partition("(")[0] in ("transferFrom", "approve", "Permit"):
+            if token_of(asset)[1] == "erc721" and method.partition("(")[0] in _NUMBERED:
                 # the number names a thing; nobody is approved by naming nobody
                 amount, unlimited = int(move.action is Action.TRANSFER or any(move.counterparty)), False
         to = call.target if move.counterparty == router.ROUTER else move.counterparty

@@ -205,6 +205,7 @@ def test_permit2_counts_only_where_it_is_registered_and_for_registered_tokens() 
 def test_things_count_one_by_one_and_are_not_taken_for_amounts() -> None:
     send, approve = "transferFrom(address,address,uint256)", "approve(address,uint256)"
     assert [one.amount for one in does(called(NFT, send, KNOWN, STRANGE, MAX))] == [1]
+    assert [one.amount for one in does(called(NFT, "transfer(address,uint256)", STRANGE, 0))] == [1]
     (given,) = does(called(NFT, approve, STRANGE, MAX))
     assert (given.asset, given.amount, given.unlimited) == (ART, 1, False)
     assert [one.amount for one in does(called(NFT, approve, bytes(20), 7))] == [0]
