@@ -174,9 +174,10 @@ def _types(view: View) -> Seen:
     if not view.entries:
         values.append(Destination.ONE_TIME)
     own = _observed(view, OWN_ACCOUNT)
-    if 1 in own.values:
+    if own.values and all(one == 1 for one in own.values):
         values.append(Destination.OWN)
-    maybe = (Destination.OWN,) if Destination.OWN not in values and (not own.values or 1 in own.claimed) else ()
+    may_be = not own.values or 1 in (*own.values, *own.claimed)
+    maybe = (Destination.OWN,) if may_be and Destination.OWN not in values else ()
     return Seen(tuple(sorted(values)), LISTED, claimed=maybe)
 
 
@@ -185,15 +186,23 @@ def _age(view: View) -> Seen:
     return Seen((view.now - max(added),), LISTED) if added and view.operation else _none(LISTED)
 
 
+def _moves_more(view: View) -> bool:
+    """Whether something may leave that the bytes do not show."""
+    return view.operation is not None and view.operation.opaque
+
+
 def _asset(view: View) -> Seen:
+    if _moves_more(view) and view.action is Action.CALL:
+        return _unknown(BYTES)
     if len(view.flows) == 1:
         return Seen((view.flows[0].asset,), BYTES)
     return _unknown(BYTES) if view.flows else _none(BYTES)
 
 
 def _classes(view: View) -> Seen:
-    if len(view.flows) != 1:
-        return _asset(view)
+    shown = _asset(view)
+    if shown.state is not State.KNOWN:
+        return shown
     asset = view.index.assets.get(view.flows[0].asset)
     return Seen(asset.classes, LISTED) if asset else _unknown(LISTED)
 
@@ -201,7 +210,7 @@ def _classes(view: View) -> Seen:
 def _amount(view: View) -> Seen:
     if view.action in _MESSAGES and not view.flows:
         return _none(BYTES)
-    if len(view.flows) > 1:
+    if len(view.flows) > 1 or _moves_more(view):
         return _unknown(BYTES)
     return Seen((view.flows[0].amount if view.flows else 0,), BYTES)
 
@@ -210,7 +219,7 @@ def _usd(view: View) -> Seen:
     if view.action in _MESSAGES and not view.flows:
         return _none(BYTES)
     worths = [flow.usd_micro for flow in view.flows]
-    return _unknown(LISTED) if UNPRICED in worths else Seen((sum(worths),), LISTED)
+    return _unknown(LISTED) if UNPRICED in worths or _moves_more(view) else Seen((sum(worths),), LISTED)
 
 
 def _of_operation(view: View, seen: Callable[[Operation], Seen]) -> Seen:

@@ -7,10 +7,21 @@ from dataclasses import replace
 import pytest
 
 from oms_core.errors import Reason
-from oms_core.policy.facts import Provenance
+from oms_core.policy.facts import Facts, Provenance
 from oms_core.policy.judge import Outcome
 from oms_core.policy.spends import spends_of
-from tests.unit.policy.world import NOW, ROUTER, STRANGER, allow, decide, intent, token, workspace
+from tests.unit.policy.world import (
+    NOW,
+    OPAQUE,
+    ROUTER,
+    STRANGER,
+    allow,
+    decide,
+    intent,
+    observed,
+    token,
+    workspace,
+)
 
 WETH = b"\x55" * 20  # where tokens of the tests are
 
@@ -36,3 +47,26 @@ def test_an_allowance_counts_for_the_protocol_that_may_take_it() -> None:
     assert spend.protocol == "uniswap"
     rule = "- rule: one\n  permit:\n  when: {protocol: uniswap}\n"
     assert decide(rule, *operations, contracts=listed_token()).outcome is Outcome.PERMIT
+
+
+@pytest.mark.parametrize("field", ["amount.usd: above 2,500 USD", "amount: above 5", "asset: ETH"])
+@pytest.mark.parametrize("value", [0, 1])
+def test_of_what_nobody_can_read_nobody_knows_that_it_moves_nothing(field: str, value: int) -> None:
+    rules = f"""
+- rule: anything
+  permit:
+  when: {{opaque: yes}}
+- rule: risk
+  require: {{approvals: 1, from groups: [risk]}}
+  when: {{{field}}}
+"""
+    assert decide(rules, replace(OPAQUE, value=value)).outcome is Outcome.NEEDS_APPROVAL
+    small = "- rule: small\n  permit:\n  when: {opaque: yes, amount.usd: at most 10 USD}\n"
+    assert decide(small, replace(OPAQUE, value=value)).outcome is Outcome.DENY
+
+
+def test_sources_that_contradict_each_other_make_no_account_our_own() -> None:
+    rule = "- rule: own\n  permit:\n  when: {destination.type: OWN}\n"
+    says = [observed("destination.own", 1), observed("destination.own", 0, Provenance.ATTESTED)]
+    assert decide(rule, facts=Facts(NOW, (), tuple(says[:1]))).outcome is Outcome.PERMIT
+    assert decide(rule, facts=Facts(NOW, (), tuple(says))).reason is Reason.NO_PERMIT
