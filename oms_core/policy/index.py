@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from oms_core.memo import by_identity
 from oms_core.workspace import AddressEntry, ContractEntry, User, Workspace
 
 DIGITS = 40  # hex digits of an account
 _REMEMBERED = 4096
+_LANE = 48  # bits
 
 
 class Index:
@@ -32,7 +35,8 @@ class Index:
             self.contracts.setdefault((contract.chain, contract.address), contract)
         self.entry_ids = {one.entry_id for one in workspace.address_book}
         self.entry_ids.update(one.entry_id for one in workspace.contracts)
-        self._listed = tuple(sorted({address for _, address in (*self.book, *self.contracts)}))
+        listed = sorted({address for _, address in (*self.book, *self.contracts) if 2 * len(address) == DIGITS})
+        self._lanes = _Lanes(listed)
         self._nearest: dict[bytes, int] = {}
 
     def person(self, user_id: str) -> str:
@@ -45,8 +49,7 @@ class Index:
         if address not in self._nearest:
             if len(self._nearest) >= _REMEMBERED:
                 self._nearest.clear()
-            text, others = address.hex(), (other.hex() for other in self._listed if other != address)
-            self._nearest[address] = min((edit_distance(text, other) for other in others), default=DIGITS)
+            self._nearest[address] = self._lanes.nearest(address)
         return self._nearest[address]
 
 
@@ -56,20 +59,32 @@ def index_of(workspace: Workspace) -> Index:
     return Index(workspace)
 
 
-def edit_distance(first: str, second: str) -> int:
-    """Levenshtein's, of texts of any length, bit-parallel (Myers 1999, in Hyyrö's form)."""
-    if not first:
-        return len(second)
-    places: dict[str, int] = {}
-    for at, character in enumerate(first):
-        places[character] = places.get(character, 0) | 1 << at
-    full, last, score = (1 << len(first)) - 1, 1 << (len(first) - 1), len(first)
-    more, less = full, 0
-    for character in second:
-        same = places.get(character, 0)
-        diagonal = (((same & more) + more) ^ more) | same | less
-        up, down = less | ~(diagonal | more) & full, more & diagonal
-        score += (up & last != 0) - (down & last != 0)
-        up, down = up << 1 | 1, down << 1
-        more, less = (down | ~(diagonal | up)) & full, up & diagonal & full
-    return score
+class _Lanes:
+    """Accounts side by side in one long integer: Levenshtein's distance to all of them at once, bit-parallel.
+
+    (Myers 1999, in Hyyrö's form.) Each has a lane: its digits' bits, and room for what an addition carries.
+    """
+
+    def __init__(self, accounts: Sequence[bytes]) -> None:
+        self._count, size = len(accounts), _LANE // 8
+        self._ones = int.from_bytes(bytes([1, *bytes(size - 1)]) * self._count, "little")
+        self._full = self._ones * ((1 << DIGITS) - 1)
+        bits = {digit: bytearray(size * self._count) for digit in "0123456789abcdef"}
+        for lane, account in enumerate(accounts):
+            for at, digit in enumerate(account.hex()):
+                bits[digit][size * lane + at // 8] |= 1 << at % 8
+        self._places = {digit: int.from_bytes(its, "little") for digit, its in bits.items()}
+
+    def nearest(self, account: bytes) -> int:
+        """The least distance that is not 0; `DIGITS` if there is none."""
+        ones, full, last = self._ones, self._full, DIGITS - 1
+        more, less, scores = full, 0, ones * DIGITS
+        for digit in account.hex():
+            same = self._places[digit]
+            diagonal = (((same & more) + more) ^ more) | same | less
+            up, down = less | ~(diagonal | more) & full, more & diagonal
+            scores += (up >> last & ones) - (down >> last & ones)
+            up, down = up << 1 | ones, down << 1
+            more, less = (down | ~(diagonal | up)) & full, up & diagonal & full
+        found = scores.to_bytes(_LANE // 8 * self._count, "little")[:: _LANE // 8]
+        return min(filter(None, found), default=DIGITS)
