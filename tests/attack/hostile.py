@@ -27,6 +27,7 @@ from oms_core.protocol.presign import presign
 from oms_core.protocol.rounds import Done, Steps, resume
 from oms_core.protocol.shares import Presignature
 from oms_core.protocol.sign import SHARE, SignatureShare, sign
+from oms_core.readings import plain_decision
 from oms_core.workspace import Member, Workspace, identities, workspace_digest
 from proto import cosigner_pb2 as pb
 from tests.parties import arithmetic, identity, key
@@ -145,7 +146,8 @@ class Besieged:
     async def release(self, number: int, made: Presignature) -> tuple[bytes, int]:
         """Have a permitted order signed with this presignature; returns its digest and the enclave's σ."""
         order, execution = self.order(number), replace(EXECUTION, nonce=number)
-        request = SignRequest(propose(order), execution, workspace_digest(self.workspace), ())
+        decision = plain_decision(order, self.workspace)
+        request = SignRequest(propose(order), execution, workspace_digest(self.workspace), (), decision)
         digest = signing_digest(derive(order, execution))
         spec = self.spec("sign-online", request, digest=digest, presignature=made.public.id)
         again = Presignature(made.public, list(made.secret))
