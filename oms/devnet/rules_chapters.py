@@ -48,13 +48,12 @@ async def change(network: Network, client: Client, say: Say, approve: Approve) -
     following = successor(current, replace(current, address_book=(*current.address_book, entry)), now)
     for line in sentences(current, following):
         say(f"   {line}")
-    change_id = f"chg_{secrets.token_hex(13)}"
-    wish = ChangeWorkspace(change_id, following, "adam", "pays the pensions from here", now, now + 3600)
-    await client.propose_workspace(network.proposer("adam").propose(wish))
+    wish = ChangeWorkspace(f"chg_{secrets.token_hex(13)}", following, "adam", "pays the pensions from here", now, now + 3600)
+    asked = await client.propose_workspace(network.proposer("adam").propose(wish))
     say("proposed by adam; it loosens the rules, so it takes two others, and a delay")
-    await approve(client, change_id, "alice", "dora")
+    await approve(client, asked.change_id, "alice", "dora")
     say("approved by alice and dora; each node counts the delay from when it saw that")
-    async for seen in client.watch_workspace_change(change_id):
+    async for seen in client.watch_workspace_change(asked.change_id):
         say(f"   {seen.state}{f' {seen.detail}' if seen.detail else ''}")
     if seen.state != "ACTIVE":
         raise LocalError(f"expected that the change is active, not {seen.state} {seen.detail}", Reason.INTERNAL)

@@ -54,17 +54,9 @@ def concerned(action: Action, target: bytes, counterparty: bytes) -> tuple[bytes
     return (counterparty,) if action in (Action.TRANSFER, Action.APPROVE) else (target, counterparty)
 
 
-def own_values(operations: Sequence[Operation]) -> tuple[int, ...]:
-    """Each operation's wei, without what it passes on to the calls that are wrapped into it: nothing counts twice."""
-    own = []
-    for place, operation in enumerate(operations):
-        passed = 0
-        for inner in operations[place + 1 :]:
-            if inner.depth <= operation.depth:
-                break
-            passed += inner.value if inner.depth == operation.depth + 1 else 0
-        own.append(max(0, operation.value - passed))
-    return tuple(own)
+def unreadable(operation: Operation) -> bool:
+    """Whether more may leave than it says: data that nobody can read, or terms that somebody else will carry out."""
+    return operation.opaque or operation.action is Action.TYPED_MESSAGE
 
 
 def operations_of(subject: Subject, workspace: Workspace) -> tuple[Operation, ...]:
@@ -97,12 +89,19 @@ def spends(workspace: Workspace, subject: Judged, now: int, provenance: Provenan
 def spends_of(
     workspace: Workspace, subject: Judged, operations: Sequence[Operation], now: int, provenance: Provenance
 ) -> tuple[Spend, ...]:
-    """The same of operations that are known already."""
+    """The same of operations that are known already.
+
+    A wrapper counts with all that is sent along with it: that it passes it on is its own word. What nobody can read
+    counts as worth what is not known.
+    """
     this, assets = subject_digest(subject), {asset.asset: asset for asset in workspace.assets}
     made = []
-    for place, (operation, value) in enumerate(zip(operations, own_values(operations), strict=True)):
+    for place, operation in enumerate(operations):
         accounts = concerned(operation.action, operation.target, operation.counterparty)
         found = (contract_at(workspace, operation.chain, account) for account in accounts)
+        flows = outflows(assets, operation, operation.value)
+        if unreadable(operation):
+            flows = (*flows, Outflow("", 0, UNPRICED))
         entry = next((one for one in found if one is not None), None)
         made += [
             Spend(
@@ -120,6 +119,6 @@ def spends_of(
                 at=now,
                 provenance=provenance,
             )
-            for flow in outflows(assets, operation, value) or (Outflow("", 0, 0),)
+            for flow in flows or (Outflow("", 0, 0),)
         ]
     return tuple(made)

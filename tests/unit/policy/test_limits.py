@@ -17,7 +17,7 @@ from oms_core.policy.hours import UTC, calendar_window, offset
 from oms_core.policy.judge import Outcome
 from oms_core.policy.limits import YEAR, Keys, horizon, quota
 from oms_core.policy.rules import DAY, Action, Calendar, Cap, Operator, Per, Rule, Unit, Zone
-from oms_core.policy.spends import own_values, spends, spends_of
+from oms_core.policy.spends import spends, spends_of
 from tests.unit.policy.world import (
     CHAIN,
     COIN,
@@ -26,6 +26,7 @@ from tests.unit.policy.world import (
     KRAKEN,
     MESSAGE,
     NOW,
+    OPAQUE,
     ROUTER,
     STRANGER,
     UNLISTED,
@@ -315,12 +316,21 @@ def test_a_limit_on_a_group_counts_what_the_group_spent() -> None:
     assert not fits(under(traders, operations=(dollars(1),), past=(spent(1000, initiator="gone"),)))
 
 
-def test_a_wrapper_does_not_count_what_it_passes_on() -> None:
-    outer, inner = call(5), call(3, depth=1)
-    assert own_values((outer, inner, replace(inner, value=2))) == (0, 3, 2)
-    assert own_values((outer, inner, call(1))) == (2, 3, 1)
-    assert own_values((outer, replace(inner, depth=1), replace(inner, depth=2, value=1))) == (2, 2, 1)
-    assert own_values((call(1), inner)) == (0, 3)
+def test_a_wrapper_counts_with_all_that_is_sent_along_whatever_it_says_that_it_passes_on() -> None:
+    inner = replace(pay(1000 * ETHER, KRAKEN), depth=1)
+    calls = limit(usd(500_000, DAY), when=(test("action", IS, "CALL"),))
+    assert not fits(under(calls, operations=(call(1000 * ETHER), inner)))
+    assert [
+        one.amount
+        for one in spends_of(workspace(), intent(), (call(5), replace(call(3), depth=1)), NOW, Provenance.OWN)
+    ] == [5, 3]
+
+
+@pytest.mark.parametrize("operation", [OPAQUE, replace(call(0), action=Action.TYPED_MESSAGE)], ids=["opaque", "terms"])
+def test_a_limit_in_usd_objects_to_what_nobody_can_value(operation: Operation) -> None:
+    everything = limit(usd(10**6, DAY))
+    decision = under(everything, operations=(operation,))
+    assert Reason.FACT_UNKNOWN in {no.reason for no in decision.objections}
 
 
 def test_a_wish_for_a_key_spends_nothing_and_is_counted() -> None:
