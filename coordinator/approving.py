@@ -15,9 +15,10 @@ from oms_core.chains.intent import Proposal, Subject
 from oms_core.encoding import decode
 from oms_core.errors import Reason, Refused
 from oms_core.policy.facts import Facts
-from oms_core.policy.judge import Decision, Given, judge
+from oms_core.policy.judge import Decision, Given, Outcome, judge
 
 PENDING = "PENDING_APPROVAL"
+_NO = (Outcome.DENY, Outcome.NEEDS_APPROVAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,27 @@ class Approving(Stands):
         self.preflight = preflight
 
     async def standing(self, subject_id: str, subject: Subject, facts: Facts) -> tuple[Decision, tuple[Approval, ...]]:
-        """What the rules say with the approvals so far, expired ones left out."""
+        """What the rules say with the approvals so far, and those that count.
+
+        Expired ones do not, nor do those that were given under a version which does not permit it: a cosigner asks all
+        the versions that approvals name, and these people have to decide anew.
+        """
         rows = await self._store.decisions(subject_id)
         approvals = tuple(decode(Approval, row["approval"]) for row in rows if row["verdict"] == Verdict.APPROVE)
         alive = tuple(approval for approval in approvals if approval.claim.expires_at > facts.now)
-        given = tuple(given for approval in alive if (given := self._given(approval)) is not None)
-        return judge(self._workspace, subject, facts, given), alive
+        while True:
+            given = tuple(given for approval in alive if (given := self._given(approval)) is not None)
+            decision, current = judge(self._workspace, subject, facts, given), self._standing.digest
+            named = {approval.claim.workspace for approval in alive} - {current}
+            against = {digest for digest in named if not self._permits(digest, subject, facts, given)}
+            if decision.outcome in _NO or not against:
+                return decision, alive
+            alive = tuple(approval for approval in alive if approval.claim.workspace not in against)
+
+    def _permits(self, version: bytes, subject: Subject, facts: Facts, given: tuple[Given, ...]) -> bool:
+        """Whether an earlier version would let it go, with everybody's approval."""
+        then = self._standing.find(version)
+        return then is not None and judge(then, subject, facts, given).outcome not in _NO
 
     def _given(self, approval: Approval) -> Given | None:
         """A verified approval as the rules count it; None if the workspace knows its credential no more."""

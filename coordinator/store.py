@@ -216,7 +216,7 @@ class Store:
         async with self._engine.begin() as connection:
             mine = (decisions.c.subject_id == subject_id) & (decisions.c.person_id == person)
             held = await one(connection, select(decisions).where(mine))
-            if held is not None and not held["void"] and _good(held):
+            if held is not None and not held["void"] and _good(held, claim.workspace):
                 raise Conflict("this person has decided already", Reason.DUPLICATE_PERSON)
             await connection.execute(decisions.delete().where(mine))
             row = await one(connection, select(counters).where(counters.c.credential == credential))
@@ -316,9 +316,10 @@ async def one(connection: AsyncConnection, query: Any) -> RowMapping | None:
     return (await connection.execute(query)).mappings().first()
 
 
-def _good(decided: RowMapping) -> bool:
-    """Whether a decision has not ended by itself: an approval has its time, a denial stays."""
-    return decided["verdict"] == Verdict.DENY or decode(Approval, decided["approval"]).claim.expires_at > time.time()
+def _good(decided: RowMapping, workspace: bytes) -> bool:
+    """Whether a decision stands: a denial always does, an approval for its time and its version of the workspace."""
+    claim = decode(Approval, decided["approval"]).claim
+    return decided["verdict"] == Verdict.DENY or (claim.expires_at > time.time() and claim.workspace == workspace)
 
 
 async def remember(connection: AsyncConnection, call: Call, object_id: str) -> None:

@@ -26,12 +26,14 @@ from tests.parties import identity
 from tests.people import (
     DELAY,
     NOW,
+    RULES,
     approve,
     committee,
     following,
     intent,
     propose,
     reform,
+    rules,
     workspace,
     workspace_request,
 )
@@ -440,6 +442,36 @@ async def test_approvals_by_others_stay(desk: ChainDesk) -> None:
     assert await goes_on(desk) == ChangeState.ACTIVE
     (row,) = await desk.store.decisions("txn_1")
     assert row["user_id"] == "olga"
+
+
+async def test_approvals_under_a_version_that_does_not_permit_the_order_are_given_anew(desk: ChainDesk) -> None:
+    strict = following(workspace(), rules=rules(RULES.replace("{amount: 1,000}", "{amount: 400}")))
+    order, facts = intent(500), await desk.store.facts(NOW)
+    wish = reform(strict)
+    await desk.propose(wish)
+    await desk.decide(wish, "alice")
+    assert await goes_on(desk) == ChangeState.ACTIVE
+    desk.standing.advance(following(strict, rules=workspace().rules))
+    await waiting_order(desk)
+    await desk.store.void("txn_1", "person-olga", "tests")
+    for name in ("ravi", "olga"):
+        given = approve(order, name, decided_at=NOW, under=strict)
+        await desk.store.decide("txn_1", given, f"person-{name}", 0, "", Call(f"{name}-1", "Decide", b""))
+    decision, alive = await desk.approving.standing("txn_1", order, facts)
+    assert (decision.outcome, alive) == ("NEEDS_APPROVAL", ())
+    for name in ("ravi", "olga"):
+        given = approve(order, name, decided_at=NOW, under=desk.standing.current)
+        await desk.store.decide("txn_1", given, f"person-{name}", 0, "", Call(f"{name}-2", "Decide", b""))
+    decision, alive = await desk.approving.standing("txn_1", order, facts)
+    assert (decision.outcome, len(alive)) == ("PERMIT", 2)
+
+
+async def test_a_person_decides_once_under_one_version(desk: ChainDesk) -> None:
+    await waiting_order(desk)
+    given = approve(intent(500), "olga", decided_at=NOW)
+    with pytest.raises(Conflict) as caught:
+        await desk.store.decide("txn_1", given, "person-olga", 0, "", Call("again", "Decide", b""))
+    assert caught.value.reason == Reason.DUPLICATE_PERSON
 
 
 # The table
