@@ -51,7 +51,9 @@ class Finding:
 def check_rules(workspace: Workspace, now: int, milliseconds: int = MILLISECONDS) -> tuple[Finding, ...]:
     """Everything, by what it is about."""
     found = [*_off(workspace, now), *_unmet(workspace), *_groups(workspace)]
-    said = {one.about for one in found if one.problem in {Problem.OFF, Problem.CONTRADICTORY}}
+    permits = {rule.rule_id for rule in workspace.rules if rule.kind is Kind.PERMIT}
+    said = {one.about for one in found if one.problem is Problem.OFF}
+    said |= {one.about for one in found if one.problem is Problem.CONTRADICTORY} & permits
     found += _Questions(workspace, now, milliseconds).all(said)
     return tuple(sorted(set(found), key=lambda one: (one.about, one.problem, one.text)))
 
@@ -63,7 +65,10 @@ def _off(workspace: Workspace, now: int) -> Iterator[Finding]:
         elif rule.ends and now >= rule.ends:
             yield Finding(Problem.OFF, rule.rule_id, "has expired")
         elif simplified(rule.when) is None:
-            yield Finding(Problem.CONTRADICTORY, rule.rule_id, "its tests contradict each other: it never applies")
+            never = (
+                "it never applies" if rule.kind is Kind.PERMIT else "it applies only where what they test is not known"
+            )
+            yield Finding(Problem.CONTRADICTORY, rule.rule_id, f"its tests contradict each other: {never}")
 
 
 def _unmet(workspace: Workspace) -> Iterator[Finding]:

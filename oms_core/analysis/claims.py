@@ -24,25 +24,44 @@ class Asker:
     keys: bool
 
 
+def _asking(workspace: Workspace, asker: Asker) -> Asking:
+    privilege = Privilege.APPROVE_KEYS if asker.keys else Privilege.APPROVE_ORDERS
+    return Asking(index_of(workspace), asker.person, asker.wallet_id, privilege)
+
+
 class People:
     """The people of a workspace, and how many of some of them requirements take at least; remembered."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._known: dict[tuple[tuple[Requirement, ...], Asker, str], Fewest | None] = {}
+        self._able: dict[tuple[tuple[Requirement, ...], Asker], frozenset[str]] = {}
+        self._wallets: dict[frozenset[str], str] = {}
 
     def least(self, requirements: tuple[Requirement, ...], asker: Asker, who: str) -> Fewest | None:
         """The fewest people of a group or role, or of all, without whom it cannot be met; None if it never can be.
 
         Raises `Malformed` (UNKNOWN_FIELD) if there is no such group or role, `Undecided`.
         """
-        key = (requirements, asker, who)
+        key = (requirements, self._like(requirements, asker), who)
         if key not in self._known:
-            privilege = Privilege.APPROVE_KEYS if asker.keys else Privilege.APPROVE_ORDERS
-            asking = Asking(index_of(self.workspace), asker.person, asker.wallet_id, privilege)
             counted = self.of(who)
-            self._known[key] = fewest(requirements, electorate(asking), lambda person: int(person in counted))
+            self._known[key] = fewest(
+                requirements, electorate(_asking(self.workspace, key[1])), lambda p: int(p in counted)
+            )
         return self._known[key]
+
+    def _like(self, requirements: tuple[Requirement, ...], asker: Asker) -> Asker:
+        """An asker for whom all is the same: by roles, wallets are few; and who may not approve may be anybody."""
+        roles = frozenset(r.role for r in self.workspace.roles if asker.wallet_id in r.wallets or "*" in r.wallets)
+        wallet = self._wallets.setdefault(roles, asker.wallet_id)
+        anybody = Asker("", wallet, asker.keys)
+        key = (requirements, anybody)
+        if key not in self._able:
+            asking = _asking(self.workspace, anybody)
+            quorums = (quorum for one in requirements for quorum in (*one.all_of, *one.any_of))
+            self._able[key] = frozenset(user.person_id for quorum in quorums for user in asking.eligible(quorum))
+        return Asker(asker.person, wallet, asker.keys) if asker.person in self._able[key] else anybody
 
     def of(self, who: str) -> frozenset[str]:
         """Ids of the people in a group or role; of all if ``who`` is empty. Raises `Malformed` (UNKNOWN_FIELD)."""

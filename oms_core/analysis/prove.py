@@ -91,20 +91,26 @@ class Prover:
         solver = z3.SolverFor("QF_FD")
         solver.set("timeout", milliseconds)
         solver.add(*self.formulas.world(), self.formulas.passes(), self.formulas.may(asked.condition))
+        refuted = False
         for _ in range(MOST):
             result = solver.check()
             if result == z3.unsat:
                 return search.exhausted()
-            first = self.formulas.first(solver) if result == z3.sat else None
-            if first is None:
+            chosen = None
+            if result == z3.sat:
+                # Which one the solver comes upon is chance; of those that refute, the first is always the same.
+                chosen = self.formulas.first(solver) if refuted else self.formulas.places(solver.model())
+            if chosen is None:
                 return Answer(Verdict.UNKNOWN, f"not decided within {milliseconds / 1000:g} seconds")
             try:
-                found = search.look(*first)
+                found = search.look(*chosen)
             except Undecided as why:
                 return Answer(Verdict.UNKNOWN, f"how many people it takes is not known: {why}")
-            if found is not None:
+            if found is not None and refuted:
                 return Answer(Verdict.REFUTED, "the engine confirms it", found)
-            solver.add(*search.learnt(first[0]))
+            refuted = refuted or found is not None
+            if found is None:
+                solver.add(*search.learnt(chosen[0]))
         return Answer(Verdict.UNKNOWN, f"{MOST} orders were looked at")
 
 
@@ -202,11 +208,12 @@ class _Search:
 
         tables, users = self.formulas.tables, index_of(self.workspace).users
         made = []
-        for who, name in enumerate(tables.choices.who):
-            for wallet, wallet_id in enumerate(tables.choices.wallet):
-                asker = Asker(users[name].person_id, wallet_id, self._asker.keys)
-                if self.people.meets(self.asked.claim, core, asker):
-                    made.append(z3.And(self.formulas.choice("who", who), self.formulas.choice("wallet", wallet)))
+        for wallet, wallet_id in enumerate(tables.choices.wallet):
+            askers = [(who, Asker(users[name].person_id, wallet_id, self._asker.keys))
+                      for who, name in enumerate(tables.choices.who)]  # fmt: skip
+            alike = [self.formulas.choice("who", who) for who, asker in askers
+                     if self.people.meets(self.asked.claim, core, asker)]  # fmt: skip
+            made.append(z3.And(self.formulas.choice("wallet", wallet), z3.Or(alike)))
         kinds = [
             self.formulas.choice("kind", kind)
             for kind, deeds in enumerate(tables.kinds)

@@ -51,7 +51,9 @@ class Symbolic:
             axis: [z3.Bool(f"{axis}.{at}") for at in range(tables.size(axis))] for axis in (*ORDER, *tables.seen)
         }
         deeds = self._variables["deed"]
-        self._variables["kind"] = [z3.Or([deeds[at] for at in kind]) for kind in tables.kinds]
+        kinds = [disjunction([deeds[at] for at in kind]) for kind in tables.kinds]
+        self._variables["kind"] = kinds
+        self._variables["sort"] = [disjunction([kinds[at] for at in sort]) for sort in tables.sorts]
         self._veiled = z3.Bool("veiled")
         self._answers: dict[Question, tuple[Formula, Formula]] = {}
         self._tabulate([(test, Mode.PROPERTY) for test in others])
@@ -75,7 +77,7 @@ class Symbolic:
         kinds, to = self._variables["kind"], self._variables["to"]
         pairs = self.tables.pairs.items()
         return z3.And(
-            [z3.Implies(kinds[kind], z3.Or([to[one] for one in sorted(partners)])) for kind, partners in pairs]
+            [z3.Implies(kinds[kind], disjunction([to[one] for one in sorted(partners)])) for kind, partners in pairs]
         )
 
     def passes(self) -> Formula:
@@ -145,6 +147,14 @@ class Symbolic:
         """This choice has been made."""
         return self._variables[axis][at]
 
+    def places(self, model: Any) -> tuple[list[int], bool]:
+        """The choices of a model, in the order of `Universe.order`; and whether nobody can read what moves."""
+        found = [
+            next(at for at, one in enumerate(self._variables[axis]) if z3.is_true(model.eval(one, True)))
+            for axis in (*ORDER, *self.tables.seen)
+        ]
+        return found, bool(z3.is_true(model.eval(self._veiled, True)))
+
     def first(self, solver: Any) -> tuple[list[int], bool] | None:
         """Of all orders that a solver allows the first, axis by axis, whichever it found itself; None if it gives up.
 
@@ -158,7 +168,7 @@ class Symbolic:
             low, high = 0, len(variables) - 1
             while low < high:
                 middle = (low + high) // 2
-                result = solver.check(*chosen, z3.Or(variables[: middle + 1]))
+                result = solver.check(*chosen, disjunction(variables[: middle + 1]))
                 if result == z3.unknown:
                     return None
                 low, high = (low, middle) if result == z3.sat else (middle + 1, high)
@@ -169,7 +179,7 @@ class Symbolic:
     def not_these(self, places: list[int]) -> Formula:
         """Any other order."""
         axes = (*ORDER, *self.tables.seen)
-        return z3.Or([z3.Not(self._variables[axis][at]) for axis, at in zip(axes, places, strict=True)])
+        return disjunction([z3.Not(self._variables[axis][at]) for axis, at in zip(axes, places, strict=True)])
 
     def _of(self, kind: Kind) -> list[Rule]:
         return [ready.rule for ready in self.rules.rules if ready.rule.kind is kind]
@@ -190,13 +200,13 @@ class Symbolic:
         return made
 
     def _at(self, times: list[Truth], wanted: Truth) -> Formula:
-        return z3.Or([self._variables["now"][at] for at, truth in enumerate(times) if truth is wanted])
+        return disjunction([self._variables["now"][at] for at, truth in enumerate(times) if truth is wanted])
 
     def _in_force(self, rule: Rule) -> Formula:
         times = self.tables.in_force(rule)
         if all(times):
             return z3.BoolVal(True)
-        return z3.Or([self._variables["now"][at] for at, held in enumerate(times) if held])
+        return disjunction([self._variables["now"][at] for at, held in enumerate(times) if held])
 
     def _test(self, test: Test, mode: Mode) -> tuple[Formula, Formula]:
         if (test, mode) not in self._answers:
@@ -247,13 +257,22 @@ class Symbolic:
         return z3.If(self._veiled, z3.BoolVal(says), true), z3.If(self._veiled, z3.BoolVal(not says), false)
 
     def _any(self, axes: tuple[Axis, ...], cells: Iterable[Cell]) -> Formula:
-        """One of these combinations was chosen, axis by axis."""
+        """One of these combinations was chosen, axis by axis; what goes on alike is written once."""
+        variables = self._variables[axes[0]]
         if len(axes) == 1:
-            return z3.Or([self._variables[axes[0]][at] for (at,) in cells])
+            return disjunction([variables[at] for (at,) in cells])
         by_first: dict[int, list[Cell]] = {}
         for cell in cells:
             by_first.setdefault(cell[0], []).append(cell[1:])
-        return z3.Or([z3.And(self._variables[axes[0]][at], self._any(axes[1:], rest)) for at, rest in by_first.items()])
+        alike: dict[tuple[Cell, ...], list[int]] = {}
+        for at, rest in by_first.items():
+            alike.setdefault(tuple(rest), []).append(at)
+        return disjunction(
+            [
+                z3.And(disjunction([variables[at] for at in firsts]), self._any(axes[1:], rest))
+                for rest, firsts in alike.items()
+            ]
+        )
 
     @cached_property
     def _moves(self) -> Formula:
@@ -298,6 +317,15 @@ class Symbolic:
         adds = spends_of(self.tables.workspace, subject, [operation], facts.now, Provenance.OWN)
         ready = self.rules.by_id[rule.rule_id]
         return bool(weigh(_asking_nothing(ready), [int(Truth.TRUE)], Spending(self.rules, facts, adds))[1])
+
+
+def disjunction(parts: list[Formula]) -> Formula:
+    """As z3.Or, which looks at the sort of each part: of thousands of variables that takes its time."""
+    if len(parts) < 2:
+        return parts[0] if parts else z3.BoolVal(False)
+    context = z3.main_ctx()
+    made = z3.Z3_mk_or(context.ref(), len(parts), (z3.Ast * len(parts))(*(part.as_ast() for part in parts)))
+    return z3.BoolRef(made, context)
 
 
 def _asked(test: Test, mode: Mode) -> Asked | Wondered:

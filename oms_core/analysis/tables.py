@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from oms_core.analysis.methods import complete
-from oms_core.analysis.orders import WITHOUT_DESTINATION, Deed, Order
+from oms_core.analysis.orders import KEYS, WITHOUT_DESTINATION, Deed, Order
 from oms_core.analysis.universe import Universe
 from oms_core.chains.evm import parse_address
 from oms_core.chains.operations import Operation
@@ -35,10 +35,10 @@ _AXES: dict[str, tuple[Axis, ...]] = {
     "action": ("kind",),
     "initiator": ("who",),
     "source": ("wallet",),
-    "source.path": ("kind", "path"),
-    "chain": ("kind",),
-    "destination": ("kind", "to"),
-    "destination.age": ("kind", "to", "now"),
+    "source.path": ("sort", "path"),
+    "chain": ("sort",),
+    "destination": ("sort", "to"),
+    "destination.age": ("sort", "to", "now"),
     "asset": ("deed",),
     "amount": ("deed",),
     "value": ("deed",),
@@ -52,8 +52,8 @@ _AXES: dict[str, tuple[Axis, ...]] = {
     "registry": ("kind", "to"),
     "registry.age": ("kind", "to", "now"),
     "registry.audit_age": ("kind", "to", "now"),
-    "fee.total": ("kind", "fee"),
-    "fee.gas": ("kind", "gas"),
+    "fee.total": ("sort", "fee"),
+    "fee.gas": ("sort", "gas"),
     "purpose": ("purpose",),
 }
 ORDER = ("who", "wallet", "path", "deed", "to", "now", "fee", "gas", "purpose")
@@ -73,22 +73,30 @@ class Wondered:
 
 
 class Tables:
-    """The answers under one workspace. Kinds are deeds that differ in their amounts alone."""
+    """The answers under one workspace.
+
+    Kinds are deeds that differ in their amounts alone. Sorts are kinds of which all that is not about what is done says
+    the same: on one chain, with or without a counterparty, about keys or not, as a message or as a transaction.
+    """
 
     def __init__(self, workspace: Workspace, choices: Universe) -> None:
         self.workspace, self.choices = workspace, choices
         self.index = index_of(workspace)
         self.kinds = _kinds(choices.deed)
+        self.sorts = _sorts(choices.deed, self.kinds)
         self.seen = {name: at for at, name in enumerate(_names(choices))}
         tests = [test for rule in workspace.rules for test in rule.when]
         self._arguments = complete([workspace], tests)
         self._done: dict[tuple[Deed, bytes], Operation | None] = {}
         self.pairs = {kind: self._partners(kind) for kind in range(len(self.kinds))}
+        self._able = [self._willing(sort) for sort in self.sorts]
 
     def size(self, axis: Axis) -> int:
         """How many choices an axis has."""
         if axis == "kind":
             return len(self.kinds)
+        if axis == "sort":
+            return len(self.sorts)
         held = getattr(self.choices, axis) if axis in ORDER else self.choices.observed[self.seen[axis]]
         return len(held)
 
@@ -112,9 +120,9 @@ class Tables:
     def cells(self, axes: tuple[Axis, ...]) -> Iterator[Cell]:
         """All combinations of choices on these axes that make an order."""
         for cell in product(*(range(self.size(axis)) for axis in axes)):
-            if "kind" in axes and "to" in axes:
-                kind, to = cell[axes.index("kind")], cell[axes.index("to")]
-                if to not in self.pairs[kind]:
+            if "to" in axes:
+                first, to = cell[0], cell[1]
+                if to not in (self.pairs[first] if axes[0] == "kind" else self._able[first]):
                     continue
             yield cell
 
@@ -194,6 +202,8 @@ class Tables:
 
     def example(self, chosen: Mapping[Axis, int]) -> Order | None:
         """An order with these choices, and the first that fit of all others."""
+        if "sort" in chosen:
+            chosen = {**chosen, "kind": self._one_of(self.sorts[chosen["sort"]], chosen.get("to"))}
         deed = chosen.get("deed", self.kinds[chosen["kind"]][0] if "kind" in chosen else 0)
         to = chosen.get("to", self._first(deed))
         if to is None:
@@ -202,6 +212,13 @@ class Tables:
         places = [rest.get(axis, chosen.get(axis, 0)) for axis in ORDER]
         places += [chosen.get(name, 0) for name in self.seen]
         return self.choices.order(places)
+
+    def _willing(self, sort: list[int]) -> frozenset[int]:
+        return frozenset(to for kind in sort for to in self.pairs[kind])
+
+    def _one_of(self, sort: list[int], to: int | None) -> int:
+        """A kind that can be done to this one, or to anybody."""
+        return next(kind for kind in sort if (to in self.pairs[kind] if to is not None else self.pairs[kind]))
 
     def _first(self, deed: int) -> int | None:
         """Somebody to whom a deed can be done."""
@@ -219,6 +236,16 @@ def _kinds(deeds: tuple[Deed, ...]) -> list[list[int]]:
     held: dict[tuple[object, ...], list[int]] = {}
     for at, deed in enumerate(deeds):
         held.setdefault((deed.action, deed.chain, deed.asset, deed.data), []).append(at)
+    return list(held.values())
+
+
+def _sorts(deeds: tuple[Deed, ...], kinds: list[list[int]]) -> list[list[int]]:
+    held: dict[tuple[object, ...], list[int]] = {}
+    for at, kind in enumerate(kinds):
+        deed = deeds[kind[0]]
+        silent = deed.action in {Action.MESSAGE, Action.TYPED_MESSAGE}
+        key = (deed.action in KEYS, silent, deed.action in WITHOUT_DESTINATION, deed.chain)
+        held.setdefault(key, []).append(at)
     return list(held.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from oms_core.analysis.checks import Finding, Problem, check_rules
@@ -16,7 +16,7 @@ from oms_core.analysis.tables import Tables
 from oms_core.analysis.universe import universe
 from oms_core.policy.decision import Outcome
 from oms_core.policy.judge import judge
-from oms_core.policy.rules import Requirement, Rule
+from oms_core.policy.rules import Kind, Requirement, Rule
 from oms_core.workspace import Group, Workspace
 from tests.unit.analysis import generated
 from tests.unit.analysis.world import NOW, workspace
@@ -60,6 +60,11 @@ def test_good_rules_have_no_findings() -> None:
 )  # fmt: skip
 def test_each_kind_of_mistake_is_found(rules: str, expected: tuple[Problem, str]) -> None:
     assert expected in found(rules.replace("USDC", '"USDC"') + PERMIT)
+
+
+def test_tests_that_contradict_each_other_on_what_is_not_known_still_apply() -> None:
+    both = "- rule: both\n  deny:\n  when:\n  - {source.tag: trading}\n  - {source.tag: not trading}\n"
+    assert found(both + PERMIT) == [(Problem.CONTRADICTORY, "both")], "it denies wallets that are not listed"
 
 
 def test_a_quorum_that_only_some_initiators_cannot_have_is_found() -> None:
@@ -110,16 +115,20 @@ def test_a_requirement_is_covered_only_by_one_that_asks_for_as_much() -> None:
         assert not requirement_covers(required(require(two)), replace(required(require(one)), **{name: value}))
 
 
-IDLE = {Problem.OFF, Problem.CONTRADICTORY, Problem.DEAD, Problem.SHADOWED}
+IDLE = {Problem.OFF, Problem.DEAD, Problem.SHADOWED}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate, Phase.reuse]
+)
 @given(generated.rules(), st.data())
 def test_what_is_found_changes_no_decision_when_it_goes(rules: tuple[Rule, ...], data: st.DataObject) -> None:
     """All of it at once, for orders drawn from those that stand for all."""
     under = workspace(rules)
     findings: tuple[Finding, ...] = check_rules(under, NOW)
     idle = {one.about for one in findings if one.problem in IDLE}
+    permits = {one.rule_id for one in rules if one.kind is Kind.PERMIT}
+    idle |= {one.about for one in findings if one.problem is Problem.CONTRADICTORY} & permits
     kept = replace(under, rules=tuple(one for one in rules if one.rule_id not in idle))
     choices = universe([under], NOW)
     tables = Tables(under, choices)
