@@ -11,12 +11,12 @@ from oms.client import Client
 from oms.devnet.network import CHAIN, Network
 from oms_core.chains import abi
 from oms_core.chains.evm import to_checksum
-from oms_core.chains.intent import Call, ChangeWorkspace
+from oms_core.chains.intent import Call
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, LocalError, Reason
 from oms_core.evidence import SignedAdoption
 from oms_core.protocol.identity import verify_identity
-from oms_core.workspace import AddressEntry, EntryState, identities
+from oms_core.workspace import AddressEntry, ChangeWorkspace, EntryState, identities
 from oms_core.workspace.change import sentences
 from oms_core.workspace.drafting import successor
 
@@ -48,7 +48,9 @@ async def change(network: Network, client: Client, say: Say, approve: Approve) -
     following = successor(current, replace(current, address_book=(*current.address_book, entry)), now)
     for line in sentences(current, following):
         say(f"   {line}")
-    wish = ChangeWorkspace(f"chg_{secrets.token_hex(13)}", following, "adam", "pays the pensions from here", now, now + 3600)
+    wish = ChangeWorkspace(
+        f"chg_{secrets.token_hex(13)}", following, "adam", "pays the pensions from here", now, now + 3600
+    )
     asked = await client.propose_workspace(network.proposer("adam").propose(wish))
     say("proposed by adam; it loosens the rules, so it takes two others, and a delay")
     await approve(client, asked.change_id, "alice", "dora")
