@@ -26,7 +26,7 @@ from oms.cli.policy_sources import (
 from oms.cli.shared import call
 from oms_core.analysis.backtest import PastOrder, Replay
 from oms_core.analysis.explain import decision_lines, moment, quota_lines, rules_lines
-from oms_core.analysis.orders import KEYS, Deed, Order
+from oms_core.analysis.orders import KEYS, Deed, Order, words
 from oms_core.chains.amount import parse_amount
 from oms_core.chains.intent import Intent
 from oms_core.errors import Malformed
@@ -83,7 +83,7 @@ def evaluate(context: click.Context, /, path: Path | None, at: int | None, past:
     if past is not None:
         facts = Facts(now, spent_before(workspace, past_of(context, past, 0), now), facts.observed, now)
     given = [Given(name, _key(workspace, name), now) for name in asked["approvers"]]
-    _decided(context, judge(workspace, made.subject, facts, given), bool(asked["every"]), made.words)
+    _decided(context, judge(workspace, made.subject, facts, given), bool(asked["every"]), words(made, workspace))
 
 
 def _order(workspace: Workspace, asked: dict[str, str], now: int) -> Order:

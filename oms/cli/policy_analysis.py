@@ -29,6 +29,7 @@ from oms_core.analysis.checks import Problem, check_rules
 from oms_core.analysis.diff import Example, difference
 from oms_core.analysis.explain import decision_lines
 from oms_core.analysis.fireblocks import import_policy
+from oms_core.analysis.orders import words
 from oms_core.analysis.patterns import Names
 from oms_core.analysis.properties import And, parse_condition, parse_property
 from oms_core.analysis.prove import MILLISECONDS, Verdict
@@ -73,8 +74,8 @@ def diff(context: click.Context, draft: Path, path: Path | None, at: int | None,
     """Orders that fare otherwise under DRAFT (a workspace, or rules alone)."""
     old = workspace_of(context, path)
     found = difference(old, draft_of(draft, old), clock(at), most)
-    table = [[one.effect, one.order.words, _short(one.before), _short(one.after)] for one in found.examples]
-    lines = [line for one in found.examples for line in _compared(one)]
+    table = [[one.effect, words(one.order, old), _short(one.before), _short(one.after)] for one in found.examples]
+    lines = [line for one in found.examples for line in _compared(one, old)]
     if found.none:
         lines.append("nothing changes")
     elif not found.complete:
@@ -84,8 +85,8 @@ def diff(context: click.Context, draft: Path, path: Path | None, at: int | None,
         context.exit(1)
 
 
-def _compared(one: Example) -> Iterator[str]:
-    yield f"{one.effect}  {one.order.words}"
+def _compared(one: Example, workspace: Workspace) -> Iterator[str]:
+    yield f"{one.effect}  {words(one.order, workspace)}"
     yield f"  before  {_short(one.before)}"
     yield f"  after   {_short(one.after)}"
 
@@ -113,13 +114,13 @@ def prove(context: click.Context, text: str, path: Path | None, at: int | None, 
         "verdict": answer.verdict,
         "detail": answer.detail,
         "workspace": workspace_digest(workspace).hex(),
-        "order": found.order.words if found else "",
+        "order": words(found.order, workspace) if found else "",
         "people": list(found.people) if found else [],
         "decision": found.decision.digest.hex() if found else "",
     }
     lines = [f"{answer.verdict}: {asked.text}", f"  {answer.detail}"]
     if found:
-        lines += [f"  {found.order.words}", f"  passes with {_people(found.people)}"]
+        lines += [f"  {words(found.order, workspace)}", f"  passes with {_people(found.people)}"]
         lines += [f"  {line}" for line in decision_lines(found.decision, every=False)]
     say(context, table, lines)
     if answer.verdict is not Verdict.PROVED:
@@ -154,7 +155,7 @@ def cheapest(
         "routes": [[one.people, one.how, one.proposer, list(one.approvers), one.delay] for one in found.routes],
         "open": list(found.open_questions),
     }
-    lines = [line for one in found.routes for line in _route(one)] or ["there is no way"]
+    lines = [line for one in found.routes for line in _route(one, workspace)] or ["there is no way"]
     say(context, table, [*lines, *(f"not known: {one}" for one in found.open_questions)])
     if found.open_questions:
         context.exit(1)
@@ -170,12 +171,12 @@ def _bound(workspace: Workspace, text: str) -> tuple[Test, Test | None]:
     return Test("amount", Operator.AT_LEAST, (wanted,)), Test("asset", Operator.IS, (asset.asset,))
 
 
-def _route(one: Route) -> Iterator[str]:
+def _route(one: Route, workspace: Workspace) -> Iterator[str]:
     waits = f", after {units.duration(one.delay)}" if one.delay else ""
     approve = f" and {', '.join(one.approvers)} approve" if one.approvers else ""
     yield f"{one.people} {'person' if one.people == 1 else 'people'} {one.how}{waits}: {one.proposer} proposes{approve}"
     if one.order:
-        yield f"  {one.order.words}"
+        yield f"  {words(one.order, workspace)}"
 
 
 @click.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from oms_core.chains.evm import to_checksum
 from oms_core.chains.intent import (
@@ -22,6 +23,8 @@ from oms_core.keys import Change, ChangeKey
 from oms_core.policy.facts import Facts, Observation
 from oms_core.policy.rules import Action
 from oms_core.policy.spends import Judged
+from oms_core.policy.units import in_units
+from oms_core.workspace import Workspace, asset_named, contract_at, entry_at
 
 LIFE = 3_600  # seconds that a made-up order is valid
 UNLIMITED = (1 << 256) - 1
@@ -119,25 +122,34 @@ def _typed(chain: str, to: bytes) -> str:
     return json.dumps(made)
 
 
-def words(order: Order) -> str:
-    """One line."""
+def words(order: Order, workspace: Workspace | None = None) -> str:
+    """One line; with a workspace in its names and units."""
     deed = order.deed
     said = [f"{order.initiator}: {deed.action} from {order.wallet_id}"]
     if order.path:
         said.append(f"path {'/'.join(map(str, order.path))}")
     if deed.asset:
-        amount = "without a bound" if deed.amount == UNLIMITED else f"{deed.amount:,}"
-        said.append(f"{amount} of {deed.asset}")
+        said.append(_amount(deed, workspace))
     if deed.value:
         said.append(f"{deed.value:,} wei")
     if deed.method or deed.data:
         said.append(deed.method or f"0x{deed.data[:4].hex()}…")
     if order.to:
-        said.append(f"to {to_checksum(order.to)} on {deed.chain}")
-    said.append(f"at {order.now}")
+        entry = workspace and (
+            entry_at(workspace, deed.chain, order.to) or contract_at(workspace, deed.chain, order.to)
+        )
+        said.append(f"to {to_checksum(order.to)} on {deed.chain}" + (f" ({entry.entry_id})" if entry else ""))
+    said.append(f"at {datetime.fromtimestamp(order.now, UTC):%Y-%m-%d %H:%M:%S} UTC")
     if order.max_fee_total:
         said.append(f"fee up to {order.max_fee_total:,} wei")
     if order.purpose:
         said.append("with a purpose")
     said += [f"{one.name} {one.value} ({one.provenance})" for one in order.observed]
     return ", ".join(said)
+
+
+def _amount(deed: Deed, workspace: Workspace | None) -> str:
+    asset = asset_named(workspace, deed.asset) if workspace else None
+    if deed.amount == UNLIMITED:
+        return f"all {asset.symbol if asset else deed.asset} without a bound"
+    return in_units(deed.amount, (asset,)) if asset else f"{deed.amount:,} of {deed.asset}"

@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 
 from oms_core.analysis.anomalies import Anomaly, anomalies
 from oms_core.analysis.fireblocks import Imported, import_policy
+from oms_core.analysis.orders import Deed
+from oms_core.analysis.orders import Order as Made
 from oms_core.analysis.patterns import Names
 from oms_core.errors import Malformed, Reason
-from oms_core.policy.rules import Kind, Operator, Per, Rule, Unit
-from oms_core.workspace import Asset, Workspace
+from oms_core.policy.decision import Outcome
+from oms_core.policy.judge import judge
+from oms_core.policy.rules import Action, Kind, Operator, Per, Rule, Unit
+from oms_core.workspace import Asset, Group, Workspace
+from tests.unit.analysis import world
 from tests.unit.analysis.test_regions import Order, inside
+from tests.unit.analysis.world import NOW
+from tests.unit.policy.world import CHAIN, KRAKEN, ROUTER, STRANGER
 
 USDC, ETHER = "eip155:1/erc20:0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "eip155:1/slip44:60"
 NAMES = Names(
@@ -308,3 +315,38 @@ def test_rules_that_match_too_much_in_too_many_ways_are_refused() -> None:
     with pytest.raises(Malformed) as caught:
         import_policy(json.dumps([*crossing, rule()]), wide, WORKSPACE)
     assert caught.value.reason is Reason.TOO_LARGE
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(generated, max_size=5), st.lists(orders, min_size=10, max_size=10))
+def test_the_engine_decides_by_the_imported_rules_as_theirs_would(
+    rules: list[dict[str, Any]], asked: list[Transfer]
+) -> None:
+    """Real transfers, derived from bytes; a base unit of either asset is worth a micro-dollar."""
+    under = real_workspace()
+    decided = replace(under, rules=import_policy(json.dumps(rules), real_names(), under).rules)
+    verdicts = {Outcome.DENY: "BLOCK", Outcome.NEEDS_APPROVAL: "2-TIER", Outcome.PERMIT: "ALLOW"}
+    for order in asked:
+        there = replace(order, type="TRANSFER", usd=max(1, order.usd))
+        real = Made(
+            NAMES.users[order.user] or "",
+            NAMES.wallets[order.wallet] or "",
+            Deed(Action.TRANSFER, CHAIN, NAMES.assets[order.asset] or "", there.usd),
+            {"x1": KRAKEN, "OTHER": ROUTER}.get(order.destination, STRANGER),
+            NOW,
+        )
+        decision = judge(decided, real.subject, real.facts)
+        assert verdicts[decision.outcome] == first_match(rules, there)
+
+
+def real_names() -> Names:
+    """Their entry is Kraken's; what is whitelisted besides is the router."""
+    return replace(NAMES, entries={"x1": "kraken"})
+
+
+def real_workspace() -> Workspace:
+    """Their two users with their groups, and people who can approve."""
+    under = world.workspace()
+    coin, token = (replace(one, decimals=6, usd_micro=10**6) for one in under.assets[:2])
+    groups = (Group("traders", ("tara", "desk")), Group("risk", ("desk", "ravi", "rosa")))
+    return replace(under, assets=(coin, token), groups=groups, address_book=under.address_book[:1])
