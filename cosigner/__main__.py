@@ -23,7 +23,7 @@ from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, LocalError, NotFound, Reason
 from oms_core.evidence import ReadRequest, SignedRefusal
 from oms_core.words import in_words
-from oms_core.workspace import Workspace, identities, workspace_digest
+from oms_core.workspace import Workspace, workspace_digest
 from oms_core.workspace.check import check_workspace
 from proto import cosigner_pb2 as pb
 
@@ -63,7 +63,10 @@ def show_card(path: Path) -> None:
 @click.option("--digest", required=True, help="The digest, in hex, as agreed at the ceremony.")
 @click.pass_obj
 def pin(path: Path, workspace: Path, digest: str) -> None:
-    """Pin version 0 of the workspace, once and for good."""
+    """Pin the version of the workspace that this node begins with, once and for good.
+
+    That is version 0 at the key ceremony, and the current one for a node that joins later; the digest is agreed upon.
+    """
     from cosigner.hsm import Token
     from cosigner.store import open_store
     from cosigner.vault import Vault
@@ -118,7 +121,8 @@ def status(path: Path) -> None:
         raise LocalError(answer.failed.detail, Reason(answer.failed.reason))
     said = answer.status
     click.echo(f"cosigner {said.index}  HSM {said.hsm}  boot generation {said.boot_generation}")
-    click.echo(f"up {said.uptime_seconds} s  open sessions {said.open_sessions}  workspace {said.workspace.hex()[:16]}")
+    click.echo(f"up {said.uptime_seconds} s  open sessions {said.open_sessions}")
+    click.echo(f"workspace version {said.version} {said.workspace.hex()}")
     if said.rolled_back:
         click.echo(f"ROLLED BACK: {said.rolled_back}. This node refuses everything; see `cosigner reconcile`")
     if said.halted:
@@ -260,7 +264,8 @@ def show_convictions(path: Path, out: Path | None) -> None:
         found = Convictions(node.store, node.token)
         for index in found.convicted():
             evidence = found.evidence(index) or b""
-            click.echo(f"cosigner {index}  {backup.told_of(evidence, identities(node.vault.workspace()))}")
+            versions = [node.vault.workspace(), *reversed(list(node.vault.older().values()))]
+            click.echo(f"cosigner {index}  {backup.told_of(evidence, versions)}")
             if out is not None:
                 out.mkdir(parents=True, exist_ok=True)
                 file = out / f"cosigner-{index}.evidence"

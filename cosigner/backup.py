@@ -10,7 +10,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from oms_core.errors import Conflict, CountersealError, LocalError, NotFound, Re
 from oms_core.keys import KeyState
 from oms_core.protocol.accuse import CASE_LIMIT, Equivocation, SignedCase
 from oms_core.protocol.judge import judge
+from oms_core.workspace import Workspace, identities
 
 MEANING = """\
 seen:   {seen}
@@ -154,13 +155,17 @@ def restore(node: Stopped, data: bytes, recovery: X25519PrivateKey, signer: byte
     return replace(label, state=state)
 
 
-def told_of(evidence: bytes, roster: Mapping[int, bytes]) -> str:
-    """What evidence shows, judged once more."""
-    try:
-        verdict = judge(decode_one_of(_ACCUSATIONS, evidence, CASE_LIMIT), roster)
-    except CountersealError as error:
-        return f"the evidence cannot be judged here: {error.message}"
-    return f"at {verdict.step}: {verdict.reason}"
+def told_of(evidence: bytes, versions: Iterable[Workspace]) -> str:
+    """What evidence shows, judged once more, under the roster of the newest of these versions that it holds under."""
+    why = "no workspace is pinned"
+    for version in versions:
+        try:
+            verdict = judge(decode_one_of(_ACCUSATIONS, evidence, CASE_LIMIT), identities(version))
+        except CountersealError as error:
+            why = error.message
+        else:
+            return f"at {verdict.step}: {verdict.reason}"
+    return f"the evidence cannot be judged here: {why}"
 
 
 def check_newest(node: Stopped) -> None:

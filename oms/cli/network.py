@@ -14,7 +14,8 @@ def status(context: click.Context) -> None:
     """Cosigners, chain and open orders."""
     said = call(context, lambda client, _: client.status())
     chain = f"block {said.block_number}" if said.chain_reachable else "NOT REACHABLE"
-    lines = [f"workspace {said.workspace.hex()[:16]}  chain {said.chain} {chain}  open orders {said.open_orders}"]
+    version = f"workspace version {said.version} {said.workspace.hex()[:16]}"
+    lines = [f"{version}  chain {said.chain} {chain}  open orders {said.open_orders}"]
     for one in said.cosigners:
         heard = f"{one.latency_ms:6.1f} ms" if one.state == "ATTACHED" else ""
         state = (
@@ -27,6 +28,8 @@ def status(context: click.Context) -> None:
             else one.state
         )
         lines.append(f"  cosigner {one.index}  {one.name:12} {one.operator:12} {state:11} {heard}")
+        if one.state in ("BEHIND", "AHEAD"):
+            lines.append(f"    stands on version {one.version} of the workspace")
         if one.rolled_back:
             lines.append(f"    refuses everything: {one.rolled_back}")
         if one.halted:

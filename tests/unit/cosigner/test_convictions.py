@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cosigner.backup import told_of
 from cosigner.convictions import Convictions
 from cosigner.guard import Signing
 from cosigner.store import open_store
@@ -18,10 +19,11 @@ from oms_core.protocol import judge as judging
 from oms_core.protocol.accuse import CASE_LIMIT, Equivocation, SignedCase
 from oms_core.protocol.judge import judge
 from tests.parties import Split, at, identity, roster
-from tests.people import NOW, intent, sign_request
+from tests.people import NOW, intent, sign_request, workspace
 from tests.protocol.runs import Held, run_keygen
 from tests.unit.cosigner.node import Node
 from tests.unit.cosigner.specs import refused, spec
+from tests.unit.cosigner.test_chain import replaced
 
 LIAR = 3
 
@@ -115,3 +117,11 @@ def test_the_first_evidence_against_a_peer_is_kept(mine: Convictions) -> None:
     [second] = convict(mine, caught_equivocating())
     assert first != second
     assert mine.evidence(LIAR) == first
+
+
+def test_evidence_against_a_key_that_was_replaced_since_is_told_under_the_roster_of_then(mine: Convictions) -> None:
+    [evidence] = convict(mine, caught_lying())
+    assert told_of(evidence, [workspace()]).startswith("at keygen.2")
+    later = replaced(LIAR, identity(7).public)
+    assert told_of(evidence, [later, workspace()]).startswith("at keygen.2")
+    assert "cannot be judged here" in told_of(evidence, [later])
