@@ -44,10 +44,11 @@ class Preflight(Stands):
         said = [decode(SignedRefusal, data).refusal for data in await self._store.refusals(subject_id)]
         done |= {one.index for one in said if Reason(one.reason) not in PASSING}
         now = time.monotonic()
+        self._asked = {key: at for key, at in self._asked.items() if now - at < AGAIN}
         missing = [
             index
             for index in self._cosigners.attached()
-            if index not in done and now - self._asked.get((subject_id, index), -AGAIN) >= AGAIN
+            if index not in done and (subject_id, index) not in self._asked
         ]
         for index in missing:
             self._asked[subject_id, index] = now

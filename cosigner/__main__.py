@@ -166,7 +166,7 @@ def resume(path: Path) -> None:
 @click.pass_obj
 def read_proposal(path: Path, proposal: Path) -> None:
     """Show what the running enclave reads in a proposal's file, with the words to compare over the telephone."""
-    config, read = load(path), decode(Proposal, _read(proposal), 256 * 1024)
+    config, read = load(path), decode(Proposal, _read(proposal), 8 << 20)
     status = asyncio.run(_ask(config, pb.ToCosigner(id=1, get_status=pb.GetStatus()))).status
     request = encode(ReadRequest(read, status.workspace))
     answer = asyncio.run(_ask(config, pb.ToCosigner(id=2, read=pb.Read(request=request))))
