@@ -111,13 +111,16 @@ class _Pair:
             example = self._judged(effect, *first)
             if example is not None:
                 found.append(example)
-            solver.add(self._z3.Not(self._like(first[0])) if example else self.after.not_these(first[0]))
+                solver.add(self._z3.Not(self._like(first[0])))
+            else:
+                sure = False
+                solver.add(self.after.not_these(*first))
         return found, False
 
-    def _judged(self, effect: Effect, places: list[int], veiled: bool) -> Example | None:
+    def _judged(self, effect: Effect, places: list[int], opaque: bool | None) -> Example | None:
         """Asked under both versions; None if they do not differ like this after all."""
         order = self.after.tables.choices.order(places)
-        if order is None or veiled:
+        if order is None or opaque is not None:
             return None
         before, after = (_decision(one.tables, order) for one in (self.before, self.after))
         return Example(effect, order, before, after) if effect_of(before, after) is effect else None
@@ -160,11 +163,11 @@ def _able(workspace: Workspace, quorum: Quorum) -> list[frozenset[str]]:
 
 
 def _decision(tables: Tables, order: Order) -> Decision | None:
-    operation = tables.operation(order)
-    if operation is None:
+    made = tables.operations(order)
+    if not made:
         return None
     try:
-        return judge_operations(tables.workspace, order.subject, [operation], order.facts)
+        return judge_operations(tables.workspace, order.subject, made, order.facts)
     except NotFound:
         return None
 

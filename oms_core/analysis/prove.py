@@ -110,7 +110,7 @@ class Prover:
                 return Answer(Verdict.REFUTED, "the engine confirms it", found)
             refuted = refuted or found is not None
             if found is None:
-                solver.add(*search.learnt(chosen[0]))
+                solver.add(*search.learnt(*chosen))
         return Answer(Verdict.UNKNOWN, f"{MOST} orders were looked at")
 
 
@@ -155,15 +155,15 @@ class _Search:
             return Answer(Verdict.UNKNOWN, f"a counter-example may hang on {fields}, which is not searched")
         return Answer(Verdict.PROVED, size)
 
-    def look(self, places: list[int], veiled: bool) -> Counterexample | None:
+    def look(self, places: list[int], opaque: bool | None) -> Counterexample | None:
         """Ask the engine about what the solver found. Raises `LocalError` where they differ without a reason."""
         tables = self.formulas.tables
         order = tables.choices.order(places)
-        operation = tables.operation(order) if order else None
-        if order is None or operation is None:
+        made = tables.operations(order) if order else ()
+        if order is None or not made:
             raise LocalError("the solver made an order that there cannot be", Reason.INTERNAL)
-        operation = replace(operation, opaque=operation.opaque or veiled)
-        decision = judge_operations(self.workspace, order.subject, [operation], order.facts)
+        operation = made[0] if opaque is None else replace(made[0], opaque=opaque)
+        decision = judge_operations(self.workspace, order.subject, [operation, *made[1:]], order.facts)
         held = index_of(self.workspace).users[order.initiator]
         self._asker = Asker(held.person_id, order.wallet_id, order.deed.action in KEYS)
         applied = {line.rule_id for line in decision.trace if line.applies}
@@ -173,7 +173,7 @@ class _Search:
         fits = truth_of(self.asked.condition, lambda test: Truth(Wondered(test).on(view))) is not Truth.FALSE
         self._again = decision.outcome is Outcome.DENY or not fits
         if self._again:
-            if not self.formulas.loose and not veiled:
+            if not self.formulas.loose and opaque is None and len(made) == 1:
                 raise LocalError(f"the formulas and the engine differ on: {order.words}", Reason.INTERNAL)
             self._doubts += 1
             return None
@@ -183,12 +183,12 @@ class _Search:
         suffices = self.people.least(requirements, self._asker, "")
         return Counterexample(order, decision, suffices.people if suffices else ())
 
-    def learnt(self, places: list[int]) -> Iterator[object]:
+    def learnt(self, places: list[int], opaque: bool | None) -> Iterator[object]:
         """What rules out the order just looked at, and others for the same reason."""
         import z3
 
         if self._again:
-            yield self.formulas.not_these(places)
+            yield self.formulas.not_these(places, opaque)
             return
         # The fewest rules that are enough by themselves; whoever asks like this one need not be looked at again.
         core = list(self._required)

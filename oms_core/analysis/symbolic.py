@@ -18,12 +18,12 @@ import z3
 
 from oms_core.analysis.orders import KEYS
 from oms_core.analysis.properties import And, Condition, Not, Or
-from oms_core.analysis.tables import MOVES, ORDER, Axis, Cell, Tables, Wondered
+from oms_core.analysis.tables import BARS, MOVES, ORDER, Axis, Cell, Tables, Wondered
 from oms_core.policy.compiled import Asked, Compiled, Ready, compiled
 from oms_core.policy.facts import Provenance
 from oms_core.policy.limits import Spending, weigh
 from oms_core.policy.logic import Truth
-from oms_core.policy.rules import Kind, Operator, Rule, Test
+from oms_core.policy.rules import Action, Kind, Operator, Rule, Test
 from oms_core.policy.spends import spends_of
 
 Formula = Any  # z3 ships no types
@@ -54,7 +54,7 @@ class Symbolic:
         kinds = [disjunction([deeds[at] for at in kind]) for kind in tables.kinds]
         self._variables["kind"] = kinds
         self._variables["sort"] = [disjunction([kinds[at] for at in sort]) for sort in tables.sorts]
-        self._veiled = z3.Bool("veiled")
+        self._veiled, self._listed = z3.Bool("veiled"), z3.Bool("listed")
         self._answers: dict[Question, tuple[Formula, Formula]] = {}
         self._tabulate([(test, Mode.PROPERTY) for test in others])
         for ready in self.rules.rules:
@@ -69,7 +69,7 @@ class Symbolic:
         """One choice on each axis."""
         axes = (*ORDER, *self.tables.seen)
         made = [z3.PbEq([(one, 1) for one in self._variables[axis]], 1) for axis in axes]
-        return [*made, z3.Implies(self._veiled, self._moves)]
+        return [*made, z3.Implies(self._veiled, self._moves), z3.Implies(self._listed, self._typed)]
 
     @cached_property
     def derivable(self) -> Formula:
@@ -111,8 +111,8 @@ class Symbolic:
 
     @property
     def plain(self) -> Formula:
-        """No movement of tokens that nobody can read in full."""
-        return z3.Not(self._veiled)
+        """Just the order that is made up, not one that is like it but for what can be read of it."""
+        return z3.Not(z3.Or(self._veiled, self._listed))
 
     @cached_property
     def is_order(self) -> Formula:
@@ -147,22 +147,23 @@ class Symbolic:
         """This choice has been made."""
         return self._variables[axis][at]
 
-    def places(self, model: Any) -> tuple[list[int], bool]:
-        """The choices of a model, in the order of `Universe.order`; and whether nobody can read what moves."""
+    def places(self, model: Any) -> tuple[list[int], bool | None]:
+        """The choices of a model, in the order of `Universe.order`; and whether it is opaque, if bytes do not say."""
         found = [
             next(at for at, one in enumerate(self._variables[axis]) if z3.is_true(model.eval(one, True)))
             for axis in (*ORDER, *self.tables.seen)
         ]
-        return found, bool(z3.is_true(model.eval(self._veiled, True)))
+        veiled, listed = (z3.is_true(model.eval(one, True)) for one in (self._veiled, self._listed))
+        return found, True if veiled else False if listed else None
 
-    def first(self, solver: Any) -> tuple[list[int], bool] | None:
-        """Of all orders that a solver allows the first, axis by axis, whichever it found itself; None if it gives up.
-
-        Also whether the movement of tokens is one that nobody can read in full.
-        """
+    def first(self, solver: Any) -> tuple[list[int], bool | None] | None:
+        """As `places`, of all orders that a solver allows the first, axis by axis; None if it gives up."""
         places = []
-        veiled = solver.check(z3.Not(self._veiled)) != z3.sat
-        chosen = [self._veiled if veiled else z3.Not(self._veiled)]
+        opaque: bool | None = None
+        chosen = [z3.Not(self._veiled), z3.Not(self._listed)]
+        if solver.check(*chosen) != z3.sat:
+            opaque = solver.check(self._veiled) == z3.sat
+            chosen = [self._veiled] if opaque else [self._listed]
         for axis in (*ORDER, *self.tables.seen):
             variables = self._variables[axis]
             low, high = 0, len(variables) - 1
@@ -174,12 +175,14 @@ class Symbolic:
                 low, high = (low, middle) if result == z3.sat else (middle + 1, high)
             places.append(low)
             chosen.append(variables[low])
-        return places, veiled
+        return places, opaque
 
-    def not_these(self, places: list[int]) -> Formula:
+    def not_these(self, places: list[int], opaque: bool | None) -> Formula:
         """Any other order."""
         axes = (*ORDER, *self.tables.seen)
-        return disjunction([z3.Not(self._variables[axis][at]) for axis, at in zip(axes, places, strict=True)])
+        others = [z3.Not(self._variables[axis][at]) for axis, at in zip(axes, places, strict=True)]
+        flags = (self._veiled, opaque is True), (self._listed, opaque is False)
+        return disjunction([*others, *(z3.Not(flag) if said else flag for flag, said in flags)])
 
     def _of(self, kind: Kind) -> list[Rule]:
         return [ready.rule for ready in self.rules.rules if ready.rule.kind is kind]
@@ -252,9 +255,13 @@ class Symbolic:
         return z3.If(moves, may, true), z3.If(moves, may_not, false)
 
     def _opacity(self, test: Test, true: Formula, false: Formula) -> tuple[Formula, Formula]:
-        """Movements of tokens may be opaque, too: inside a router's program."""
-        says = (1 in test.values) is (test.operator is Operator.IS)
-        return z3.If(self._veiled, z3.BoolVal(says), true), z3.If(self._veiled, z3.BoolVal(not says), false)
+        """Movements of tokens may be opaque, too: inside a router's program; and typed data may be listed."""
+        made = []
+        for wanted, plain in ((True, true), (False, false)):
+            opaque, clear = ((value in test.values) is (test.operator is Operator.IS) for value in (1, 0))
+            listed = z3.If(self._listed, z3.BoolVal(clear is wanted), plain)
+            made.append(z3.If(self._veiled, z3.BoolVal(opaque is wanted), listed))
+        return made[0], made[1]
 
     def _any(self, axes: tuple[Axis, ...], cells: Iterable[Cell]) -> Formula:
         """One of these combinations was chosen, axis by axis; what goes on alike is written once."""
@@ -287,13 +294,21 @@ class Symbolic:
             for to in sorted(partners)
             if self.tables.opaque(kind, to)
         ]
-        return z3.Or(self._veiled, self._any(("kind", "to"), pairs))
+        return z3.Or(self._veiled, z3.And(z3.Not(self._listed), self._any(("kind", "to"), pairs)))
+
+    @cached_property
+    def _typed(self) -> Formula:
+        """Typed data to a contract of the registry, which may list its type."""
+        deeds, index = self.tables.choices.deed, self.tables.index
+        typed = [at for at, deed in enumerate(deeds) if deed.action is Action.TYPED_MESSAGE]
+        to = [at for at, one in enumerate(self.tables.choices.to) if one in index.contracts]
+        chosen = ((self._variables[axis][at] for at in places) for axis, places in (("deed", typed), ("to", to)))
+        return z3.And([disjunction(list(one)) for one in chosen])
 
     @cached_property
     def _barred(self) -> Formula:
         """What stands against an order without any rule."""
-        axes: tuple[tuple[Axis, ...], ...] = (("who", "wallet", "kind"), ("deed",), ("kind", "to", "now"))
-        return z3.Or([self._any(one, self.tables.barred(one)) for one in axes])
+        return z3.Or([self._any(one, self.tables.barred(one)) for one in BARS])
 
     def _over(self, rule: Rule) -> Formula:
         """A LIMIT objects when nothing has been spent before: one order is too much, or its worth is not known."""

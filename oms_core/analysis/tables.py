@@ -15,7 +15,7 @@ from oms_core.analysis.orders import KEYS, WITHOUT_DESTINATION, Deed, Order
 from oms_core.analysis.universe import Universe
 from oms_core.chains.evm import parse_address
 from oms_core.chains.operations import Operation
-from oms_core.errors import CountersealError
+from oms_core.errors import CountersealError, Reason
 from oms_core.policy.compiled import FALSE, Asked
 from oms_core.policy.fields import OBSERVED
 from oms_core.policy.hours import open_at
@@ -29,6 +29,7 @@ from oms_core.workspace import Workspace
 
 Axis = str
 Cell = tuple[int, ...]
+ALIKE = 20  # hex digits
 MOVES = frozenset({Action.TRANSFER, Action.APPROVE})
 
 _AXES: dict[str, tuple[Axis, ...]] = {
@@ -55,6 +56,12 @@ _AXES: dict[str, tuple[Axis, ...]] = {
     "fee.total": ("sort", "fee"),
     "fee.gas": ("sort", "gas"),
     "purpose": ("purpose",),
+}
+# What no rule can allow, by the choices on which it depends.
+BARS: dict[tuple[Axis, ...], frozenset[Reason]] = {
+    ("who", "wallet", "kind"): frozenset({Reason.NOT_ELIGIBLE}),
+    ("deed",): frozenset({Reason.UNLIMITED_ALLOWANCE, Reason.ACTION_MISMATCH}),
+    ("kind", "to", "now"): frozenset({Reason.ENTRY_SUSPENDED}),
 }
 ORDER = ("who", "wallet", "path", "deed", "to", "now", "fee", "gas", "purpose")
 
@@ -87,7 +94,7 @@ class Tables:
         self.seen = {name: at for at, name in enumerate(_names(choices))}
         tests = [test for rule in workspace.rules for test in rule.when]
         self._arguments = complete([workspace], tests)
-        self._done: dict[tuple[Deed, bytes], Operation | None] = {}
+        self._done: dict[tuple[Deed, bytes], tuple[Operation, ...]] = {}
         self.pairs = {kind: self._partners(kind) for kind in range(len(self.kinds))}
         self._able = [self._willing(sort) for sort in self.sorts]
 
@@ -105,6 +112,8 @@ class Tables:
         family = test.field.partition(".")[0]
         if family in OBSERVED:
             return (test.field,) if test.field in self.seen else None
+        if test.field == "destination.lookalike" and any(int(value) > ALIKE for value in test.values):
+            return None  # accounts that are unlike all others are not made up distance by distance
         if test.field == "depth" or (family == "args" and not (self._arguments and test.field[5:].isdecimal())):
             return None
         axes = _AXES.get(test.field) or _AXES.get(family)
@@ -113,9 +122,9 @@ class Tables:
         return axes
 
     def vague(self, test: Test, kind: int) -> bool:
-        """Whether tokens may move by another method than the plain one, and answer otherwise."""
-        moves = self.choices.deed[self.kinds[kind][0]].action in MOVES
-        return moves and (test.field in {"method", "selector"} or test.field.startswith("args."))
+        """Whether tokens may move by another method than the plain one, and typed data say something else."""
+        many = self.choices.deed[self.kinds[kind][0]].action in MOVES | {Action.TYPED_MESSAGE}
+        return many and (test.field in {"method", "selector"} or test.field.startswith("args."))
 
     def cells(self, axes: tuple[Axis, ...]) -> Iterator[Cell]:
         """All combinations of choices on these axes that make an order."""
@@ -150,23 +159,27 @@ class Tables:
         return [rule.enabled and now >= starts and not (ends and now >= ends) for now in self.choices.now]
 
     def operation(self, order: Order) -> Operation | None:
-        """The one operation of an order, from its bytes; None if there is none, or it is not what was meant."""
+        """The outermost operation of an order, from its bytes; None if there is none, or it is not what was meant."""
+        made = self.operations(order)
+        return made[0] if made else None
+
+    def operations(self, order: Order) -> tuple[Operation, ...]:
+        """All operations of an order whose first is what was meant."""
         key = (order.deed, order.to)
         if key not in self._done:
             self._done[key] = self._derived(order)
         return self._done[key]
 
-    def _derived(self, order: Order) -> Operation | None:
+    def _derived(self, order: Order) -> tuple[Operation, ...]:
         deed = order.deed
         if deed.action in MOVES and deed.asset.partition("/")[2].startswith(("erc721:", "erc1155:")):
-            return _thing(order)
+            return (_thing(order),)
         try:
             made = operations_of(order.subject, self.workspace)
         except CountersealError:
-            return None
-        if len(made) != 1 or made[0].action is not deed.action or (order.to and made[0].counterparty != order.to):
-            return None
-        return made[0]
+            return ()
+        meant = made and made[0].action is deed.action and (not order.to or made[0].counterparty == order.to)
+        return made if meant else ()
 
     def opaque(self, kind: int, to: int) -> bool:
         """Whether nobody can read what is done."""
@@ -175,20 +188,21 @@ class Tables:
         return operation is not None and operation.opaque
 
     def barred(self, axes: tuple[Axis, ...]) -> list[Cell]:
-        """Cells in which something stands against an order that no rule can allow."""
+        """Cells in which something stands against an order that no rule can allow: such as depends on these axes."""
         found = []
         for cell in self.cells(axes):
             order = self.example(dict(zip(axes, cell, strict=True)))
             operation = self.operation(order) if order else None
-            if order is not None and operation is not None:
-                initiator = self.index.users.get(order.initiator)
-                if initiator is None:
-                    found.append(cell)  # a stranger proposes nothing
-                    continue
-                against = broken(self.index, order.subject, initiator, [operation], order.now)
-                about_people = axes == ("who", "wallet", "kind")
-                if any((objection.operation < 0) is about_people for objection in against):
-                    found.append(cell)
+            if order is None or operation is None:
+                continue
+            initiator = self.index.users.get(order.initiator)
+            if initiator is None:
+                against = {Reason.NOT_ELIGIBLE}  # a stranger proposes nothing
+            else:
+                objections = broken(self.index, order.subject, initiator, [operation], order.now)
+                against = {one.reason for one in objections}
+            if against & BARS[axes]:
+                found.append(cell)
         return found
 
     def _partners(self, kind: int) -> frozenset[int]:

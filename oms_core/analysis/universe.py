@@ -107,9 +107,7 @@ def _chains(workspaces: Sequence[Workspace], tests: list[Test]) -> list[str]:
     named = {entry.chain for one in workspaces for entry in _listed(one)}
     named |= {asset.asset.partition("/")[0] for one in workspaces for asset in one.assets}
     named |= {name for name in _texts(tests, "chain") if re.match(r"eip155:[1-9][0-9]{0,17}\Z", name)}
-    if any(test.field == "chain" for test in tests) or not named:
-        named.add("eip155:424242")
-    return sorted(named)
+    return sorted({*named, "eip155:424242"})
 
 
 def _wallets(workspaces: Sequence[Workspace], tests: list[Test]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from oms_core.policy.views import view_of_operation
 from oms_core.workspace import Workspace
 from tests.unit.analysis import generated
 from tests.unit.analysis.world import NOW, USDC, workspace
+from tests.unit.policy.world import ROUTER
 
 PERMIT = """
 - rule: all
@@ -186,6 +187,39 @@ def test_an_argument_that_stands_by_itself_is_searched() -> None:
     assert (
         judge(under, answer.counterexample.order.subject, answer.counterexample.order.facts).outcome is Outcome.PERMIT
     )
+
+
+def test_an_entry_that_is_suspended_bars_nobody_else() -> None:
+    under = workspace(PERMIT)
+    first = replace(under.address_book[1], entry_id="first", label="First", address=b"\x01" * 20)
+    assert asked("any -> denied", replace(under, address_book=(first,))).verdict is Verdict.REFUTED
+    barred = asked("destination.entry = first -> denied", replace(under, address_book=(first,)))
+    assert barred.verdict is Verdict.PROVED
+
+
+def test_typed_data_that_the_registry_lists_can_be_read() -> None:
+    under = workspace("- rule: typed\n  permit:\n  when: {action: TYPED_MESSAGE, opaque: no}\n")
+    answer = asked("any -> denied", under)
+    assert answer.verdict is Verdict.REFUTED
+    assert answer.counterexample is not None
+    assert answer.counterexample.order.to == ROUTER, "no other contract is there to list its type"
+    assert asked("destination.type = ONE_TIME -> denied", under).verdict is Verdict.PROVED
+
+
+def test_a_wrapper_is_an_operation_of_its_own() -> None:
+    """A call that carries others is one, even where what it carries is denied."""
+    wrapped = "execute(address,uint256,bytes)"
+    under = workspace("- rule: calls\n  permit:\n  when: {action: CALL, destination.entry: router}\n")
+    router = replace(under.contracts[0], methods=(wrapped,), unwraps=(wrapped,))
+    answer = asked(f'method = "{wrapped}" -> denied', replace(under, contracts=(router,)))
+    assert answer.verdict is not Verdict.PROVED
+
+
+def test_there_are_other_chains_than_those_that_anybody_names() -> None:
+    named = "- rule: none\n  deny:\n  when: {asset: [ETH, USDC, ODD]}\n"
+    answer = asked("any -> denied", workspace(PERMIT + named))
+    assert answer.counterexample is not None
+    assert answer.counterexample.order.deed.chain == "eip155:424242"
 
 
 def test_what_nobody_can_approve_never_passes() -> None:
