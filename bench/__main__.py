@@ -6,12 +6,14 @@ import sys
 
 from bench.backtest import backtest
 from bench.blame import blame, resharing
+from bench.guard import guard
 from bench.orders import orders
 from bench.policy import policy
 from bench.protocol import keys, presigning
 
 GROUPS = {
     "policy": policy,
+    "guard": guard,
     "backtest": backtest,
     "keys": keys,
     "resharing": resharing,
