@@ -26,13 +26,14 @@ from oms_core.workspace.change import direction, parts, sentences
 from tests.people import CHAIN, COIN, NOW, STRANGE, committee, following, keys, rules, workspace
 from tests.unit.workspace.test_registry import ENTRY, ROUTER, USDC, WALLET
 
+POOL = replace(ROUTER, entry_id="pool", label="Pool", address=b"\x55" * 20, expires_at=0)
 PLAIN = replace(
     workspace(),
     aaguids=(b"a" * 16,),
     wallets=(WALLET,),
     assets=(*workspace().assets, USDC),
     address_book=(*workspace().address_book, ENTRY),
-    contracts=(ROUTER,),
+    contracts=(ROUTER, POOL),
 )
 LOOSEN, TIGHTEN = Direction.LOOSEN, Direction.TIGHTEN
 
@@ -119,7 +120,7 @@ CASES: dict[str, tuple[Workspace, Direction, str]] = {
         each("address_book", "entry_id", "new", state=EntryState.SUSPENDED), TIGHTEN, "New is SUSPENDED instead"),
     "another account": (each("address_book", "entry_id", "new", address=b"\x44" * 20), LOOSEN, "0x4444"),
     "another tag": (each("address_book", "entry_id", "new", tags=()), LOOSEN, "tags: without exchange"),
-    "a contract less": (without("contracts"), TIGHTEN, "contracts/router: taken away: Router"),
+    "a contract less": (without("contracts"), TIGHTEN, "contracts/pool: taken away: Pool"),
     "a method less": (each("contracts", "entry_id", "router", methods=()), TIGHTEN, "methods: without swap("),
     "a wrapper less": (each("contracts", "entry_id", "router", unwraps=()), LOOSEN, "unwraps: without multicall("),
     "code changed": (each("contracts", "entry_id", "router", code_hash=b"h" * 32), LOOSEN, "code_hash: 6868"),
@@ -228,6 +229,36 @@ def test_to_lose_a_mark_on_which_rules_only_open_doors_is_a_tightening(name: str
     assert direction(replace(PLAIN, rules=held), replace(CASES[name][0], rules=held)) is TIGHTEN
 
 
+BLIND = "- rule: blind\n  permit:\n  when: {action: CALL, opaque: yes}\n"
+
+
+@pytest.mark.parametrize("state", [EntryState.SUSPENDED, EntryState.REVOKED])
+@pytest.mark.parametrize(("book", "name"), [("address_book", "new"), ("contracts", "pool")])
+def test_to_strike_what_is_suspended_loosens_as_strangers_are_refused_only_if_rules_say_so(
+    book: str, name: str, state: EntryState
+) -> None:
+    """With a PERMIT that asks for no entry, what is suspended is refused, and what is in no list is not."""
+    old = each(book, "entry_id", name, state=state)
+    assert direction(old, replace(old, **{book: getattr(old, book)[:-1]})) is LOOSEN  # type: ignore[arg-type]
+
+
+def test_to_strike_a_contract_that_expires_loosens_as_its_end_goes_with_it() -> None:
+    assert ROUTER.expires_at
+    assert direction(PLAIN, replace(PLAIN, contracts=(POOL,))) is LOOSEN
+
+
+@pytest.mark.parametrize("name", ["a method less", "a contract less"])
+def test_what_can_no_longer_be_read_is_opened_by_a_rule_for_what_nobody_can_read(name: str) -> None:
+    held = rules(BLIND)
+    assert direction(PLAIN, CASES[name][0]) is TIGHTEN
+    assert direction(replace(PLAIN, rules=held), replace(CASES[name][0], rules=held)) is LOOSEN
+
+
+def test_two_pairs_of_roles_that_read_alike_are_not_one() -> None:
+    pair, other = Incompatible("a and b", "c", "why"), Incompatible("a", "b and c", "why")
+    assert direction(replace(PLAIN, incompatible=(pair,)), replace(PLAIN, incompatible=(other,))) is LOOSEN
+
+
 # Rules.
 
 PERMIT = "- rule: x\n  permit:\n  when: {action: [TRANSFER, CALL], amount.usd: at most 100}\n"
@@ -273,6 +304,13 @@ def test_a_rule_that_applies_to_less_permits_less_or_denies_less(name: str) -> N
     assert narrow(PERMIT) != PERMIT
     assert (way_of(PERMIT, narrow(PERMIT)), way_of(narrow(PERMIT), PERMIT)) == (TIGHTEN, LOOSEN)
     assert (way_of(DENY, narrow(DENY)), way_of(narrow(DENY), DENY)) == (LOOSEN, TIGHTEN)
+
+
+@pytest.mark.parametrize("old", [BLIND.replace(", opaque: yes", ""), BLIND.replace("yes", "[yes, no]")])
+def test_a_permit_that_comes_to_ask_for_what_nobody_can_read_opens_it(old: str) -> None:
+    assert way_of(old, BLIND) is LOOSEN
+    assert way_of(BLIND, BLIND.replace("action: CALL", "action: CALL, initiator.role: trader")) is TIGHTEN
+    assert way_of(old, BLIND + "  enabled: no\n") is TIGHTEN
 
 
 @pytest.mark.parametrize(
