@@ -135,9 +135,7 @@ class _Comparison:
         return lose.losing_tightens(self.rules, marks)
 
     def _incompatible(self) -> Iterator[Part]:
-        old, new = (
-            {(one.first, one.second): one.why for one in each.incompatible} for each in (self.old, self.new)
-        )
+        old, new = ({(one.first, one.second): one.why for one in each.incompatible} for each in (self.old, self.new))
         for pair in sorted({*old, *new}):
             both = " and ".join(pair)
             if pair not in old:
