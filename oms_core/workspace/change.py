@@ -151,6 +151,8 @@ def check_change(wish: ChangeWorkspace, current: Workspace) -> tuple[Part, ...]:
         raise Malformed(f"valid_until: a wish for a change is valid for at most {span_words(MAX_LIFE)}")
     if wish.next.created_at < wish.valid_from:
         raise Malformed("created_at: before the wish's valid_from")
+    if wish.next.created_at >= wish.valid_until:  # or every later version, and every entry in it, is of the future
+        raise Malformed("created_at: not before the wish's valid_until")
     found = parts(current, wish.next)
     if not found:
         raise Malformed("the next version changes nothing")

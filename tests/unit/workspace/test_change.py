@@ -204,6 +204,12 @@ def test_a_change_out_of_its_time_is_refused() -> None:
     assert "valid_until" in refusal(long).message
 
 
+def test_a_version_that_is_dated_after_its_wish_ends_is_refused() -> None:
+    late = following(PLAIN, created_at=NOW + 1000, incompatible=TIGHTER.incompatible)
+    assert "created_at: not before the wish's valid_until" in refusal(asked(late, "carol")).message
+    assert verify_change(asked(replace(late, created_at=NOW + 999), "carol"), PLAIN, NOW).delay == 0
+
+
 def test_a_request_for_something_else_is_refused() -> None:
     request = ChangeWorkspaceRequest(propose(intent()), (), ())
     assert refusal(request).reason is Reason.INTENT_TX_MISMATCH
