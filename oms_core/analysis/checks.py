@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from oms_core.analysis.claims import Asker, People
 from oms_core.analysis.regions import simplified
 from oms_core.analysis.stricter import limit_covers, requirement_covers
 from oms_core.analysis.tables import Tables
 from oms_core.analysis.universe import universe
 from oms_core.policy.index import index_of
-from oms_core.policy.require import Asking, satisfiable
 from oms_core.policy.rules import Kind, Rule
-from oms_core.workspace import Privilege, User, Workspace
+from oms_core.workspace import User, Workspace
 from oms_core.workspace.quorums import unsatisfiable
 
 if TYPE_CHECKING:
@@ -111,10 +111,15 @@ class _Questions:
 
         self.workspace = workspace
         self.formulas: Symbolic = Symbolic(Tables(workspace, universe([workspace], now)))
+        self._people = People(workspace)
         self._z3: Any = z3
         self._solver = z3.SolverFor("QF_FD")
         self._solver.set("timeout", milliseconds)
         self._solver.add(*self.formulas.world())
+        self._passes = self._named("passes", self.formulas.passes())
+        self._holds = {
+            rule.rule_id: self._named(f"holds {rule.rule_id}", self.formulas.holds(rule)) for rule in workspace.rules
+        }
 
     def all(self, said: set[str]) -> Iterator[Finding]:
         """Every rule, but those of which all has been said. What is shadowed shadows nothing itself."""
@@ -130,7 +135,7 @@ class _Questions:
             yield from found
 
     def _one(self, rule: Rule, others: list[Rule]) -> Iterator[Finding]:
-        applies = self.formulas.holds(rule)
+        applies = self._holds[rule.rule_id]
         if not self._possible(applies):
             yield Finding(Problem.DEAD, rule.rule_id, "no order of this workspace ever fits it")
             return
@@ -150,8 +155,8 @@ class _Questions:
                 yield from self._stranded(rule)
 
     def _permit(self, rule: Rule, others: list[Rule]) -> Iterator[Finding]:
-        applies = self.formulas.holds(rule)
-        if not self._possible(applies, self.formulas.passes()):
+        applies = self._holds[rule.rule_id]
+        if not self._possible(applies, self._passes):
             yield Finding(
                 Problem.DEAD, rule.rule_id, "all that it permits is denied by others, or by what no rule allows"
             )
@@ -161,7 +166,7 @@ class _Questions:
     def _covered(self, rule: Rule, covering: list[Rule]) -> Iterator[Finding]:
         """By one rule alone: whatever it asks for, the other one asks for."""
         for one in covering:
-            if not self._possible(self.formulas.holds(rule), self._z3.Not(self.formulas.holds(one))):
+            if not self._possible(self._holds[rule.rule_id], self._z3.Not(self._holds[one.rule_id])):
                 text = f"{one.rule_id} applies wherever it does, and asks for at least as much"
                 yield Finding(Problem.SHADOWED, rule.rule_id, text)
                 return
@@ -171,11 +176,10 @@ class _Questions:
         if rule.requirement is None or self.formulas.loose:
             return
         index, choices = index_of(self.workspace), self.formulas.tables.choices
-        real = (self.formulas.passes(), self.formulas.holds(rule), self.formulas.is_order, self.formulas.plain)
+        real = (self._passes, self._holds[rule.rule_id], self.formulas.is_order, self.formulas.plain)
         for who, name in enumerate(choices.who):
             for wallet, wallet_id in enumerate(choices.wallet):
-                asking = Asking(index, index.users[name].person_id, wallet_id, Privilege.APPROVE_ORDERS)
-                if satisfiable(rule.requirement, asking):
+                if self._people.possible(rule.requirement, Asker(index.person(name), wallet_id, keys=False)):
                     continue
                 if self._possible(*real, self.formulas.choice("who", who), self.formulas.choice("wallet", wallet)):
                     text = f"orders of {name} would wait for ever: too few others may approve them"
@@ -183,13 +187,17 @@ class _Questions:
                     break
 
     def _none(self, rules: list[Rule]) -> Any:
-        return self._z3.Not(self._z3.Or([self.formulas.holds(one) for one in rules]))
+        return self._z3.Not(self._z3.Or([self._holds[one.rule_id] for one in rules]))
+
+    def _named(self, name: str, formula: Any) -> Any:
+        """A variable that stands for a formula, which is told to the solver once."""
+        made = self._z3.Bool(name)
+        self._solver.add(made == formula)
+        return made
 
     def _possible(self, *formulas: Any) -> bool:
-        self._solver.push()
-        self._solver.add(*formulas)
-        result = self._solver.check()
-        self._solver.pop()
+        """Whether there is such an order."""
+        result = self._solver.check(*formulas)
         if result == self._z3.unknown:
             raise _NotKnown
         return bool(result == self._z3.sat)

@@ -8,7 +8,7 @@ from oms_core.analysis.people import Fewest, electorate, fewest
 from oms_core.analysis.properties import All, Approvals, Claim, Delay, Denied
 from oms_core.errors import Malformed, Reason
 from oms_core.policy.index import index_of
-from oms_core.policy.require import Asking
+from oms_core.policy.require import Asking, satisfiable
 from oms_core.policy.rules import Requirement
 from oms_core.workspace import Privilege, Workspace
 
@@ -36,6 +36,7 @@ class People:
         self.workspace = workspace
         self._known: dict[tuple[tuple[Requirement, ...], Asker, str], Fewest | None] = {}
         self._able: dict[tuple[tuple[Requirement, ...], Asker], frozenset[str]] = {}
+        self._possible: dict[tuple[Requirement, Asker], bool] = {}
         self._wallets: dict[frozenset[str], str] = {}
 
     def least(self, requirements: tuple[Requirement, ...], asker: Asker, who: str) -> Fewest | None:
@@ -50,6 +51,13 @@ class People:
                 requirements, electorate(_asking(self.workspace, key[1])), lambda p: int(p in counted)
             )
         return self._known[key]
+
+    def possible(self, requirement: Requirement, asker: Asker) -> bool:
+        """Whether it would be met if everybody approved who may."""
+        like = self._like((requirement,), asker)
+        if (requirement, like) not in self._possible:
+            self._possible[requirement, like] = satisfiable(requirement, _asking(self.workspace, like))
+        return self._possible[requirement, like]
 
     def _like(self, requirements: tuple[Requirement, ...], asker: Asker) -> Asker:
         """An asker for whom all is the same: by roles, wallets are few; and who may not approve may be anybody."""
