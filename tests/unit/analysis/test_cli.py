@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import textwrap
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from oms.cli import cli
-from oms_core.analysis.backtest import to_line
+from oms.cli import cli, policies, policy_sources
+from oms_core.analysis.backtest import PastOrder, to_line
+from oms_core.chains.intent import Proposal
 from oms_core.encoding import encode
+from oms_core.policy.text import rules_from_yaml
+from oms_core.workspace import Workspace
+from proto import oms_pb2 as pb
 from tests.unit.analysis.test_backtest import past
 from tests.unit.analysis.test_fireblocks import rule
-from tests.unit.analysis.world import NOW, workspace
+from tests.unit.analysis.world import ASSETS, NOW, workspace
 from tests.unit.policy.world import STRANGER
 
 PERMIT = "- rule: all\n  permit:\n  when: {action: TRANSFER}\n"
@@ -122,3 +129,57 @@ def test_files_that_cannot_be_read_are_said_to_be_so(tmp_path: Path, name: str) 
     done = run("show", "--file", tmp_path / name)
     assert done.exit_code != 0
     assert done.exception is not None
+
+
+class Coordinator:
+    """What the tools ask of a coordinator, from memory."""
+
+    def __init__(self, under: Workspace, *orders: PastOrder) -> None:
+        self.under = under
+        self.kept = [
+            pb.Transaction(
+                transaction_id=one.order_id,
+                state="CONFIRMED" if one.signed else "PENDING_APPROVAL",
+                proposal=encode(Proposal(one.subject, "desk-1", bytes(64))),
+                stages=[pb.Stage(state="SUBMITTED", at=one.at)],
+                hash="0x00" if one.signed else "",
+                needs=[pb.ApprovalNeed(rule_id="big", given=["ravi"])],
+            )
+            for one in orders
+        ]
+
+    async def workspace(self) -> Workspace:
+        return self.under
+
+    async def transaction(self, transaction_id: str) -> pb.Transaction:
+        return next(one for one in self.kept if one.transaction_id == transaction_id)
+
+    async def transactions(self, wallet: str, limit: int, before: str) -> list[pb.Transaction]:
+        names = [one.transaction_id for one in self.kept]
+        start = names.index(before) + 1 if before else 0
+        return self.kept[start : start + limit]
+
+
+def test_an_order_is_explained_with_what_was_spent_and_approved_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = PERMIT + BIG + "- rule: daily\n  limit: {usd: 5,000, every: 24h}\n"
+    orders = [past("late", 9, at=99), past("asked", 2_000, at=50, signed=False), past("early", 1_500)]
+    held = Coordinator(workspace(limited), *orders)
+
+    def call(_context: object, work: Callable[[Coordinator, None], Awaitable[object]]) -> object:
+        return asyncio.run(work(held, None))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(policies, "call", call)
+    monkeypatch.setattr(policy_sources, "call", call)
+    monkeypatch.setattr(policy_sources, "PAGE", 2)
+    done = run("explain", "asked")
+    assert done.exit_code == 0, done.output
+    assert "needed, big: 1 of 2 approvals by groups risk (ravi); could approve: remy, rosa, sync" in done.output
+    assert "limit daily: 3,500 USD of 5,000 USD, 1,500 USD of it before" in done.output
+    assert "destination.type" not in done.output, "no rule looked at it"
+
+
+def test_the_rules_in_the_handbook_can_be_read() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "policy.md").read_text()
+    example = text.partition("    - rule:")[1] + text.partition("    - rule:")[2].partition("\n| kind")[0]
+    rules = rules_from_yaml(textwrap.dedent(example), ASSETS)
+    assert [one.rule_id for one in rules] == ["desk-to-the-book", "big-transfers-need-risk", "daily", "not-at-night"]
