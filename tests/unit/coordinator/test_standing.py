@@ -69,7 +69,9 @@ async def welcomed(
 
 
 @pytest.mark.parametrize(
-    ("made", "state"), [(SECOND, "ATTACHED"), (FIRST, "BEHIND"), (disabled("olga", SECOND), "AHEAD")], ids=str
+    ("made", "state"),
+    [(SECOND, "ATTACHED"), (FIRST, "BEHIND"), (disabled("olga", SECOND), "AHEAD")],
+    ids=["the same", "an older", "a later"],
 )
 async def test_who_stands_on_another_version_is_present_and_chosen_for_nothing(
     standing: Standing, monkeypatch: pytest.MonkeyPatch, made: Workspace, state: str
