@@ -180,7 +180,7 @@ class OmsService(KeyCalls, OrderCalls, PrepareCalls, WorkspaceCalls):
                 claim=encode(pending.claim),
                 challenge=challenge(pending.claim),
                 rp_id=self._workspace.rp_id,
-                credential_ids=[credential.credential_id for credential in who.credentials],
+                credential_ids=[one.credential_id for one in who.credentials if not one.revoked],
                 expires_at=pending.claim.expires_at,
                 readings=await self._readings(pending.subject_id, pending.subject),
                 refusals=views.refused(await self._store.refusals(pending.subject_id), self._workspace),

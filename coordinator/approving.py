@@ -88,7 +88,7 @@ class Approving(Stands):
     ) -> Verdict:
         """Verify and keep one decision. Raises `Refused`, `Conflict` or `Malformed`; nothing is kept then."""
         subject = decode(Proposal, row["proposal"]).subject
-        verified = verify_approval(approval, self._workspace, subject, facts.now)
+        verified = verify_approval(approval, self._workspace, subject, facts.now, self._standing.older)
         decision, _ = await self.standing(subject_id, subject, facts)
         user_id = verified.user.user_id
         if not any(user_id in (*need.eligible, *need.given) for need in decision.needs):

@@ -21,7 +21,7 @@ from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
 from coordinator.preflight import Preflight
-from coordinator.reports import Report, eligible, report
+from coordinator.reports import Report, described, eligible, report
 from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
 from coordinator.wallets import confirmed
@@ -30,7 +30,7 @@ from oms_core.authorize import expected_claim, verify_approval
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Malformed, Reason, Refused
-from oms_core.evidence import ChangeWorkspaceRequest
+from oms_core.evidence import ChangeWorkspaceRequest, SignedScheduling
 from oms_core.workspace import ChangeWorkspace, Privilege, Workspace, identities, privileges, workspace_digest
 from oms_core.workspace.change import Approved, honest_among, verify_change
 from oms_core.workspace.lifecycle import ENDED, ChangeState
@@ -60,6 +60,7 @@ class Workspaces(Stands):
         """``seconds``: how long an approval is good."""
         self._book, self._store, self._standing, self._cosigners = book, store, standing, cosigners
         self._bringing, self._preflight, self._news, self._seconds = bringing, preflight, news, seconds
+        self._delays: dict[str, int] = {}
 
     def steps(self) -> tuple[durable.Step, ...]:
         """A change's way."""
@@ -169,8 +170,7 @@ class Workspaces(Stands):
             if not await self._is_ours(row):
                 if await self._over(row):
                     return
-                there = self._cosigners.present().items()
-                told = [index for index, link in there if link.workspace == wish.next.parent]
+                told = await self._due(row, wish)
                 await asyncio.gather(*(self._bringing.offer(index, request) for index in told))
             seen = await self._book.kept(row["subject"], SCHEDULING)
             adopted = await self._book.kept(row["subject"], ADOPTION)
@@ -182,6 +182,22 @@ class Workspaces(Stands):
                 await self._move(row, ChangeState.SCHEDULED)
             else:
                 await self._count(row, request, parent, set(seen), set(adopted))
+
+    async def _due(self, row: RowMapping, wish: ChangeWorkspace) -> list[int]:
+        """Nodes on the version that it changes which have not seen it, or for which its delay is over by now."""
+        there = [i for i, link in self._cosigners.present().items() if link.workspace == wish.next.parent]
+        kept = await self._book.kept(row["subject"], SCHEDULING)
+        seen = {index: decode(SignedScheduling, data).scheduling.at for index, data in kept.items()}
+        if not set(there) <= set(seen):
+            return [index for index in there if index not in seen]
+        if row["change_id"] not in self._delays:
+            told = await asyncio.to_thread(described, self._workspace, wish.next)
+            self._delays[row["change_id"]] = told.delay
+        enough = honest_among(len(self._workspace.roster))
+        earliest = sorted(seen.values())[:enough]
+        since = earliest[-1] if len(earliest) == enough else max(seen.values(), default=0)
+        over = time.time() - self._delays[row["change_id"]]
+        return [index for index in there if min(seen[index], since) <= over]
 
     async def _count(
         self, row: RowMapping, request: ChangeWorkspaceRequest, parent: Workspace, seen: set[int], adopted: set[int]

@@ -52,10 +52,20 @@ def show(context: click.Context, path: Path | None, digest: str, out: Path | Non
     click.echo("\n".join(_lines(read)))
 
 
+class _Pages(yaml.SafeDumper):
+    """Writes texts of several lines, such as the rules, as they are read."""
+
+
+_Pages.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+
+
 def _write(out: Path, read: Workspace) -> None:
     try:
         with out.open("xb") as file:
-            text = yaml.safe_dump(workspace_to_mapping(read), sort_keys=False, allow_unicode=True, width=120)
+            text = yaml.dump(workspace_to_mapping(read), Dumper=_Pages, sort_keys=False, allow_unicode=True, width=120)
             file.write(text.encode() if out.suffix in (".yaml", ".yml") else encode(read))
     except OSError as error:
         raise LocalError(f"cannot write {out.name}: {error.strerror}", Reason.CONFIG_INVALID) from None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -220,6 +223,44 @@ async def test_when_somebody_leaves_her_rules_are_named_first_and_her_approvals_
     await cluster.approve(network, client, tx.transaction_id, "ravi")
     tx = await client.ended(tx.transaction_id)
     assert tx.state == "CONFIRMED", (tx.reason, tx.detail)
+
+
+async def test_people_do_all_of_it_on_the_command_line(network: Network, client: Client, tmp_path: Path) -> None:
+    before, file = await client.workspace(), tmp_path / "next.yaml"
+    assert before.name in await oms(network, "workspace", "show", "--out", str(file))
+    text = file.read_text()
+    assert "amount: 50 ETH" in text
+    file.write_text(text.replace("amount: 50 ETH", "amount: 49 ETH"))
+    told = await oms(network, "workspace", "diff", str(file))
+    assert "it only tightens what is possible" in told
+    assert "limit-coin" in told
+    change_id = (await oms(network, "workspace", "propose", str(file), "--purpose", "tests", user="adam")).split()[0]
+    key = str(network.root / "people" / "alice.json")
+    async with asyncio.timeout(60):
+        while len([r for one in await client.inbox("alice") for r in one.readings if one.subject_id == change_id]) < 5:
+            await asyncio.sleep(0.2)
+    await oms(network, "workspace", "approve", "alice", change_id, "--key", key)
+    assert "ACTIVE" in (await oms(network, "workspace", "watch", change_id)).splitlines()[-2:][0]
+    shown = await oms(network, "workspace", "change", change_id)
+    assert shown.count("signature verified") == 10
+    assert "alice: APPROVE" in shown
+    assert f"version {before.version + 1}" in await oms(network, "status")
+    assert change_id in await oms(network, "workspace", "changes")
+    old = await oms(network, "workspace", "show", "--digest", workspace_digest(before).hex())
+    assert old.startswith(f"{before.name} version {before.version}")
+
+
+async def oms(network: Network, *arguments: str, user: str = "desk") -> str:
+    """What the command line of somebody prints."""
+    config = network.root / f"oms-{user}.toml"
+    text = (network.root / "oms.toml").read_text()
+    config.write_text(
+        text.replace('"desk"', f'"{user}"').replace("desk.pem", f"{user}.pem").replace("desk-1", f"{user}-1")
+    )
+    call = (sys.executable, "-c", "from oms.cli import main; main()", "--config", str(config), *arguments)
+    done = await asyncio.to_thread(subprocess.run, call, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 async def anew(network: Network, client: Client, subject_id: str, key: SoftwareAuthenticator) -> None:

@@ -60,6 +60,15 @@ async def test_a_loosening_takes_two_and_waits_out_its_delay_at_the_nodes(desk: 
     assert desk.standing.current == LOOSE.next
 
 
+async def test_nodes_that_wait_are_not_asked_again_until_the_delay_is_over(desk: ChainDesk) -> None:
+    await desk.propose(LOOSE)
+    await desk.decide(LOOSE, "alice")
+    await desk.decide(LOOSE, "carol")
+    for _ in range(3):
+        assert await goes_on(desk) == ChangeState.SCHEDULED
+    assert [node.asked.count("offer_workspace") for node in desk.nodes.values()] == [1] * 5
+
+
 async def test_it_is_active_with_one_node_away_and_brings_that_one_up_when_it_comes(desk: ChainDesk) -> None:
     desk.nodes[5].closed = True
     await desk.propose(TIGHT)
