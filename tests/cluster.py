@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from oms.authenticator import SoftwareAuthenticator
 from oms.client import Client
+from oms.devnet import cast
 from oms.devnet.cast import ETHER, ORIGIN
 from oms.devnet.network import Network
 from oms_core.chains.intent import CreateWallet
 from oms_core.keys import Change, ChangeKey
+from oms_core.workspace import User
 from proto import oms_pb2 as pb
 
 WALLET = "wal_treasury"
@@ -45,11 +51,23 @@ async def make_wallet(network: Network, wallet_id: str = WALLET) -> str:
         return last.address
 
 
+def with_somebody_who_left(root: Path) -> tuple[User, ...]:
+    """The development network's people, and Lena, whose only key is revoked."""
+    key = SoftwareAuthenticator.create(root / "people" / "lena.json", cast.RP_ID).credential
+    held, keys = ("RISK_OFFICER",), (replace(key, revoked=True),)
+    return (*PEOPLE(root), User("lena", "person-lena", "Lena", "risk", "", held, keys, (), enabled=True))
+
+
+PEOPLE = cast.people
+
+
 def start() -> Network:
     """Five cosigners, a coordinator, a chain, and one funded wallet."""
     network = Network(Path(tempfile.mkdtemp(prefix="cs-test-")))
     try:
-        network.prepare()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cast, "people", with_somebody_who_left)
+            network.prepare()
         network.start()
         asyncio.run(network.attached(ALL, 90))
         asyncio.run(make_wallet(network))
