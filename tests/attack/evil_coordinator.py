@@ -128,10 +128,11 @@ def _renamed(_: Stolen, __: Workspace, request: SignRequest) -> SignRequest:
     return replace(request, approvals=(replace(one, claim=replace(one.claim, approver="olga")),))
 
 
-def _forged(stolen: Stolen, _: Workspace, request: SignRequest) -> SignRequest:
-    intent = request.proposal.subject
-    assert isinstance(intent, Intent)
-    return replace(request, proposal=replace(request.proposal, subject=_elsewhere(intent)))
+def _forged(_: Stolen, workspace: Workspace, request: SignRequest) -> SignRequest:
+    assert isinstance(request.proposal.subject, Intent)
+    other = _elsewhere(request.proposal.subject)
+    proposal = replace(request.proposal, subject=other)
+    return replace(request, proposal=proposal, decision=plain_decision(other, workspace))
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ PLANS: dict[str, Plan] = {
     "chain": Plan(
         changed(lambda i: replace(i, chain="eip155:1", action=replace(i.action, asset="eip155:1/slip44:60")))
     ),  # type: ignore[arg-type, call-arg]
-    "path": Plan(changed(lambda i: replace(i, path=(7,)))),
+    "path": Plan(changed(lambda i: replace(i, path=(7,))), spec={"path": (7,)}),
     "path of the session": Plan(spec={"path": (7,)}),
     "digest of the session": Plan(spec={"digest": b"d" * 32}),
     "fee": Plan(executed(max_fee_per_gas=10**15, max_priority_fee_per_gas=10**15)),
@@ -233,7 +234,15 @@ async def showing(cosigners: Any, workspace: Workspace, spec: SessionSpec, reque
     return await honest_session(cosigners, workspace, replace(spec, **CURRENT), request, **more)
 
 
-honest_session = honest.run_session
+def shrugging(intent: Intent, execution: Any) -> Any:
+    """What is signed, also where nothing can be."""
+    try:
+        return honest_derivation(intent, execution)
+    except CountersealError:
+        return None, b"d" * 32
+
+
+honest_session, honest_derivation = honest.run_session, honest.what_is_signed
 
 
 @click.command()
@@ -245,7 +254,7 @@ def main(path: Path, verb: str) -> None:
     EvilDesk.stolen = Stolen(people)
     if not (people / "mallory.json").exists():
         SoftwareAuthenticator.create(people / "mallory.json", "localhost")
-    honest.run_session = showing  # type: ignore[assignment]
+    honest.run_session, honest.what_is_signed = showing, shrugging  # type: ignore[assignment]
     asyncio.run(serve(load(path), EvilDesk))
 
 
