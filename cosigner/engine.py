@@ -21,7 +21,7 @@ from cosigner.convictions import Convictions
 from cosigner.guard import Creation, Dealing, Granted, Presigning, Signing
 from cosigner.halt import Halt
 from cosigner.hsm import Token
-from cosigner.ledger import Ledger
+from cosigner.ledger import Also, Ledger
 from cosigner.local_rules import LocalRules
 from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
@@ -50,7 +50,7 @@ from oms_core.protocol.shares import (
     moduli,
 )
 from oms_core.protocol.sign import sign
-from oms_core.workspace import identities
+from oms_core.workspace import Workspace, identities
 
 log = structlog.get_logger()
 
@@ -215,7 +215,7 @@ class Engine:
         self._vault.put_key(wish.wallet_id, material, drill=wish.drill)
         mine = confirmation(wish.wallet_id, material)
         yield from acknowledge(session, mine)
-        self._vault.advance_key(key_id, 0, KeyState.PENDING, KeyState.PRE_ACTIVE, self._boots.count)
+        self._vault.advance_key(key_id, 0, KeyState.PENDING, KeyState.PRE_ACTIVE, self._counted(granted.workspace))
         self._boots.settle()
         return self._confirmed(wish.wallet_id, material)
 
@@ -259,7 +259,7 @@ class Engine:
         if granted.material is not None:
             self._check_current(granted.material, KeyState.ACTIVE)
         self._vault.put_key(granted.wish.wallet_id, material)
-        self._vault.note(self._boots.count)
+        self._vault.note(self._counted(granted.workspace))
         self._boots.settle()
         return self._confirmed(granted.wish.wallet_id, material)
 
@@ -286,6 +286,15 @@ class Engine:
         if done.digest != granted.digest:
             raise Refused("the order derives to something else by now", Reason.DOUBLE_SIGN_GUARD)
         self._boots.settle()
+
+    def _counted(self, workspace: Workspace) -> Also:
+        """What counts a write, and only if the version under which it was granted is still the one that counts."""
+
+        def also(connection: Connection) -> None:
+            self._vault.check_workspace(connection, workspace)
+            self._boots.count(connection)
+
+        return also
 
     def _confirmed(self, wallet_id: str, material: KeyMaterial) -> bytes:
         """My word that I hold this epoch: said only when it is sealed."""

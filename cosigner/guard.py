@@ -7,17 +7,18 @@ rules; people's approvals; this team's own rules; the key and the ledger. The se
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cosigner.boots import Boots
 from cosigner.convictions import Convictions
+from cosigner.grounds import Grounds
 from cosigner.halt import Halt
 from cosigner.hsm import Token
 from cosigner.ledger import Ledger
 from cosigner.local_rules import LocalRules
 from cosigner.pool import Pool
 from cosigner.vault import Clear, SealedAux, Vault
-from oms_core.authorize import Authorized, Versions, authorize
+from oms_core.authorize import Authorized, Versions
 from oms_core.chains.evm import address_of, what_is_signed
 from oms_core.chains.intent import CreateWallet, Intent, check_subject, subject_digest
 from oms_core.chains.render import Rendering
@@ -121,6 +122,7 @@ class Guard:
         self._token, self._vault, self._ledger, self._floor = token, vault, ledger, floor
         self._boots, self._pool, self._convictions = boots, pool, convictions
         self._halt, self._local = halt, local
+        self._grounds = Grounds(vault, ledger, local)
 
     def decide(self, spec: SessionSpec, request: Request, now: int) -> Granted:
         """Yes with what to run, or an error with its reason. Ends by claiming the session id."""
@@ -184,23 +186,8 @@ class Guard:
         if signs and workspace.distinct_operators and not operators_differ(workspace, spec.parties):
             raise Refused("two of the quorum are run by one operator", Reason.OPERATOR_NOT_DISTINCT)
 
-    def _authorize(
-        self, request: CreateRequest | SignRequest | ChangeRequest, workspace: Workspace, now: int
-    ) -> Authorized:
-        """The decision on this node's own facts; what has to wait is remembered from when it could first be granted."""
-        subject = subject_digest(request.proposal.subject)
-        facts = replace(self._ledger.facts(now), seen_at=self._ledger.seen_at(subject))
-        try:
-            authorized = authorize(request, workspace, facts, self._vault.older())
-            self._local.check_authorized(workspace, authorized, facts)
-            return authorized
-        except Refused as error:
-            if error.reason == Reason.DELAYED:
-                self._ledger.note_seen(subject, now)
-            raise
-
     def _create(self, spec: SessionSpec, request: CreateRequest, workspace: Workspace, now: int) -> Creation:
-        wish = self._authorize(request, workspace, now)
+        wish = self._grounds.authorize(request, workspace, now)
         assert isinstance(wish.subject, CreateWallet)
         self._boots.check_proposed(wish.subject.valid_from)
         expected = (subject_digest(wish.subject), wish.subject.parties, wish.subject.threshold, wish.subject.level)
@@ -213,9 +200,9 @@ class Guard:
 
     def _sign(self, spec: SessionSpec, request: SignRequest, workspace: Workspace, now: int) -> Signing:
         intent = self._check_claims(spec, request, workspace, now)
-        authorized = self._authorize(request, workspace, now)
-        if not set(authorized.decision.cosigners) <= set(spec.parties):
-            text = f"a rule wants cosigners {sorted(authorized.decision.cosigners)} among those who sign"
+        authorized = self._grounds.authorize(request, workspace, now)
+        if not set(authorized.cosigners) <= set(spec.parties):
+            text = f"a rule wants cosigners {sorted(authorized.cosigners)} among those who sign"
             raise Refused(text, Reason.QUORUM_UNAVAILABLE)
         self._boots.check_proposed(intent.valid_from)
         clear = self._vault.find_key(intent.wallet_id)
@@ -258,7 +245,7 @@ class Guard:
         return Presigning(clear.wallet_id, material, workspace)
 
     def _deal(self, spec: SessionSpec, request: ChangeRequest, workspace: Workspace, now: int) -> Dealing:
-        authorized = self._authorize(request, workspace, now)
+        authorized = self._grounds.authorize(request, workspace, now)
         wish = authorized.subject
         assert isinstance(wish, ChangeKey)
         self._boots.check_proposed(wish.valid_from)

@@ -14,8 +14,11 @@ import structlog
 from sqlalchemy import Connection
 
 from cosigner.boots import Boots
+from cosigner.grounds import Grounds
+from cosigner.halt import Halt
 from cosigner.hsm import Token
 from cosigner.ledger import Ledger
+from cosigner.local_rules import LocalRules
 from cosigner.pool import Pool
 from cosigner.vault import Clear, Vault
 from oms_core.authorize import Versions, authorize
@@ -48,9 +51,12 @@ _STOPPED = frozenset({KeyState.SUSPENDED, KeyState.DEACTIVATED, KeyState.COMPROM
 class Keys:
     """Confirms, changes and replaces this node's keys. All methods may be called from any thread."""
 
-    def __init__(self, token: Token, vault: Vault, ledger: Ledger, boots: Boots, pool: Pool) -> None:
+    def __init__(
+        self, token: Token, vault: Vault, ledger: Ledger, boots: Boots, pool: Pool, halt: Halt, local: LocalRules
+    ) -> None:
         self._token, self._vault, self._ledger = token, vault, ledger
-        self._boots, self._pool = boots, pool
+        self._boots, self._pool, self._halt = boots, pool, halt
+        self._grounds = Grounds(vault, ledger, local)
         self._turn = threading.Lock()
 
     def confirm(self, key_id: bytes, confirmations: tuple[bytes, ...], probe: bytes, drill: bytes) -> None:
@@ -82,6 +88,7 @@ class Keys:
     def change(self, data: bytes) -> SignedKeyReceipt:
         """Carry out a wish to suspend, resume, deactivate, destroy … a key, once. Raises `Refused`, `Malformed`.
 
+        A halted node still stops a key; it neither resumes nor destroys one.
         One after the other: what was looked at is so when it is acted on.
         """
         with self._turn:
@@ -98,16 +105,22 @@ class Keys:
             self._vault.finish_erasing()
             self._boots.settle()
             return done
-        facts = self._ledger.facts(int(time.time()))
-        authorized = authorize(request, self._vault.workspace(), facts, self._vault.older())
+        to = LEADS_TO[wish.change]
+        if to not in _STOPPED:
+            self._halt.check()
+        workspace = self._vault.workspace()
+        authorized = self._grounds.authorize(request, workspace, int(time.time()))
         self._ledger.check_counters(request, authorized)
-        clear, to = self._meant(wish), LEADS_TO[wish.change]
+        clear = self._meant(wish)
         if wish.change is Change.RESUME:
             self._boots.check_proposed(wish.valid_from)
             if wish.valid_from < self._ledger.stopped_at(wish.wallet_id):
                 raise Refused("the key was suspended after this wish to resume it", Reason.WRONG_STATE)
         receipt = self._receipt(clear, to, subject)
-        notes = [self._ledger.noting_change(subject, receipt)]
+        notes = [
+            lambda connection: self._vault.check_workspace(connection, workspace),
+            self._ledger.noting_change(subject, receipt),
+        ]
         if wish.change is Change.RESUME:
             notes.append(self._ledger.noting_resume(wish.wallet_id))
         if to in _STOPPED:

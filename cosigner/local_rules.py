@@ -60,17 +60,21 @@ class LocalRules:
         """Raises `Refused` that names the rule and has its reason. People and time are not missed yet."""
         self._judge(workspace, subject, facts, ())
 
-    def check_authorized(self, workspace: Workspace, authorized: Authorized, facts: Facts) -> None:
-        """For what the workspace has authorized. Raises `Refused`, also with APPROVAL_MISSING or DELAYED."""
+    def check_authorized(self, workspace: Workspace, authorized: Authorized, facts: Facts) -> tuple[int, ...]:
+        """For what the workspace has authorized: the cosigners that have to be among those who sign.
+
+        Raises `Refused`, also with APPROVAL_MISSING or DELAYED.
+        """
         given = tuple(Given(a.user.user_id, a.credential.assurance, a.decided_at) for a in authorized.approvers)
         decision = self._judge(workspace, authorized.subject, facts, given)
         if decision is None:
-            return
+            return ()
         if missing := [need for need in decision.needs if need.missing]:
             text = f"local rule {missing[0].rule_id}: {missing[0].words}"
             raise Refused(text, Reason.APPROVAL_MISSING, rule=f"local:{missing[0].rule_id}")
         if decision.delay and (facts.seen_at is None or facts.now < facts.seen_at + decision.delay):
             raise Refused(f"local rules: it waits for {decision.delay} seconds after it was first seen", Reason.DELAYED)
+        return decision.cosigners
 
     def _judge(self, workspace: Workspace, subject: Subject, facts: Facts, given: tuple[Given, ...]) -> Decision | None:
         """The decision by these rules alone, if there are any and it is no denial. Raises `Refused`."""

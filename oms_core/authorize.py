@@ -47,7 +47,10 @@ class Approver:
 
 @dataclass(frozen=True, slots=True)
 class Authorized:
-    """A yes with its grounds; for an intent with what is signed: the transaction, None for a message, and 32 bytes."""
+    """A yes with its grounds; for an intent with what is signed: the transaction, None for a message, and 32 bytes.
+
+    ``cosigners`` have to be among those who sign, by the rules of any version that had a say in it.
+    """
 
     subject: Subject
     initiator: User
@@ -55,6 +58,7 @@ class Authorized:
     decision: Decision
     transaction: UnsignedTransaction | None
     digest: bytes
+    cosigners: tuple[int, ...]
 
 
 @by_identity(size=4)
@@ -183,9 +187,10 @@ def authorize(
     approvers = verify_approvals(request.approvals, workspace, subject, facts.now, older)
     given = tuple(Given(one.user.user_id, one.credential.assurance, one.decided_at) for one in approvers)
     decision = _allowed(workspace, subject, facts, given)
+    cosigners = set(decision.cosigners)
     for version in sorted({approval.claim.workspace for approval in request.approvals} - {request.workspace}):
-        _allowed(older[version], subject, facts, given)
-    return Authorized(subject, initiator, approvers, decision, transaction, digest)
+        cosigners.update(_allowed(older[version], subject, facts, given).cosigners)
+    return Authorized(subject, initiator, approvers, decision, transaction, digest, tuple(sorted(cosigners)))
 
 
 def _allowed(workspace: Workspace, subject: Subject, facts: Facts, given: tuple[Given, ...]) -> Decision:

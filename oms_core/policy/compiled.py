@@ -16,7 +16,7 @@ from oms_core.memo import by_identity
 from oms_core.policy.fields import FIELDS, field_named
 from oms_core.policy.index import Index, index_of
 from oms_core.policy.logic import Truth
-from oms_core.policy.rules import Kind, Operator, Rule, Test
+from oms_core.policy.rules import Kind, Operator, Rule, Test, opens_unreadable
 from oms_core.policy.views import Seen, State, Value, View
 from oms_core.workspace import Workspace
 
@@ -162,7 +162,7 @@ class Compiled:
         if len(tests) > MAX_TESTS:
             return Ready(rule, (), (), f"more than {MAX_TESTS} tests", 0, always=False, opens=False, sized=True)
         always = rule.enabled and not rule.starts and not rule.ends and rule.during is None and at < 0
-        opens = any((one.field, one.operator, one.values) == ("opaque", Operator.IS, (1,)) for one in rule.when)
+        opens = opens_unreadable(rule)
         sized = any(one.field in ("amount", "amount.usd") for one in rule.when)
         return Ready(rule, tuple(tests), past, why[at] if at >= 0 else "", at, always, opens, sized)
 

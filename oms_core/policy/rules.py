@@ -182,3 +182,8 @@ class Rule:
     enabled: bool
     starts: int
     ends: int
+
+
+def opens_unreadable(rule: Rule) -> bool:
+    """Whether a rule asks for what nobody can read and for nothing else; only such a PERMIT permits that."""
+    return any((one.field, one.operator, one.values) == ("opaque", Operator.IS, (1,)) for one in rule.when)

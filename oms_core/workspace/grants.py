@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from oms_core.policy.rules import Kind, Operator
-from oms_core.workspace import Workspace
+from collections.abc import Iterator
+
+from oms_core.policy.rules import Kind, Operator, Requirement
+from oms_core.workspace import User, Workspace
+from oms_core.workspace.narrower import requires_as_much
 
 Grant = tuple[object, ...]
 
@@ -11,11 +14,28 @@ Grant = tuple[object, ...]
 def gainers(old: Workspace, new: Workspace) -> frozenset[str]:
     """Ids of the people who hold something under ``new`` that they do not hold under ``old``."""
     people = {one.person_id for one in (*old.users, *new.users)}
-    return frozenset(person for person in people if grants(new, person) - grants(old, person))
+    following = dict(_requirements(new))
+    weaker = {what for what, asked in _requirements(old) if not _as_much(following.get(what), asked)}
+    return frozenset(person for person in people if _gained(grants(old, person), grants(new, person), weaker))
+
+
+def _as_much(new: Requirement | None, old: Requirement) -> bool:
+    return new is not None and requires_as_much(new, old)
+
+
+def _gained(had: frozenset[Grant], has: frozenset[Grant], weaker: set[str]) -> set[Grant]:
+    """Without wallets that she had with all others, and without seats where as much is asked as before, or more."""
+    everywhere = {(privilege, *rest) for kind, privilege, *rest in had if kind == "privilege"}
+    gained = set[Grant]()
+    for one in has - had:
+        covered = one[0] == "privilege" and (one[1], "*") in everywhere
+        if not covered and not (one[0] == "asked" and one[1] not in weaker):
+            gained.add(one)
+    return gained
 
 
 def grants(workspace: Workspace, person: str) -> frozenset[Grant]:
-    """All that a person's enabled users hold: keys, roles with what they give, groups, doors opened to them by name."""
+    """All that a person's enabled users hold: keys, roles with what they give, groups, seats in quorums, own doors."""
     held: set[Grant] = set()
     roles = {role.role: role for role in workspace.roles}
     for one in workspace.users:
@@ -32,9 +52,35 @@ def grants(workspace: Workspace, person: str) -> frozenset[Grant]:
             for privilege in roles[role].may
             for wallet in roles[role].wallets
         }
-        held |= {("group", group.group_id) for group in workspace.groups if one.user_id in group.members}
+        groups = {group.group_id for group in workspace.groups if one.user_id in group.members}
+        held |= {("group", group_id) for group_id in groups}
         held |= _doors(workspace, one.user_id)
+        held |= _seats(workspace, one, groups)
     return frozenset(held)
+
+
+def _requirements(workspace: Workspace) -> Iterator[tuple[str, Requirement]]:
+    """Every requirement there is, with what it is of."""
+    for rule in workspace.rules:
+        if rule.requirement is not None:
+            yield f"rule {rule.rule_id}", rule.requirement
+    for one in workspace.governance:
+        yield f"governance of {one.direction}", one.approvals
+
+
+def _seats(workspace: Workspace, one: User, groups: set[str]) -> set[Grant]:
+    """What she is asked for, and in how many quorums of it: by herself, a group or a role."""
+    held = set[Grant]()
+    for what, asked in _requirements(workspace):
+        quorums = (*asked.all_of, *asked.any_of)
+        seats = sum(
+            one.user_id in quorum.users
+            or not groups.isdisjoint(quorum.groups)
+            or not set(one.roles).isdisjoint(quorum.roles)
+            for quorum in quorums
+        )
+        held |= {("asked", what, seat) for seat in range(seats)}
+    return held
 
 
 def _doors(workspace: Workspace, user_id: str) -> set[Grant]:

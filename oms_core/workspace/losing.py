@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from oms_core.policy.rules import Kind, Operator, Per, Rule, Test
-from oms_core.workspace import AddressEntry, ContractEntry
+from oms_core.policy.rules import Kind, Operator, Per, Rule, Test, opens_unreadable
+from oms_core.workspace import AddressEntry, ContractEntry, EntryState
 
 Marks = Mapping[str, tuple[str, ...]]
 
@@ -25,10 +25,14 @@ def losing_tightens(rules: Iterable[Rule], lost: Marks, gained: Marks | None = N
 def leaving_tightens(rules: Iterable[Rule], entry: AddressEntry | ContractEntry) -> bool:
     """Whether to strike an entry from the book or the registry can only hold orders back."""
     rules = tuple(rules)
+    if entry.state is not EntryState.ACTIVE:
+        return False  # what is suspended is refused whatever rules permit, what is in no list is not
     kind = "WHITELISTED" if isinstance(entry, AddressEntry) else "CONTRACT"
     lost = {"destination.entry": (entry.entry_id,), "destination.tag": entry.tags, "destination.type": (kind,)}
     if isinstance(entry, ContractEntry):
         lost["protocol"] = (entry.protocol,)
+        if entry.expires_at or ((entry.methods or entry.unwraps) and not unreadable_tightens(rules)):
+            return False
         if any(Per.PROTOCOL in cap.per for rule in rules for cap in rule.caps):
             return False
     for rule in rules:
@@ -37,6 +41,11 @@ def leaving_tightens(rules: Iterable[Rule], entry: AddressEntry | ContractEntry)
             if near or (rule.kind is not Kind.PERMIT and test.field.startswith(("destination.age", "registry."))):
                 return False
     return losing_tightens(rules, lost, {"destination.type": ("ONE_TIME",)})
+
+
+def unreadable_tightens(rules: Iterable[Rule]) -> bool:
+    """Whether calls that could be read and no longer can are held back: no rule is there for what nobody reads."""
+    return not any(rule.kind is Kind.PERMIT and opens_unreadable(rule) for rule in rules)
 
 
 def _opens(rule: Rule, test: Test, lost: Marks, gained: Marks) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import permutations
 
-from oms_core.policy.rules import Cap, Hours, Kind, Operator, Quorum, Requirement, Rule, Test
+from oms_core.policy.rules import Cap, Hours, Kind, Operator, Quorum, Requirement, Rule, Test, opens_unreadable
 
 _MOST_QUORUMS = 5  # more of them are not compared in every order
 _FOR_EVER = 1 << 62  # seconds
@@ -20,6 +20,8 @@ def tightens(old: Rule, new: Rule) -> bool:
     if old.kind is not new.kind or replace(old, description="", owner="") == replace(new, description="", owner=""):
         return False  # a rule whose words alone change is read anew by whoever may loosen
     if old.kind is Kind.PERMIT:
+        if new.enabled and opens_unreadable(new) and not opens_unreadable(old):
+            return False  # it speaks of less, and lets through what no narrower words would
         return _applies_less(old, new)
     return _applies_less(new, old) and _asks_more(old, new)
 

@@ -135,17 +135,16 @@ class _Comparison:
         return lose.losing_tightens(self.rules, marks)
 
     def _incompatible(self) -> Iterator[Part]:
-        old, new = (
-            {f"{one.first} and {one.second}": one.why for one in each.incompatible} for each in (self.old, self.new)
-        )
+        old, new = ({(one.first, one.second): one.why for one in each.incompatible} for each in (self.old, self.new))
         for pair in sorted({*old, *new}):
+            both = " and ".join(pair)
             if pair not in old:
-                yield Part(f"incompatible/{pair}", f"nobody may hold {pair} together: {new[pair]}", _TIGHTEN)
+                yield Part(f"incompatible/{both}", f"nobody may hold {both} together: {new[pair]}", _TIGHTEN)
             elif pair not in new:
-                yield Part(f"incompatible/{pair}", f"{pair} may be held together", _LOOSEN)
+                yield Part(f"incompatible/{both}", f"{both} may be held together", _LOOSEN)
             else:
-                yield from _plain(f"incompatible/{pair}/why", old[pair], new[pair])
-        yield from _order("incompatible", list(old), list(new))
+                yield from _plain(f"incompatible/{both}/why", old[pair], new[pair])
+        yield from _order("incompatible", *([" and ".join(pair) for pair in each] for each in (old, new)))
 
     def _asset(self, path: str, old: Any, new: Any) -> Iterator[Part]:
         for name in ("symbol", "decimals", "usd_micro"):
@@ -164,7 +163,7 @@ class _Comparison:
             if name in ("tags", "unwraps"):
                 yield from _sets(f"{path}/{name}", was, now, lambda _: False)
             elif name == "methods":
-                yield from _sets(f"{path}/{name}", was, now)
+                yield from _sets(f"{path}/{name}", was, now, lambda _: lose.unreadable_tightens(self.rules))
             elif name == "state":
                 yield Part(f"{path}/state", f"{new.label} is {now} instead of {was}", _way(_GONE[now] < _GONE[was]))
             elif name == "expires_at":

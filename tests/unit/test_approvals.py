@@ -10,7 +10,7 @@ from oms_core.approvals import Approval, ApprovalClaim, Verdict, challenge
 from oms_core.authorize import MAX_APPROVALS, expected_claim, verify_approval, verify_approvals
 from oms_core.chains.intent import CLOCK_SKEW, Bounds, CreateWallet, Intent, Subject, Transfer
 from oms_core.errors import CountersealError, NotFound, Reason, Refused
-from oms_core.workspace import Workspace, workspace_digest
+from oms_core.workspace import Assurance, Workspace, workspace_digest
 from tests.people import COIN, NOW, ORIGIN, STRANGE, approve, intent, keys, person, wish, workspace
 
 LARGE = intent(500)
@@ -139,6 +139,11 @@ def test_a_credential_that_was_revoked_or_taken_away_approves_nothing() -> None:
     revoked = with_ravi(credentials=(replace(keys().approvers["ravi"].credential, revoked=True),))
     assert why(ravi_under(revoked), under=revoked) is Reason.CREDENTIAL_REVOKED
     assert why(ravi_under(with_ravi(credentials=())), under=with_ravi(credentials=())) is Reason.CREDENTIAL_UNKNOWN
+
+
+def test_a_key_that_is_called_bound_to_its_device_and_says_otherwise_approves_nothing() -> None:
+    bound = with_ravi(credentials=(replace(keys().approvers["ravi"].credential, assurance=Assurance.DEVICE_BOUND),))
+    assert why(ravi_under(bound), under=bound) is Reason.ASSURANCE_TOO_LOW
 
 
 def test_who_is_disabled_approves_nothing() -> None:

@@ -16,7 +16,7 @@ from fido2.server import Fido2Server
 from fido2.utils import websafe_encode
 from fido2.webauthn import AttestedCredentialData, AuthenticationResponse, PublicKeyCredentialRpEntity
 
-from oms_core.assertions import MAX_CLIENT_DATA, cose_key, verify_assertion
+from oms_core.assertions import MAX_CLIENT_DATA, Asserted, cose_key, verify_assertion
 from oms_core.errors import CountersealError, Malformed, Reason, Refused
 
 RP, ORIGIN = "custody.example", "https://desk.custody.example"
@@ -67,7 +67,7 @@ class Press:
 PRESS = Press()
 
 
-def verify(press: Press, challenge: bytes = CHALLENGE, key: bytes | None = None) -> int:
+def verify(press: Press, challenge: bytes = CHALLENGE, key: bytes | None = None) -> Asserted:
     return verify_assertion(key or cose(press.key), challenge, RP, (ORIGIN, "https://b.example"), *press.parts())
 
 
@@ -79,8 +79,13 @@ def why(press: Press, **options: Any) -> Reason:
 
 @pytest.mark.parametrize("key", [P256, ED25519], ids=["ES256", "EdDSA"])
 def test_an_assertion_over_the_challenge_verifies_and_gives_the_counter(key: Any) -> None:
-    assert verify(replace(PRESS, key=key)) == 7
-    assert verify(replace(PRESS, key=key, counter=0)) == 0
+    assert verify(replace(PRESS, key=key)).counter == 7
+    assert verify(replace(PRESS, key=key, counter=0)).counter == 0
+
+
+def test_an_assertion_tells_whether_its_key_may_be_in_other_devices() -> None:
+    assert not verify(PRESS).may_be_copied
+    assert verify(replace(PRESS, flags=0x05 | 0x08)).may_be_copied
 
 
 def test_the_fido2_library_accepts_the_same_assertion_and_refuses_the_same_swap() -> None:
@@ -105,7 +110,7 @@ def test_the_fido2_library_accepts_the_same_assertion_and_refuses_the_same_swap(
         )
 
     complete(CHALLENGE)
-    assert verify(PRESS) == 7
+    assert verify(PRESS).counter == 7
     with pytest.raises(ValueError, match="challenge"):
         complete(bytes(32))
     assert why(PRESS, challenge=bytes(32)) is Reason.CHALLENGE_MISMATCH
@@ -141,8 +146,8 @@ def test_an_assertion_for_anything_else_is_refused_although_its_signature_is_goo
 
 
 def test_client_data_may_leave_cross_origin_out_and_the_second_origin_counts_too() -> None:
-    assert verify(PRESS.said(crossOrigin=None)) == 7
-    assert verify(PRESS.said(origin="https://b.example")) == 7
+    assert verify(PRESS.said(crossOrigin=None)).counter == 7
+    assert verify(PRESS.said(origin="https://b.example")).counter == 7
 
 
 @pytest.mark.parametrize(
@@ -161,7 +166,7 @@ def test_a_key_repeated_inside_of_client_data_is_malformed() -> None:
 def test_client_data_has_a_largest_size() -> None:
     plain = PRESS.said(padding="")
     room = MAX_CLIENT_DATA - len(json.dumps(plain.client))
-    assert verify(plain.said(padding="x" * room)) == 7
+    assert verify(plain.said(padding="x" * room)).counter == 7
     assert why(plain.said(padding="x" * (room + 1))) is Reason.TOO_LARGE
 
 
@@ -180,7 +185,7 @@ def test_authenticator_data_that_is_cut_short_is_malformed(size: int) -> None:
 
 
 def test_extensions_of_the_authenticator_do_no_harm() -> None:
-    assert verify(replace(PRESS, flags=0x85, rest=cbor.encode({"credProtect": 2}))) == 7
+    assert verify(replace(PRESS, flags=0x85, rest=cbor.encode({"credProtect": 2}))).counter == 7
 
 
 @pytest.mark.parametrize("key", [P256, ED25519], ids=["ES256", "EdDSA"])

@@ -17,8 +17,9 @@ from oms_core.chains.intent import Bounds, Execution, subject_digest
 from oms_core.chains.render import render
 from oms_core.errors import CountersealError, Malformed, NotFound, Reason, Refused
 from oms_core.policy.facts import Facts
+from oms_core.workspace import workspace_digest
 from tests import people
-from tests.people import NOW, approve, create_request, intent, keys, sign_request, wish, workspace
+from tests.people import NOW, approve, create_request, following, intent, keys, rules, sign_request, wish, workspace
 
 FACTS = Facts(NOW)
 
@@ -328,3 +329,16 @@ def test_many_approvals_of_one_order_are_held_against_one_reading_of_it(monkeypa
     monkeypatch.setattr(decision, "render", lambda subject, held: (read.append(subject), render(subject, held))[1])
     authorize(same, workspace(), FACTS)
     assert len(read) == 1
+
+
+def test_cosigners_whom_an_older_version_wants_to_sign_are_wanted_for_what_was_approved_under_it() -> None:
+    subject = intent(500)
+    wanted = rules("- rule: with-five\n  require: {cosigners: [5]}\n  when: {action: TRANSFER}\n")
+    older = replace(workspace(), rules=(*workspace().rules, *wanted))
+    newer = following(older, rules=workspace().rules)
+    given = (approve(subject, "ravi", under=older), approve(subject, "olga", under=newer))
+    request = replace(sign_request(subject, *given), workspace=workspace_digest(newer))
+    assert authorize(request, newer, FACTS, {workspace_digest(older): older}).cosigners == (5,)
+    given = tuple(approve(subject, name, under=newer) for name in ("ravi", "olga"))
+    request = replace(request, approvals=given)
+    assert authorize(request, newer, FACTS, {workspace_digest(older): older}).cosigners == ()

@@ -46,10 +46,15 @@ class Node:
         self.vault, self.ledger = Vault(self.store, self.token), Ledger(self.store)
         self.boots, self.pool = Boots(self.store, self.token), Pool()
         self.convictions = Convictions(self.store, self.token)
-        self.keys = Keys(self.token, self.vault, self.ledger, self.boots, self.pool)
         self.halt = Halt(self.store)
+        self.keys = self.keeping()
         self.guard = self.guarded()
         return self
+
+    def keeping(self, local: str = "") -> Keys:
+        """What changes these keys, with a team's own rules."""
+        parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.halt)
+        return Keys(*parts, LocalRules(local, "local-rules.yaml"))
 
     def guarded(self, local: str = "", level: Level = L112) -> Guard:
         """A guard on these parts, with a team's own rules."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ from oms_core.protocol.identity import verify_identity
 from tests.people import NOW, approve, change, change_request, intent, sign_request, workspace
 from tests.unit.cosigner.epochs import certificate, confirmed, drill, originals, probe, signed
 from tests.unit.cosigner.node import KEY_ID, Node, activate, material
+from tests.unit.cosigner.test_chain import chain_of, disabled
+from tests.unit.cosigner.test_chain import request as workspace_change
 from tests.unit.cosigner.test_pool import presignature
 
 STATES = [state for state in KeyState if state not in (KeyState.PENDING, KeyState.DESTROYED)]
@@ -97,6 +100,34 @@ def test_a_resume_that_is_replayed_after_a_later_suspend_does_nothing(node: Node
         assert node.keys.change(resume) == resumed
         assert state(node) == KeyState.SUSPENDED
         node.restart()
+
+
+def test_a_halted_node_stops_a_key_and_neither_resumes_nor_destroys_it(node: Node) -> None:
+    activate(node)
+    node.halt.halt("an audit", NOW)
+    node.keys.change(asked(change(Change.SUSPEND)))
+    assert reason(node.keys, change(Change.RESUME)) == Reason.HALTED
+    node.keys.change(asked(change(Change.DEACTIVATE)))
+    assert reason(node.keys, change(Change.DESTROY)) == Reason.HALTED
+    node.halt.resume()
+    node.keys.change(asked(change(Change.DESTROY)))
+    assert node.vault.all_keys() == []
+
+
+def test_a_wish_that_was_decided_under_one_version_is_not_carried_out_under_the_next(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activate(node)
+    data, check = asked(change(Change.DEACTIVATE)), node.ledger.check_counters
+
+    def adopt(*parts: Any) -> None:
+        check(*parts)
+        chain_of(node).offer(workspace_change(disabled("sam"), "alice"), NOW)
+
+    monkeypatch.setattr(node.ledger, "check_counters", adopt)
+    with pytest.raises(Refused) as caught:
+        node.keys.change(data)
+    assert (caught.value.reason, state(node)) == (Reason.POLICY_VERSION_MISMATCH, KeyState.ACTIVE)
 
 
 def test_a_wish_to_resume_from_before_the_key_was_last_suspended_is_no_answer(node: Node) -> None:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cosigner import keys as keys_module
 from cosigner.config import load
 from cosigner.guard import Signing
 from cosigner.local_rules import LIMIT, LocalRules
 from oms_core.approvals import Approval
 from oms_core.authorize import authorize
 from oms_core.chains.intent import Intent
+from oms_core.encoding import encode
 from oms_core.errors import CountersealError, LocalError, Reason, Refused
 from oms_core.evidence import ReadRequest, SignRequest
+from oms_core.keys import Change, KeyState
 from oms_core.policy.facts import Facts
 from oms_core.workspace import workspace_digest
-from tests.people import DENIED, NOW, STRANGE, approve, intent, propose, sign_request, workspace
+from tests.people import DENIED, NOW, STRANGE, approve, change, change_request, intent, propose, sign_request, workspace
 from tests.unit.cosigner.node import Node, activate
 from tests.unit.cosigner.specs import deal, new_moduli, refused, spec
 
@@ -73,6 +77,47 @@ def test_a_local_rule_refuses_to_deal_a_key_anew(active: Node) -> None:
     request = deal()
     error = refused(active.guarded(KEYS), new_moduli(request), request)
     assert error.details["rule"] == "local:keep-the-key"
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The clock by which keys are changed."""
+    clock = SimpleNamespace(at=NOW)
+    monkeypatch.setattr(keys_module, "time", SimpleNamespace(time=lambda: clock.at))
+    return clock
+
+
+def asked(wanted: Change, **changes: object) -> bytes:
+    wish = change(wanted, **changes)
+    return encode(change_request(wish, approve(wish, "sam"), approve(wish, "sonja")))
+
+
+def test_a_local_rule_also_keeps_a_key_in_its_state(active: Node, now: SimpleNamespace) -> None:
+    keeping = active.keeping(KEYS)
+    with pytest.raises(Refused) as caught:
+        keeping.change(asked(Change.DEACTIVATE))
+    assert caught.value.details["rule"] == "local:keep-the-key"
+    assert keeping.change(asked(Change.SUSPEND)).receipt.state == KeyState.SUSPENDED
+
+
+def test_a_wish_for_a_state_that_has_to_wait_is_carried_out_after_its_delay(active: Node, now: SimpleNamespace) -> None:
+    keeping = active.keeping("- rule: sleep-on-it\n  require: {delay: 5m}\n  when: {action: KEY_CHANGE}\n")
+    data = asked(Change.DEACTIVATE)
+    for at in (NOW, NOW + 299):
+        now.at = at
+        with pytest.raises(Refused) as caught:
+            keeping.change(data)
+        assert caught.value.reason == Reason.DELAYED
+    now.at = NOW + 300
+    assert keeping.change(data).receipt.state == KeyState.DEACTIVATED
+
+
+def test_a_local_rule_may_want_to_know_a_cosigner_among_those_who_sign(active: Node) -> None:
+    request = sign_request(intent())
+    rule = "- rule: with-five\n  require: {cosigners: [5]}\n  when: {action: TRANSFER}\n"
+    guard = active.guarded(rule)
+    assert refused(guard, spec(request, parties=(1, 2, 3)), request).reason == Reason.QUORUM_UNAVAILABLE
+    assert isinstance(guard.decide(spec(request, parties=(1, 2, 5)), request, NOW), Signing)
 
 
 def test_a_node_says_before_people_are_asked_that_its_local_rules_are_against_it(active: Node) -> None:

@@ -27,6 +27,8 @@ from tests.unit.cosigner.epochs import dealt
 from tests.unit.cosigner.node import KEY_ID, Node, activate, material
 from tests.unit.cosigner.running import Running, make_engine, resharing, signing
 from tests.unit.cosigner.specs import deal, dealing, refused, spec
+from tests.unit.cosigner.test_chain import chain_of, disabled
+from tests.unit.cosigner.test_chain import request as workspace_change
 
 EPOCH = material().public
 
@@ -173,6 +175,16 @@ async def test_a_resharing_in_which_nothing_happens_seals_the_new_epoch(node: No
     await (await reshare_up_to("reshare.3", node, engine)).end()
     assert [(c.epoch, c.state) for c in node.vault.all_keys(pending=True)] == [(0, "ACTIVE"), (1, "PENDING")]
     assert node.token.counters()[1] == 1
+
+
+async def test_a_key_that_is_dealt_while_the_workspace_changes_is_not_confirmed(node: Node, engine: Engine) -> None:
+    """Who approved the dealing may be out of the next version: it has to be granted again."""
+    running = await reshare_up_to("reshare.3", node, engine)
+    offered = chain_of(node).offer(workspace_change(disabled("sam"), "alice"), NOW)
+    assert offered.adoption is not None
+    with pytest.raises(Refused) as caught:
+        await running.end()
+    assert caught.value.reason == Reason.POLICY_VERSION_MISMATCH
 
 
 @pytest.mark.parametrize(

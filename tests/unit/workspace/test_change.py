@@ -20,6 +20,7 @@ from oms_core.workspace import (
     Incompatible,
     Privilege,
     ProposalKey,
+    Role,
     Workspace,
     user,
     workspace_digest,
@@ -249,6 +250,44 @@ def test_who_would_gain_by_a_change_does_not_count_among_its_approvers(what: str
     error = refusal(asked(made, "carol", "alice"))
     assert error.reason is Reason.SELF_APPROVAL
     assert "carol would gain by it" in error.message
+
+
+def seated(name: str) -> dict[str, Workspace]:
+    """Changes that seat this member of the committee where others decided before, without touching roles or groups."""
+    ask = next(rule for rule in PLAIN.rules if rule.requirement)
+    assert ask.requirement is not None
+    (quorum, *rest) = ask.requirement.all_of
+    wider = replace(ask.requirement, all_of=(replace(quorum, users=(*quorum.users, name)), *rest))
+    by_group = replace(ask.requirement, all_of=(replace(quorum, groups=(*quorum.groups, "committee")), *rest))
+    return {
+        "by name": replace(PLAIN, rules=tuple(replace(r, requirement=wider) if r == ask else r for r in PLAIN.rules)),
+        "by a group of hers": replace(
+            PLAIN, rules=tuple(replace(r, requirement=by_group) if r == ask else r for r in PLAIN.rules)
+        ),
+    }
+
+
+@pytest.mark.parametrize("how", ["by name", "by a group of hers"])
+def test_who_would_be_asked_where_others_were_asked_gains_by_it(how: str) -> None:
+    made = replace(seated("carol")[how], version=1, parent=workspace_digest(PLAIN))
+    assert refusal(asked(made, "carol", "alice")).reason is Reason.SELF_APPROVAL
+
+
+def test_who_is_asked_besides_others_or_by_a_new_rule_or_for_fewer_wallets_gains_nothing() -> None:
+    role = Role("extra", (Privilege.APPROVE_ORDERS,), ("*",))
+    base = with_user("carol", replace(PLAIN, roles=(*PLAIN.roles, role)), roles=("admin", "extra"))
+    more = "- rule: more\n  require: {approvals: 1, from groups: [risk]}\n  when: {action: TRANSFER}\n"
+    twice = more.replace("{approvals", "{all of: [{approvals").replace(
+        "[risk]}", "[risk]}, {approvals: 1, from users: [carol]}]}"
+    )
+    base = replace(base, rules=(*PLAIN.rules, *rules(more)))
+    new = rules(more.replace("more", "new").replace("risk", "committee"))
+    for made in (
+        following(base, rules=(*base.rules, *new)),
+        following(base, rules=(*PLAIN.rules, *rules(twice))),
+        following(base, roles=(*PLAIN.roles, replace(role, wallets=("wal_1",)))),
+    ):
+        assert verify_change(asked(made, "carol", current=base), base, NOW).direction is Direction.TIGHTEN
 
 
 def test_what_all_of_the_committee_would_gain_by_nobody_of_it_approves() -> None:

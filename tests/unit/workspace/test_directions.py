@@ -26,13 +26,14 @@ from oms_core.workspace.change import direction, parts, sentences
 from tests.people import CHAIN, COIN, NOW, STRANGE, committee, following, keys, rules, workspace
 from tests.unit.workspace.test_registry import ENTRY, ROUTER, USDC, WALLET
 
+POOL = replace(ROUTER, entry_id="pool", label="Pool", address=b"\x55" * 20, expires_at=0)
 PLAIN = replace(
     workspace(),
     aaguids=(b"a" * 16,),
     wallets=(WALLET,),
     assets=(*workspace().assets, USDC),
     address_book=(*workspace().address_book, ENTRY),
-    contracts=(ROUTER,),
+    contracts=(ROUTER, POOL),
 )
 LOOSEN, TIGHTEN = Direction.LOOSEN, Direction.TIGHTEN
 
@@ -119,7 +120,7 @@ CASES: dict[str, tuple[Workspace, Direction, str]] = {
         each("address_book", "entry_id", "new", state=EntryState.SUSPENDED), TIGHTEN, "New is SUSPENDED instead"),
     "another account": (each("address_book", "entry_id", "new", address=b"\x44" * 20), LOOSEN, "0x4444"),
     "another tag": (each("address_book", "entry_id", "new", tags=()), LOOSEN, "tags: without exchange"),
-    "a contract less": (without("contracts"), TIGHTEN, "contracts/router: taken away: Router"),
+    "a contract less": (without("contracts"), TIGHTEN, "contracts/pool: taken away: Pool"),
     "a method less": (each("contracts", "entry_id", "router", methods=()), TIGHTEN, "methods: without swap("),
     "a wrapper less": (each("contracts", "entry_id", "router", unwraps=()), LOOSEN, "unwraps: without multicall("),
     "code changed": (each("contracts", "entry_id", "router", code_hash=b"h" * 32), LOOSEN, "code_hash: 6868"),
@@ -187,53 +188,13 @@ def test_nothing_can_change_unseen() -> None:
     assert count > 200
 
 
-# Losing a mark opens a door where a rule shuts it on those who have it.
-
-INTERNS = "- rule: interns\n  deny:\n  when: {initiator.group: risk}\n"
-NOT_INTERNS = "- rule: others\n  permit:\n  when: {initiator.role: not risk}\n"
-BAD_TAG = "- rule: bad\n  deny:\n  when: {destination.tag: exchange}\n"
-STRANGERS = "- rule: strangers\n  permit:\n  when: {destination.type: ONE_TIME}\n"
-NEAR = "- rule: near\n  deny:\n  when: {destination.lookalike: below 5}\n"
-PER_PROTOCOL = "- rule: each\n  limit: {count: 5, every: 24h, per: [protocol]}\n"
-STALE = "- rule: stale\n  deny:\n  when: {registry.audit_age: above 7d}\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        (INTERNS, "a member less"),
-        (NOT_INTERNS, "a role less"),
-        (NOT_INTERNS, "a role less at all"),
-        (BAD_TAG, "an address less"),
-        (STRANGERS, "an address less"),
-        (NEAR, "an address less"),
-        (PER_PROTOCOL, "a contract less"),
-        (STALE, "a contract less"),
-        ("- rule: r\n  require: {approvals: 1, from groups: [risk]}\n  when: {protocol: uniswap}\n", "a contract less"),
-    ],
-)
-def test_to_lose_a_mark_on_which_a_rule_shuts_a_door_is_a_loosening(text: str, name: str) -> None:
-    shut = tuple(rules(text))
-    old, new = replace(PLAIN, rules=shut), replace(CASES[name][0], rules=shut)
-    assert direction(PLAIN, CASES[name][0]) is TIGHTEN
-    assert direction(old, new) is LOOSEN
-
-
-@pytest.mark.parametrize("name", ["a member less", "an address less"])
-def test_to_lose_a_mark_on_which_rules_only_open_doors_is_a_tightening(name: str) -> None:
-    marks = "initiator.group: risk, destination.type: WHITELISTED, destination.tag: exchange"
-    held = rules(
-        f"- rule: p\n  permit:\n  when: {{{marks}}}\n" + "- rule: d\n  deny:\n  when: {initiator.group: not risk}\n"
-    )
-    assert direction(replace(PLAIN, rules=held), replace(CASES[name][0], rules=held)) is TIGHTEN
-
-
 # Rules.
 
 PERMIT = "- rule: x\n  permit:\n  when: {action: [TRANSFER, CALL], amount.usd: at most 100}\n"
 DENY = PERMIT.replace("permit", "deny")
 LIMIT = "- rule: x\n  limit: [{usd: 10}, {usd: 100, every: 24h, per: [initiator]}]\n  when: {action: TRANSFER}\n"
 ASK = "- rule: x\n  require: {approvals: 1, from groups: [risk, security]}\n  when: {amount.usd: above 100}\n"
+BLIND = "- rule: blind\n  permit:\n  when: {action: CALL, opaque: yes}\n"
 HOURS = "  during: {zone: UTC, days: [mon-fri], from: '09:00', to: '17:00'}\n"
 
 
@@ -273,6 +234,13 @@ def test_a_rule_that_applies_to_less_permits_less_or_denies_less(name: str) -> N
     assert narrow(PERMIT) != PERMIT
     assert (way_of(PERMIT, narrow(PERMIT)), way_of(narrow(PERMIT), PERMIT)) == (TIGHTEN, LOOSEN)
     assert (way_of(DENY, narrow(DENY)), way_of(narrow(DENY), DENY)) == (LOOSEN, TIGHTEN)
+
+
+@pytest.mark.parametrize("old", [BLIND.replace(", opaque: yes", ""), BLIND.replace("yes", "[yes, no]")])
+def test_a_permit_that_comes_to_ask_for_what_nobody_can_read_opens_it(old: str) -> None:
+    assert way_of(old, BLIND) is LOOSEN
+    assert way_of(BLIND, BLIND.replace("action: CALL", "action: CALL, initiator.role: trader")) is TIGHTEN
+    assert way_of(old, BLIND + "  enabled: no\n") is TIGHTEN
 
 
 @pytest.mark.parametrize(
