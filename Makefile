@@ -6,10 +6,10 @@ QUIET := --quiet --disable-pip-version-check
 SOFTHSM := /usr/lib/softhsm/libsofthsm2.so
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test check lint proto bench attack lock clean
+.PHONY: help setup demo test e2e check lint proto bench attack lock clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 setup: .venv/.installed node_modules/.installed .venv/.softhsm ## install what is missing
 
@@ -43,7 +43,10 @@ demo: setup ## five cosigners make a key, sign, settle, lose two nodes, and refu
 	@KEEP=$(KEEP) $(BIN)/python -m oms.devnet.demo
 
 test: setup ## the default tests (under ten minutes on two cores)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not e2e"
+
+e2e: setup ## whole networks of processes: orders, rules, changes, liars, and whoever is killed (under ten minutes)
+	@$(BIN)/python -m pytest -m "e2e and not slow"
 
 attack: setup ## every liar that we know, from every place, and every rule that stops one (under 20 minutes)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "attack or covers"
@@ -53,7 +56,7 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-check: lint test proto ## what CI runs
+check: lint test e2e proto ## what CI runs
 	@git diff --exit-code -- proto
 
 proto: setup ## make the gRPC stubs again
