@@ -60,7 +60,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     """Serve until SIGTERM or SIGINT."""
     standing = Standing(read_workspace(config))
     engine = await open_database(config.database)
-    store, news, rpc = Store(engine), News(), Rpc(config.chain.rpc)
+    store, news, rpc = Store(engine, lambda: standing.horizon), News(), Rpc(config.chain.rpc)
     chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(standing)
     preflight, seconds = Preflight(store, standing, cosigners), config.approval_seconds
     approving = Approving(store, standing, preflight, seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from oms_core.errors import Conflict, Reason, Refused
+from oms_core.policy.limits import horizon
 from oms_core.workspace import Workspace, workspace_digest
 
 
@@ -14,6 +15,7 @@ class Standing:
     def __init__(self, first: Workspace) -> None:
         self.current = first
         self._versions = {workspace_digest(first): first}
+        self.horizon = horizon(first)  # seconds: as far back as the limits of any version look
 
     @property
     def digest(self) -> bytes:
@@ -45,6 +47,7 @@ class Standing:
             raise Conflict(f"version {following.version} does not follow version {self.current.version}", _MISMATCH)
         self._versions[workspace_digest(following)] = following
         self.current = following
+        self.horizon = max(self.horizon, horizon(following))
 
     def __iter__(self) -> Iterator[Workspace]:
         """Oldest first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
 from oms_core.evidence import SignedRefusal
 from oms_core.lifecycle import TERMINAL, IllegalTransition, State, advance
 from oms_core.policy.facts import Facts
+from oms_core.policy.limits import YEAR
 
 _UNSENT = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING, State.SIGNED)
 
@@ -41,8 +43,9 @@ class Call:
 class Store:
     """The coordinator's memory. Losing it loses time, never safety."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, horizon: Callable[[], int] = lambda: YEAR) -> None:
+        """``horizon`` says how many seconds back limits look, by all versions of the workspace that may be asked."""
+        self._engine, self._horizon = engine, horizon
 
     async def known(self, call: Call) -> str:
         """The object that this call made before; empty if it is new. Raises `Conflict` for another body."""
@@ -170,7 +173,7 @@ class Store:
     async def facts(self, now: int, ahead_of: str = "") -> Facts:
         """What orders have reserved or spent by now; for the review of an order, ``ahead_of`` is its id."""
         async with self._engine.begin() as connection:
-            return Facts(now, await counted(connection, now, ahead_of))
+            return Facts(now, await counted(connection, now, ahead_of, self._horizon()))
 
     async def add_refusal(self, order_id: str, refusal: SignedRefusal) -> None:
         """Keep a cosigner's signed no; the newest of each reason."""

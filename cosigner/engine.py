@@ -277,7 +277,8 @@ class Engine:
 
         def also(connection: Connection) -> None:
             self._vault.check_workspace(connection, granted.workspace)
-            facts = self._ledger.facts_within(connection, subject, now)  # what is recorded of itself does not count
+            # What is recorded of itself does not count.
+            facts = self._ledger.facts_within(connection, subject, now, self._local.horizon(granted.workspace))
             self._local.check_authorized(granted.workspace, authorized, facts)
             self._vault.check_state(connection, share.key_id, share.epoch, KeyState.ACTIVE)
             self._boots.count(connection)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from cosigner.ledger import Ledger
 from cosigner.local_rules import LocalRules
 from cosigner.vault import Vault
-from oms_core.authorize import Authorized, authorize
+from oms_core.authorize import Authorized, authorize, look_back
 from oms_core.chains.intent import subject_digest
 from oms_core.errors import Reason, Refused
 from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
@@ -25,9 +25,11 @@ class Grounds:
     ) -> Authorized:
         """The yes; what has to wait is remembered from when it could first be granted. Raises as `authorize` does."""
         subject = subject_digest(request.proposal.subject)
-        facts = replace(self._ledger.facts(now), seen_at=self._ledger.seen_at(subject))
+        older = self._vault.older()
+        back = max(look_back(request, workspace, older), self._local.horizon(workspace))
+        facts = replace(self._ledger.facts(now, back), seen_at=self._ledger.seen_at(subject))
         try:
-            authorized = authorize(request, workspace, facts, self._vault.older())
+            authorized = authorize(request, workspace, facts, older)
             wanted = self._local.check_authorized(workspace, authorized, facts)
         except Refused as error:
             if error.reason == Reason.DELAYED:

@@ -40,6 +40,7 @@ from oms_core.evidence import (
     request_digest,
 )
 from oms_core.keys import DEALS, MAX_EPOCH, Change, ChangeKey, KeyState
+from oms_core.policy.limits import horizon
 from oms_core.protocol.packets import Resharing, SessionSpec, check_spec
 from oms_core.protocol.shares import Epoch, KeyMaterial, aux_digest, child_key
 from oms_core.readings import plain_decision, read
@@ -154,7 +155,8 @@ class Guard:
         Approvals and delays are still to come, so they are not missed; a halted node reads, too.
         """
         self._boots.check()
-        workspace, facts = self._vault.workspace(), self._ledger.facts(now)
+        workspace = self._vault.workspace()
+        facts = self._ledger.facts(now, max(horizon(workspace), self._local.horizon(workspace)))
         reading, rendering = read(self._token.index, request, workspace, facts)
         self._local.check_reading(workspace, request.proposal.subject, facts)
         return SignedReading(reading, self._token.sign("reading", encode(reading))), rendering

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from cosigner.store import certificates, changes, counters, messages, resumed, seen, sessions, signed, spends, stops
 from oms_core.approvals import challenge
-from oms_core.authorize import Authorized, Versions, authorize
+from oms_core.authorize import Authorized, Versions, authorize, look_back
 from oms_core.chains.intent import Intent, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused
@@ -35,14 +35,14 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def facts(self, now: int) -> Facts:
-        """What this node itself has given its share for, as long ago as any limit may look."""
+    def facts(self, now: int, back: int = YEAR) -> Facts:
+        """What this node itself has given its share for within ``back`` seconds: as long ago as limits look."""
         with self._engine.begin() as connection:
-            return _facts(connection, now)
+            return _facts(connection, now, back)
 
-    def facts_within(self, connection: Connection, subject: bytes, now: int) -> Facts:
+    def facts_within(self, connection: Connection, subject: bytes, now: int, back: int = YEAR) -> Facts:
         """The same inside a transaction, with when the subject was first seen."""
-        return replace(_facts(connection, now), seen_at=_seen_at(connection, subject))
+        return replace(_facts(connection, now, back), seen_at=_seen_at(connection, subject))
 
     def seen_at(self, subject: bytes) -> int | None:
         """When a subject that has to wait was first seen here (Unix seconds); None if it was not."""
@@ -169,8 +169,9 @@ class Ledger:
         run side by side, and each began before the others had spent anything. The same digest again is fine; any other
         raises `Refused` (DOUBLE_SIGN_GUARD). Whatever raises, no share may leave. ``also`` is done in the transaction.
         """
+        back = look_back(request, workspace, older)
         with self._engine.begin() as connection:
-            facts = self.facts_within(connection, subject_digest(request.proposal.subject), now)
+            facts = self.facts_within(connection, subject_digest(request.proposal.subject), now, back)
             authorized = authorize(request, workspace, facts, older)
             self._record(connection, account, authorized, now)
             _note_spends(connection, authorized, workspace, now)
@@ -228,8 +229,8 @@ def _note_spends(connection: Connection, authorized: Authorized, workspace: Work
 _PLAIN = ("subject", "operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset", "at")
 
 
-def _facts(connection: Connection, now: int) -> Facts:
-    rows = connection.execute(select(spends).where(spends.c.at > now - YEAR)).mappings()
+def _facts(connection: Connection, now: int, back: int) -> Facts:
+    rows = connection.execute(select(spends).where(spends.c.at > now - back)).mappings()
     return Facts(now, tuple(_spend(row) for row in rows))
 
 

@@ -17,6 +17,7 @@ from oms_core.memo import by_identity
 from oms_core.policy.check import check_rule
 from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Decision, Given, Outcome, judge
+from oms_core.policy.limits import horizon
 from oms_core.policy.rules import Kind, Operator, Rule, Test
 from oms_core.policy.text import rules_from_yaml
 from oms_core.workspace import Workspace
@@ -55,6 +56,13 @@ class LocalRules:
     def start(self, workspace: Workspace) -> int:
         """How many rules there are. Raises `LocalError` (CONFIG_INVALID) for what is not a rule, or could permit."""
         return len(self._under(workspace).rules) - len(_PERMITS) if self._text.strip() else 0
+
+    def horizon(self, workspace: Workspace) -> int:
+        """How far back, in seconds, these rules' limits look. Rules that cannot be read refuse whatever is spent."""
+        try:
+            return horizon(self._under(workspace)) if self._text.strip() else 0
+        except LocalError:
+            return 0
 
     def check_reading(self, workspace: Workspace, subject: Subject, facts: Facts) -> None:
         """Raises `Refused` that names the rule and has its reason. People and time are not missed yet."""

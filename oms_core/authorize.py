@@ -26,6 +26,7 @@ from oms_core.keys import ChangeKey
 from oms_core.memo import by_identity
 from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Decision, Given, Outcome, judge
+from oms_core.policy.limits import horizon
 from oms_core.proposals import verify_proposal
 from oms_core.workspace import Assurance, Credential, User, Workspace, identities, user, workspace_digest
 
@@ -164,6 +165,14 @@ def _check(subject: Subject, workspace: Workspace, now: int) -> None:
 
 
 _FITS: dict[type[Any], type[Any]] = {CreateRequest: CreateWallet, SignRequest: Intent, ChangeRequest: ChangeKey}
+
+
+def look_back(
+    request: CreateRequest | SignRequest | ChangeRequest, workspace: Workspace, older: Versions = _NONE
+) -> int:
+    """How many seconds back `authorize` has to know spends: as the limits look of every version that it may ask."""
+    named = {approval.claim.workspace for approval in request.approvals[:MAX_APPROVALS]}
+    return horizon(workspace, *(then for digest in named if (then := older.get(digest)) is not None))
 
 
 def authorize(

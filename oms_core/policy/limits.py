@@ -21,7 +21,8 @@ from oms_core.policy.views import View, view_of_spend
 from oms_core.workspace import Workspace
 
 YEAR = 366 * DAY  # seconds: no window is longer
-_CALENDAR = {Calendar.DAY: 2 * DAY, Calendar.WEEK: 8 * DAY, Calendar.MONTH: 32 * DAY}  # at least as long as any of them
+# At least as long as any of them: a zone may change its offset by up to 36 hours.
+_CALENDAR = {Calendar.DAY: 3 * DAY, Calendar.WEEK: 9 * DAY, Calendar.MONTH: 33 * DAY}
 Line = tuple[Spend, View]
 
 
@@ -50,9 +51,9 @@ class Quota:
     count: int
 
 
-def horizon(workspace: Workspace) -> int:
-    """How far back, in seconds, spends have to be known for this workspace's limits."""
-    caps = [cap for rule in workspace.rules for cap in rule.caps]
+def horizon(*versions: Workspace) -> int:
+    """How far back, in seconds, spends have to be known for the limits of all these versions."""
+    caps = [cap for workspace in versions for rule in workspace.rules for cap in rule.caps]
     return max((_CALENDAR[cap.calendar] if cap.calendar else min(cap.seconds, YEAR) for cap in caps), default=0)
 
 

@@ -156,6 +156,17 @@ async def test_a_reservation_counts_as_of_now_and_a_signed_order_as_of_its_signa
     assert (await store.facts(later + 366 * DAY)).spent == ()
 
 
+async def test_what_was_signed_is_read_as_far_back_as_limits_look_and_reservations_however_old(store: Store) -> None:
+    near = Store(store._engine, lambda: 7 * DAY)
+    for name in ("txn_1", "txn_2"):
+        await store.add_order(order(name), call())
+    for was, to in ((State.SUBMITTED, State.APPROVED), (State.APPROVED, State.SIGNING), (State.SIGNING, State.SIGNED)):
+        await store.move("txn_1", was, to)
+    later = int(time.time()) + 8 * DAY
+    assert len((await store.facts(later)).spent) == 2
+    assert [one.subject for one in (await near.facts(later)).spent] == [b"txn_2"]
+
+
 async def test_an_order_that_failed_on_the_chain_is_released(store: Store) -> None:
     way = (State.SUBMITTED, State.APPROVED, State.SIGNING, State.SIGNED, State.BROADCAST, State.MINED)
     await store.add_order(order("txn_1"), call())

@@ -13,10 +13,11 @@ from coordinator import views
 from coordinator.cosigners import Cosigners
 from coordinator.standing import Standing
 from oms_core.errors import Conflict, Reason, Refused, Unauthenticated
+from oms_core.policy.rules import DAY
 from oms_core.workspace import Workspace, workspace_digest
 from proto import cosigner_pb2 as pb
 from tests.parties import identity
-from tests.people import workspace
+from tests.people import RULES, following, rules, workspace
 from tests.unit.cosigner.test_chain import disabled, replaced
 
 FIRST = disabled("tara")
@@ -41,6 +42,16 @@ def test_versions_are_found_by_their_digest_and_in_order(standing: Standing) -> 
     with pytest.raises(Refused) as caught:
         standing.named(bytes(32))
     assert caught.value.reason == Reason.POLICY_VERSION_MISMATCH
+
+
+def test_spends_are_known_as_far_back_as_any_version_looks() -> None:
+    """Approvals may name an older one, and it is asked, too."""
+    week = replace(workspace(), rules=rules(RULES.replace("every: 24h", "every: 7d")))
+    standing = Standing(week)
+    standing.advance(following(week, rules=workspace().rules))
+    assert standing.horizon == 7 * DAY
+    standing.advance(following(standing.current, rules=rules(RULES.replace("every: 24h", "every: 9d"))))
+    assert standing.horizon == 9 * DAY
 
 
 @pytest.mark.parametrize(

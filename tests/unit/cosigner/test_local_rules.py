@@ -22,8 +22,21 @@ from oms_core.errors import CountersealError, LocalError, Reason, Refused
 from oms_core.evidence import ReadRequest, SignRequest
 from oms_core.keys import Change, KeyState
 from oms_core.policy.facts import Facts
+from oms_core.policy.rules import DAY
 from oms_core.workspace import workspace_digest
-from tests.people import DENIED, NOW, STRANGE, approve, change, change_request, intent, propose, sign_request, workspace
+from tests.people import (
+    DENIED,
+    EXECUTION,
+    NOW,
+    STRANGE,
+    approve,
+    change,
+    change_request,
+    intent,
+    propose,
+    sign_request,
+    workspace,
+)
 from tests.unit.cosigner.node import Node, activate
 from tests.unit.cosigner.specs import deal, new_moduli, refused, spec
 
@@ -56,6 +69,19 @@ def test_what_a_local_rule_does_not_concern_is_signed(active: Node) -> None:
     request = sign_request(intent(40))
     for rules in (DENY, CAP, KEYS):
         assert isinstance(active.guarded(rules).decide(spec(request), request, NOW), Signing)
+
+
+def test_a_local_limit_looks_further_back_than_any_limit_of_the_workspace(active: Node) -> None:
+    """The workspace's limits look back a day, this one a week."""
+    past = sign_request(intent(60, intent_id="int_0", valid_from=NOW - 3 * DAY))
+    active.ledger.record(ACCOUNT, past, workspace(), {}, NOW - 2 * DAY, lambda _: None)
+    request = sign_request(intent(20), execution=replace(EXECUTION, nonce=8))
+    week = CAP.replace("24h", "7d")
+    error = refused(active.guarded(week), spec(request), request)
+    assert (error.reason, error.details["rule"]) == (Reason.VELOCITY_EXCEEDED, "local:small")
+    with pytest.raises(Refused, match="small"):
+        active.guarded(week).read(ReadRequest(request.proposal, workspace_digest(workspace())), NOW)
+    assert isinstance(active.guarded(CAP).decide(spec(request), request, NOW), Signing)
 
 
 def test_a_local_rule_may_ask_for_a_person_whom_the_workspace_does_not_ask(active: Node) -> None:

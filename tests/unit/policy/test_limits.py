@@ -372,6 +372,19 @@ def test_spends_have_to_be_known_for_as_long_as_the_longest_window() -> None:
     assert horizon(workspace(limit(usd(1), usd(1, 7 * DAY)))) == 7 * DAY
     assert horizon(workspace(limit(Cap(Unit.USD, 1, 0, Calendar.MONTH, UTC, ())))) >= 31 * DAY
     assert horizon(workspace(limit(usd(1, 10 * YEAR)))) == YEAR
+    assert horizon(workspace(limit(usd(1, DAY))), workspace(limit(usd(1, 9 * DAY))), workspace()) == 9 * DAY
+
+
+@pytest.mark.parametrize("calendar", Calendar)
+def test_no_calendar_window_is_longer_than_spends_are_known_whatever_its_zone_does(calendar: Calendar) -> None:
+    """From 18 hours behind UTC to 18 hours ahead and back, at each hour of some months."""
+    jumps = (0, -1080), (NOW, 1080), (NOW + 40 * DAY, -1080), (NOW + 80 * DAY, 1080)
+    zone = Zone("Etc/Odd", jumps, NOW + 400 * DAY)
+    reach = horizon(workspace(limit(Cap(Unit.USD, 1, 0, calendar, zone, ()))))
+    for now in range(NOW - 40 * DAY, NOW + 120 * DAY, 3600):
+        window = calendar_window(calendar, zone, now)
+        assert window is not None
+        assert now - window[0] < reach
 
 
 def test_a_spend_says_all_that_limits_ask_for() -> None:
