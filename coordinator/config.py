@@ -28,6 +28,14 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """The witnessed log: the file (PEM, 0600) of its Ed25519 key, and how often at least witnesses are asked."""
+
+    key: Path
+    heartbeat_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a coordinator needs. ``database`` is sqlite:///FILE or postgresql://…
 
@@ -40,6 +48,7 @@ class Config:
     workspace: Path
     tls: Tls
     chain: Chain
+    log: Log
     executor_id: str = "coordinator-1"
     approval_seconds: int = 86_400
     presignatures: int = 4

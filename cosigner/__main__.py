@@ -40,21 +40,21 @@ def cli(context: click.Context, path: Path) -> None:
 @click.pass_obj
 def init_token(path: Path) -> None:
     """Make the HSM token with its two keys; prints the node's card for the key ceremony."""
-    from cosigner.hsm import card, initialise
+    from cosigner.hsm import initialise
 
     config = load(path)
-    click.echo(card(config.index, initialise(config.hsm, config.index)), nl=False)
+    click.echo(initialise(config.hsm, config.index).text(), nl=False)
 
 
 @cli.command("card")
 @click.pass_obj
 def show_card(path: Path) -> None:
-    """Print the node's card: index and identity key."""
-    from cosigner.hsm import Token, card
+    """Print the node's card: index and public keys."""
+    from cosigner.hsm import Token
 
     config = load(path)
     token = Token(config.hsm, config.index)
-    click.echo(card(config.index, token.public), nl=False)
+    click.echo(token.card.text(), nl=False)
     token.close()
 
 
@@ -78,8 +78,8 @@ def pin(path: Path, workspace: Path, digest: str) -> None:
         raise LocalError("the file is not the workspace of that digest", Reason.POLICY_VERSION_MISMATCH)
     token = Token(config.hsm, config.index)
     own = [member for member in read.roster if member.index == config.index]
-    if not own or own[0].identity != token.public:
-        raise LocalError("the workspace's roster does not hold this node's identity key", Reason.PEER_IDENTITY)
+    if not own or (own[0].identity, own[0].witness) != (token.public, token.witness):
+        raise LocalError("the workspace's roster does not hold this node's keys", Reason.PEER_IDENTITY)
     Vault(open_store(config.store), token).pin_workspace(read)
     click.echo(f"pinned workspace {read.name} version {read.version} {digest.lower()}")
     token.close()

@@ -1,8 +1,8 @@
 """The HSM slot over PKCS#11: sealing, identity signatures, and the boot generation.
 
-Keys that never leave the token: AES-256 ``seal``, P-256 ``identity``, and an AES-256 key of its own for each share, so
-that destroying this key destroys the share wherever its sealed bytes still are. python-pkcs11 initialises modules
-without locking, so every call runs on one thread of our own.
+Keys that never leave the token: AES-256 ``seal``, P-256 ``identity``, Ed25519 ``witness``, and an AES-256 key of its
+own for each share, so that destroying this key destroys the share wherever its sealed bytes still are. python-pkcs11
+initialises modules without locking, so every call runs on one thread of our own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import stat
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,23 +29,61 @@ from oms_core.protocol.identity import identity_digest
 
 T = TypeVar("T")
 
-_SEAL, _IDENTITY, _GENERATION = "counterseal-seal", "counterseal-identity", "counterseal-generation"
+_SEAL, _IDENTITY, _WITNESS = "counterseal-seal", "counterseal-identity", "counterseal-witness"
+_GENERATION = "counterseal-generation"
 _SHARE = "counterseal-share-"
+_EDWARDS25519 = b"\x13\x0cedwards25519"  # a PrintableString: the curve's name in PKCS#11 3.0
 _CANARY = b"counterseal canary"
 _directories: set[Path] = set()
 """Where tokens that are files are kept."""
 _LOCKED = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the key ceremony needs of a node: its public keys (65-byte SEC1 P-256, 32-byte Ed25519)."""
+
+    index: int
+    identity: bytes
+    witness: bytes
+
+    def text(self) -> str:
+        """As TOML."""
+        lines = (
+            f"index = {self.index}",
+            f'identity = "{self.identity.hex()}"',
+            f'witness = "{self.witness.hex()}"',
+            f'fingerprint = "{hashlib.sha256(self.identity + self.witness).hexdigest()[:16]}"',
+        )
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    session: Any
+    seal: Any
+    identity: Any
+    witness: Any
+    public: bytes
+    cosigns_with: bytes
+
+
 class Token:
-    """An open, logged-in token that holds this node's two keys. Implements the core's `Identity`."""
+    """An open, logged-in token that holds this node's keys. Implements the core's `Identity`."""
 
     def __init__(self, config: Hsm, index: int) -> None:
         """Open and check everything. Raises `LocalError`: HSM_PIN, HSM_TOKEN_MISSING, HSM_KEY_UNSUITABLE, …"""
         self.index = index
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hsm")
-        self._session, self._seal_key, self._identity_key, self.public = self._call(lambda: _open(config))
+        opened = self._call(lambda: _open(config))
+        self._session, self._seal_key, self._identity_key = opened.session, opened.seal, opened.identity
+        self._witness_key, self.public, self.witness = opened.witness, opened.public, opened.cosigns_with
         self.check()
+
+    @property
+    def card(self) -> Card:
+        """The public keys, for the roster."""
+        return Card(self.index, self.public, self.witness)
 
     def _call(self, action: Callable[[], T]) -> T:
         """Run on the HSM thread; PKCS#11 errors become ours."""
@@ -59,6 +98,10 @@ class Token:
         """64 bytes r ‖ s over the domain-separated digest."""
         digest = identity_digest(domain, message)
         return bytes(self._call(lambda: self._identity_key.sign(digest, mechanism=Mechanism.ECDSA)))
+
+    def cosign(self, message: bytes) -> bytes:
+        """64 bytes of Ed25519 over the message of a cosignature, the one thing that the witness key signs."""
+        return bytes(self._call(lambda: self._witness_key.sign(message, mechanism=Mechanism.EDDSA)))
 
     def seal(self, plain: bytes, clear: bytes, under: str = "") -> bytes:
         """AES-256-GCM; ``clear`` is associated data. Returns nonce ‖ ciphertext ‖ tag.
@@ -161,8 +204,8 @@ class Token:
         self._thread.shutdown()
 
 
-def initialise(config: Hsm, index: int) -> bytes:
-    """Make a SoftHSM2 token with its two keys; returns the identity key (65 bytes). Raises `LocalError` if it exists.
+def initialise(config: Hsm, index: int) -> Card:
+    """Make a SoftHSM2 token with its keys; returns the public ones. Raises `LocalError` if it exists.
 
     softhsm2-util takes PINs as arguments, which other processes can read: it gets throw-away ones, changed at once.
     """
@@ -187,7 +230,7 @@ def initialise(config: Hsm, index: int) -> bytes:
         _make_keys(session)
     opened = Token(config, index)
     try:
-        return opened.public
+        return opened.card
     finally:
         opened.close()
 
@@ -229,7 +272,7 @@ def _token_directory(conf: Path) -> Path:
     raise LocalError(f"{conf.name} does not name directories.tokendir", Reason.CONFIG_INVALID)
 
 
-def _open(config: Hsm) -> tuple[Any, Any, Any, bytes]:
+def _open(config: Hsm) -> _Opened:
     library = _library(config)
     try:
         session = library.get_token(token_label=config.token_label).open(rw=True, user_pin=read_pin(config.pin_file))
@@ -243,12 +286,14 @@ def _open(config: Hsm) -> tuple[Any, Any, Any, bytes]:
         seal = session.get_key(ObjectClass.SECRET_KEY, KeyType.AES, label=_SEAL)
         identity = session.get_key(ObjectClass.PRIVATE_KEY, KeyType.EC, label=_IDENTITY)
         public = session.get_key(ObjectClass.PUBLIC_KEY, KeyType.EC, label=_IDENTITY)
+        witness = session.get_key(ObjectClass.PRIVATE_KEY, KeyType.EC_EDWARDS, label=_WITNESS)
+        cosigns_with = session.get_key(ObjectClass.PUBLIC_KEY, KeyType.EC_EDWARDS, label=_WITNESS)
     except (pkcs11.exceptions.NoSuchKey, pkcs11.exceptions.MultipleObjectsReturned):
-        raise LocalError("the token lacks its two keys, or has them twice", Reason.HSM_KEY_UNSUITABLE) from None
-    for key in (seal, identity):
+        raise LocalError("the token lacks one of its keys, or has it twice", Reason.HSM_KEY_UNSUITABLE) from None
+    for key in (seal, identity, witness):
         if key[Attribute.EXTRACTABLE] or not key[Attribute.SENSITIVE] or not key[Attribute.NEVER_EXTRACTABLE]:
             raise LocalError("a key of the token can be extracted", Reason.HSM_KEY_UNSUITABLE)
-    return session, seal, identity, _sec1(public)
+    return _Opened(session, seal, identity, witness, _sec1(public), _edwards(cosigns_with))
 
 
 def _make_aes(session: Any, label: str) -> Any:
@@ -269,6 +314,14 @@ def _make_keys(session: Any) -> None:
     )
     parameters.generate_keypair(
         label=_IDENTITY, store=True, capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY, private_template=_LOCKED
+    )
+    curve = session.create_domain_parameters(KeyType.EC_EDWARDS, {Attribute.EC_PARAMS: _EDWARDS25519}, local=True)
+    curve.generate_keypair(
+        mechanism=Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
+        label=_WITNESS,
+        store=True,
+        capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY,
+        private_template=_LOCKED,
     )
     _write_counters(session, 0, 0)
 
@@ -291,6 +344,14 @@ def _sec1(public: Any) -> bytes:
     if len(spki) != 91 or spki[-65] != 4:
         raise LocalError("the identity key is not on P-256", Reason.HSM_KEY_UNSUITABLE)
     return spki[-65:]
+
+
+def _edwards(public: Any) -> bytes:
+    """The 32 bytes of an Ed25519 key, which PKCS#11 keeps as an octet string."""
+    head, point = public[Attribute.EC_POINT][:2], bytes(public[Attribute.EC_POINT][2:])
+    if head != b"\x04\x20" or len(point) != 32:
+        raise LocalError("the witness key is not on edwards25519", Reason.HSM_KEY_UNSUITABLE)
+    return point
 
 
 def _held(session: Any) -> list[Any]:
@@ -325,9 +386,3 @@ def _persist() -> None:
                 raise LocalError("the token cannot be written to disk", Reason.HSM_UNAVAILABLE)
         finally:
             os.close(descriptor)
-
-
-def card(index: int, public: bytes) -> str:
-    """What the key ceremony needs of a node, as TOML."""
-    fingerprint = hashlib.sha256(public).hexdigest()[:16]
-    return f'index = {index}\nidentity = "{public.hex()}"\nfingerprint = "{fingerprint}"\n'

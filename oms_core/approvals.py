@@ -18,8 +18,9 @@ class Verdict(StrEnum):
 class ApprovalClaim:
     """All that one press of a key says. ``subject``, ``workspace``, ``rendering`` are 32-byte digests.
 
-    ``simulation`` and ``execution`` are 32-byte digests, or empty where the approval does not bind them. ``decided_at``
-    (Unix seconds) is when, by the approver's own clock; rules may ask for approvals that are fresh.
+    ``simulation`` and ``execution`` are 32-byte digests, or empty where the approval does not bind them; the latter is
+    that of `oms_core.authorize.execution_digest`. ``decided_at`` (Unix seconds) is when, by the approver's own clock;
+    rules may ask for approvals that are fresh.
     """
 
     subject: bytes

@@ -13,6 +13,7 @@ from oms_core.chains.evm import UnsignedTransaction, what_is_signed
 from oms_core.chains.intent import (
     CLOCK_SKEW,
     CreateWallet,
+    Execution,
     Intent,
     Proposal,
     Subject,
@@ -20,6 +21,7 @@ from oms_core.chains.intent import (
     subject_digest,
 )
 from oms_core.chains.render import render, rendering_digest
+from oms_core.encoding import digest as digest_of
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
 from oms_core.keys import ChangeKey
@@ -68,16 +70,27 @@ def _read(workspace: Workspace) -> Callable[[Subject], bytes]:
     return by_identity(size=4)(lambda subject: rendering_digest(render(subject, workspace)))
 
 
+def execution_digest(execution: Execution | None) -> bytes:
+    """The 32 bytes by which an approval names the exact transaction; empty where there is none to name."""
+    return digest_of("execution", execution) if execution is not None else b""
+
+
 def expected_claim(
-    subject: Subject, workspace: Workspace, approver: str, verdict: Verdict, decided_at: int, expires_at: int
+    subject: Subject,
+    workspace: Workspace,
+    approver: str,
+    verdict: Verdict,
+    decided_at: int,
+    expires_at: int,
+    execution: bytes = b"",
 ) -> ApprovalClaim:
-    """What an approver has to sign for this subject under this workspace."""
+    """What an approver has to sign for this subject under this workspace; ``execution`` to bind the exact bytes."""
     return ApprovalClaim(
         subject=subject_digest(subject),
         workspace=workspace_digest(workspace),
         rendering=_read(workspace)(subject),
         simulation=b"",
-        execution=b"",
+        execution=execution,
         approver=approver,
         verdict=verdict,
         decided_at=decided_at,
@@ -86,9 +99,16 @@ def expected_claim(
 
 
 def verify_approval(
-    approval: Approval, workspace: Workspace, subject: Subject, now: int, older: Versions = _NONE
+    approval: Approval,
+    workspace: Workspace,
+    subject: Subject,
+    now: int,
+    older: Versions = _NONE,
+    execution: bytes = b"",
 ) -> Approver:
     """One person's decision about this subject, as verified here. Raises `Refused` or `Malformed`.
+
+    It may name the exact transaction, and then that has to be ``execution``, the digest of what would be signed.
 
     One that was given under an earlier version stands if the subject still reads the same and the key is still hers.
     """
@@ -96,7 +116,9 @@ def verify_approval(
     then = workspace if claim.workspace == workspace_digest(workspace) else older.get(claim.workspace)
     if then is None:
         raise Refused("approved under another version of the workspace", Reason.POLICY_VERSION_MISMATCH)
-    if claim != expected_claim(subject, then, claim.approver, claim.verdict, claim.decided_at, claim.expires_at):
+    bound = execution if claim.execution else b""
+    times = (claim.decided_at, claim.expires_at)
+    if claim != expected_claim(subject, then, claim.approver, claim.verdict, *times, bound):
         raise Refused("approved something else than this", Reason.CHALLENGE_MISMATCH)
     if then is not workspace and claim.rendering != _read(workspace)(subject):
         raise Refused("what was approved reads differently by now", Reason.POLICY_VERSION_MISMATCH)
@@ -137,12 +159,17 @@ def _credential(credential_id: bytes, approver: User, then: User) -> Credential:
 
 
 def verify_approvals(
-    approvals: tuple[Approval, ...], workspace: Workspace, subject: Subject, now: int, older: Versions = _NONE
+    approvals: tuple[Approval, ...],
+    workspace: Workspace,
+    subject: Subject,
+    now: int,
+    older: Versions = _NONE,
+    execution: bytes = b"",
 ) -> tuple[Approver, ...]:
     """All approvals, by distinct people, none of them a denial. Raises `Refused` or `Malformed`."""
     if len(approvals) > MAX_APPROVALS:
         raise Refused(f"more than {MAX_APPROVALS} approvals", Reason.TOO_LARGE)
-    approvers = tuple(verify_approval(approval, workspace, subject, now, older) for approval in approvals)
+    approvers = tuple(verify_approval(approval, workspace, subject, now, older, execution) for approval in approvals)
     if any(approval.claim.verdict is Verdict.DENY for approval in approvals):
         raise Refused("a person has denied this", Reason.APPROVAL_DENIED)
     if len({approver.user.person_id for approver in approvers}) != len(approvers):
@@ -189,17 +216,27 @@ def authorize(
     if not isinstance(subject, _FITS[type(request)]):
         raise Refused("the request does not fit its subject", Reason.INTENT_TX_MISMATCH)
     _check(subject, workspace, facts.now)
-    transaction, digest = None, b""
+    transaction, digest, execution = None, b"", b""
     if isinstance(request, SignRequest) and isinstance(subject, Intent):
         transaction, digest = what_is_signed(subject, request.execution)
+        execution = execution_digest(request.execution)
     initiator = verify_proposal(request.proposal, workspace)
-    approvers = verify_approvals(request.approvals, workspace, subject, facts.now, older)
+    approvers = verify_approvals(request.approvals, workspace, subject, facts.now, older, execution)
+    if execution and facts.share > 1:
+        _check_exact(request.approvals)
     given = tuple(Given(one.user.user_id, one.credential.assurance, one.decided_at) for one in approvers)
     decision = _allowed(workspace, subject, facts, given)
     cosigners = set(decision.cosigners)
     for version in sorted({approval.claim.workspace for approval in request.approvals} - {request.workspace}):
         cosigners.update(_allowed(older[version], subject, facts, given).cosigners)
     return Authorized(subject, initiator, approvers, decision, transaction, digest, tuple(sorted(cosigners)))
+
+
+def _check_exact(approvals: tuple[Approval, ...]) -> None:
+    """Where the past is not certain, one yes could be shown to several nodes as several: it has to name the bytes."""
+    if not approvals or any(not approval.claim.execution for approval in approvals):
+        text = "too few witnesses vouch for the log: an approval has to name the exact transaction, nonce included"
+        raise Refused(text, Reason.EXACT_BYTES_NEEDED)
 
 
 def _allowed(workspace: Workspace, subject: Subject, facts: Facts, given: tuple[Given, ...]) -> Decision:

@@ -42,6 +42,8 @@ class ToCosigner(_message.Message):
     OFFER_WORKSPACE_FIELD_NUMBER: _builtins.int
     GET_WORKSPACE_REQUESTS_FIELD_NUMBER: _builtins.int
     READ_FIELD_NUMBER: _builtins.int
+    WITNESS_FIELD_NUMBER: _builtins.int
+    GOSSIP_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def ping(self) -> Global___Ping: ...
@@ -73,6 +75,10 @@ class ToCosigner(_message.Message):
     def get_workspace_requests(self) -> Global___GetWorkspaceRequests: ...
     @_builtins.property
     def read(self) -> Global___Read: ...
+    @_builtins.property
+    def witness(self) -> Global___Witness: ...
+    @_builtins.property
+    def gossip(self) -> Global___Gossip: ...
     def __init__(
         self,
         *,
@@ -92,12 +98,14 @@ class ToCosigner(_message.Message):
         offer_workspace: Global___OfferWorkspace | None = ...,
         get_workspace_requests: Global___GetWorkspaceRequests | None = ...,
         read: Global___Read | None = ...,
+        witness: Global___Witness | None = ...,
+        gossip: Global___Gossip | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "offer_workspace", b"offer_workspace", "ping", b"ping", "read", b"read", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "gossip", b"gossip", "offer_workspace", b"offer_workspace", "ping", b"ping", "read", b"read", "start", b"start", "witness", b"witness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "id", b"id", "offer_workspace", b"offer_workspace", "ping", b"ping", "read", b"read", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "gossip", b"gossip", "id", b"id", "offer_workspace", b"offer_workspace", "ping", b"ping", "read", b"read", "start", b"start", "witness", b"witness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch", "get_certificates", "offer_workspace", "get_workspace_requests", "read"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch", "get_certificates", "offer_workspace", "get_workspace_requests", "read", "witness", "gossip"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -126,6 +134,8 @@ class FromCosigner(_message.Message):
     WORKSPACE_ANSWER_FIELD_NUMBER: _builtins.int
     WORKSPACE_REQUESTS_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
+    WITNESSED_FIELD_NUMBER: _builtins.int
+    GOSSIPED_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
@@ -159,6 +169,10 @@ class FromCosigner(_message.Message):
     def workspace_requests(self) -> Global___WorkspaceRequests: ...
     @_builtins.property
     def reading(self) -> Global___Reading: ...
+    @_builtins.property
+    def witnessed(self) -> Global___Witnessed: ...
+    @_builtins.property
+    def gossiped(self) -> Global___Gossiped: ...
     def __init__(
         self,
         *,
@@ -179,12 +193,14 @@ class FromCosigner(_message.Message):
         workspace_answer: Global___WorkspaceAnswer | None = ...,
         workspace_requests: Global___WorkspaceRequests | None = ...,
         reading: Global___Reading | None = ...,
+        witnessed: Global___Witnessed | None = ...,
+        gossiped: Global___Gossiped | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "reading", b"reading", "refused", b"refused", "round_out", b"round_out", "status", b"status", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "gossiped", b"gossiped", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "reading", b"reading", "refused", b"refused", "round_out", b"round_out", "status", b"status", "witnessed", b"witnessed", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "reading", b"reading", "refused", b"refused", "round_out", b"round_out", "status", b"status", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "gossiped", b"gossiped", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "reading", b"reading", "refused", b"refused", "round_out", b"round_out", "status", b"status", "witnessed", b"witnessed", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public", "certificates", "workspace_answer", "workspace_requests", "reading"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public", "certificates", "workspace_answer", "workspace_requests", "reading", "witnessed", "gossiped"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -325,19 +341,23 @@ class Begin(_message.Message):
 
     SPEC_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
     spec: _builtins.bytes
     """SessionSpec"""
     request: _builtins.bytes
     """CreateRequest, SignRequest or ProbeRequest; its digest is the spec's subject"""
+    checkpoint: _builtins.bytes
+    """of the log: the note that covers the request's entry, with its cosignatures"""
     def __init__(
         self,
         *,
         spec: _builtins.bytes = ...,
         request: _builtins.bytes = ...,
+        checkpoint: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "request", b"request", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -706,15 +726,20 @@ class ChangeKey(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
     request: _builtins.bytes
+    """ChangeRequest"""
+    checkpoint: _builtins.bytes
+    """as in Begin"""
     def __init__(
         self,
         *,
         request: _builtins.bytes = ...,
+        checkpoint: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -957,6 +982,138 @@ class WorkspaceRequests(_message.Message):
 Global___WorkspaceRequests: _TypeAlias = WorkspaceRequests  # noqa: Y015
 
 @_typing.final
+class LogItem(_message.Message):
+    """An entry of the log with its record, which is empty where it was erased."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
+    entry: _builtins.bytes
+    record: _builtins.bytes
+    salt: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        entry: _builtins.bytes = ...,
+        record: _builtins.bytes = ...,
+        salt: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "record", b"record", "salt", b"salt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogItem: _TypeAlias = LogItem  # noqa: Y015
+
+@_typing.final
+class Witness(_message.Message):
+    """Asks a witness to follow the log to a checkpoint and to cosign it (C2SP tlog-witness, add-checkpoint). The items are
+    all those between the old size and the new one.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    """old size, consistency proof, and the checkpoint under the log's signature"""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogItem]: ...
+    def __init__(
+        self,
+        *,
+        request: _builtins.bytes = ...,
+        items: _abc.Iterable[Global___LogItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Witness: _TypeAlias = Witness  # noqa: Y015
+
+@_typing.final
+class Witnessed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    COSIGNATURE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    """as HTTP has it: 200, 400, 403, 404, 409, 422"""
+    size: _builtins.int
+    """of the newest tree that this witness has cosigned"""
+    cosignature: _builtins.bytes
+    """the line, where the status is 200"""
+    detail: _builtins.str
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+        size: _builtins.int = ...,
+        cosignature: _builtins.bytes = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosignature", b"cosignature", "detail", b"detail", "size", b"size", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Witnessed: _TypeAlias = Witnessed  # noqa: Y015
+
+@_typing.final
+class Gossip(_message.Message):
+    """Checkpoints that somebody has seen, with whatever cosignatures they have: a witness compares them with its own tree."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        notes: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notes", b"notes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gossip: _TypeAlias = Gossip  # noqa: Y015
+
+@_typing.final
+class Gossiped(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    CONFLICT_FIELD_NUMBER: _builtins.int
+    head: _builtins.bytes
+    """the newest checkpoint that this node knows, with the cosignatures it has seen"""
+    conflict: _builtins.bytes
+    """LogConflict, if any two do not fit; empty if all do"""
+    def __init__(
+        self,
+        *,
+        head: _builtins.bytes = ...,
+        conflict: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict", b"conflict", "head", b"head"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gossiped: _TypeAlias = Gossiped  # noqa: Y015
+
+@_typing.final
 class GetStatus(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -989,6 +1146,11 @@ class Status(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
     HALTED_FIELD_NUMBER: _builtins.int
+    LOG_SIZE_FIELD_NUMBER: _builtins.int
+    LOG_ROOT_FIELD_NUMBER: _builtins.int
+    LOG_FULL_AT_FIELD_NUMBER: _builtins.int
+    LOG_MODE_FIELD_NUMBER: _builtins.int
+    LOG_DETAIL_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     workspace: _builtins.bytes
     boot_generation: _builtins.int
@@ -1001,6 +1163,15 @@ class Status(_message.Message):
     """of the workspace"""
     halted: _builtins.str
     """the operator's reason why it takes part in nothing; empty if it does"""
+    log_size: _builtins.int
+    """of the newest checkpoint that it has cosigned"""
+    log_root: _builtins.bytes
+    log_full_at: _builtins.int
+    """Unix seconds: the newest moment that full cosignatures vouch for, as it knows"""
+    log_mode: _builtins.str
+    """FULL, DEGRADED or STOPPED: what it would do now"""
+    log_detail: _builtins.str
+    """why, in words"""
     @_builtins.property
     def wallets(self) -> _containers.RepeatedCompositeFieldContainer[Global___WalletStatus]: ...
     @_builtins.property
@@ -1034,10 +1205,15 @@ class Status(_message.Message):
         version: _builtins.int = ...,
         epochs: _abc.Iterable[Global___EpochSeen] | None = ...,
         halted: _builtins.str = ...,
+        log_size: _builtins.int = ...,
+        log_root: _builtins.bytes = ...,
+        log_full_at: _builtins.int = ...,
+        log_mode: _builtins.str = ...,
+        log_detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_generation", b"boot_generation", "convicted", b"convicted", "epochs", b"epochs", "halted", b"halted", "hsm", b"hsm", "index", b"index", "open_sessions", b"open_sessions", "presignatures", b"presignatures", "rolled_back", b"rolled_back", "stock", b"stock", "uptime_seconds", b"uptime_seconds", "version", b"version", "wallets", b"wallets", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_generation", b"boot_generation", "convicted", b"convicted", "epochs", b"epochs", "halted", b"halted", "hsm", b"hsm", "index", b"index", "log_detail", b"log_detail", "log_full_at", b"log_full_at", "log_mode", b"log_mode", "log_root", b"log_root", "log_size", b"log_size", "open_sessions", b"open_sessions", "presignatures", b"presignatures", "rolled_back", b"rolled_back", "stock", b"stock", "uptime_seconds", b"uptime_seconds", "version", b"version", "wallets", b"wallets", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

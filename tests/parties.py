@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -88,6 +90,12 @@ class SoftIdentity:
 @cache
 def identity(index: int) -> SoftIdentity:
     return SoftIdentity(index)
+
+
+@cache
+def witness_key(index: int) -> Ed25519PrivateKey:
+    """The key with which a party cosigns checkpoints; 0 is the log's own."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"witness %d" % index).digest())
 
 
 def roster(parties: tuple[int, ...]) -> dict[int, bytes]:

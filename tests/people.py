@@ -29,6 +29,7 @@ from oms_core.workspace import (
     Governance,
     Group,
     Incompatible,
+    LogSettings,
     Member,
     Privilege,
     Role,
@@ -37,7 +38,7 @@ from oms_core.workspace import (
     workspace_digest,
 )
 from oms_core.workspace.check import check_workspace
-from tests.parties import identity
+from tests.parties import identity, witness_key
 
 NOW = 1_800_000_000
 CHAIN, COIN = "eip155:31337", "eip155:31337/slip44:60"
@@ -129,6 +130,11 @@ def committee(threshold: int, delay: int) -> Requirement:
     return Requirement((quorum,), (), overlap=False, expires_in=0, delay=delay, cosigners=())
 
 
+def witness(index: int) -> bytes:
+    """The 32-byte key with which a cosigner cosigns checkpoints, or of the log (0)."""
+    return witness_key(index).public_key().public_bytes_raw()
+
+
 @cache
 def workspace() -> Workspace:
     desk = replace(person("desk", "trading", "service-desk"), name="Order desk", roles=("trader", "operator"))
@@ -161,7 +167,8 @@ def workspace() -> Workspace:
         ),
         incompatible=(Incompatible("trader", "risk", "who trades does not approve trades"),),
         roster=tuple(
-            Member(i, f"node-{i}", f"op-{i}", f"team-{i}", f"site-{i}", identity(i).public) for i in range(1, 6)
+            Member(i, f"node-{i}", f"op-{i}", f"team-{i}", f"site-{i}", identity(i).public, witness(i))
+            for i in range(1, 6)
         ),
         wallets=(),
         assets=ASSETS,
@@ -177,6 +184,7 @@ def workspace() -> Workspace:
         ),
         distinct_operators=False,
         refusals_block_at=3,
+        log=LogSettings("example.org/log", witness(0), 60, 86_400),
     )
     check_workspace(made)
     return made

@@ -21,6 +21,7 @@ from oms_core.workspace import (
     EntryState,
     Governance,
     Group,
+    LogSettings,
     Member,
     User,
     Workspace,
@@ -75,9 +76,14 @@ def people(root: Path) -> tuple[User, ...]:
 
 
 def workspace(
-    root: Path, cards: Mapping[int, bytes], chain: str, contracts: Mapping[str, Deployed], delay: int
+    root: Path,
+    cards: Mapping[int, tuple[bytes, bytes]],
+    chain: str,
+    contracts: Mapping[str, Deployed],
+    delay: int,
+    log: LogSettings,
 ) -> Workspace:
-    """Version 0. ``cards`` are the cosigners' identity keys; a loosening change waits ``delay`` seconds."""
+    """Version 0. ``cards`` are the cosigners' identity and witness keys; a loosening change waits ``delay`` seconds."""
     now = int(time.time())
     assets = _assets(chain, contracts)
     made = Workspace(
@@ -98,7 +104,8 @@ def workspace(
         ),
         incompatible=incompatible(ROLES),
         roster=tuple(
-            Member(i, SITES[i - 1].lower(), f"operator-{i}", f"team-{i}", SITES[i - 1], cards[i]) for i in sorted(cards)
+            Member(i, SITES[i - 1].lower(), f"operator-{i}", f"team-{i}", SITES[i - 1], *cards[i])
+            for i in sorted(cards)
         ),
         wallets=(),
         assets=assets,
@@ -119,6 +126,7 @@ def workspace(
         ),
         distinct_operators=True,
         refusals_block_at=3,
+        log=log,
     )
     check_workspace(made)
     (root / "workspace.cbor").write_bytes(encode(made))

@@ -7,6 +7,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from oms.devnet.cast import ORIGIN
 from oms.devnet.processes import run
 from oms.signer import write_secret
@@ -55,10 +58,10 @@ key = "../tls/{index}.key"
     return config
 
 
-def init_token(config: Path) -> tuple[int, bytes]:
-    """Make a node's token; returns its card: index and identity key."""
+def init_token(config: Path) -> tuple[int, tuple[bytes, bytes]]:
+    """Make a node's token; returns its card: index, and identity and witness key."""
     card = tomllib.loads(run(sys.executable, "-m", "cosigner", "--config", str(config), "init-token"))
-    return int(card["index"]), bytes.fromhex(card["identity"])
+    return int(card["index"]), (bytes.fromhex(card["identity"]), bytes.fromhex(card["witness"]))
 
 
 def pin(config: Path, root: Path, digest: bytes) -> None:
@@ -67,10 +70,18 @@ def pin(config: Path, root: Path, digest: bytes) -> None:
     run(sys.executable, "-m", "cosigner", "--config", str(config), "pin", file, "--digest", digest.hex())
 
 
+def log_key(root: Path) -> bytes:
+    """The log's Ed25519 key, made in the coordinator's folder; returns the public one (32 bytes)."""
+    home = root / "coordinator"
+    home.mkdir(mode=0o700)
+    key = Ed25519PrivateKey.generate()
+    write_secret(home / "log.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return key.public_key().public_bytes_raw()
+
+
 def coordinator_files(root: Path, oms: str, cosigners: str, chain: str, rpc: str, database: str) -> Path:
     """The coordinator's folder; returns the configuration's path."""
     home = root / "coordinator"
-    home.mkdir(mode=0o700)
     config = home / "coordinator.toml"
     config.write_text(
         f"""listen_oms = "{oms}"
@@ -82,6 +93,9 @@ workspace = "../workspace.cbor"
 ca = "../ca/ca.pem"
 cert = "../tls/coordinator.pem"
 key = "../tls/coordinator.key"
+
+[log]
+key = "log.pem"
 
 [chain]
 id = "{chain}"

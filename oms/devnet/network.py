@@ -17,9 +17,10 @@ from oms.devnet import cast, ceremony, contracts
 from oms.devnet.processes import Processes, free_port
 from oms.signer import ProposalSigner
 from oms_core.errors import LocalError, Reason, Unavailable
-from oms_core.workspace import Workspace, workspace_digest
+from oms_core.workspace import LogSettings, Workspace, workspace_digest
 
 CHAIN = "eip155:31337"
+LOG_ORIGIN = "counterseal.example/devnet"
 DELAY = 5  # seconds that a loosening change of the workspace waits
 ANVIL = Path("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil")
 
@@ -37,8 +38,10 @@ class Network:
         keep: bool = False,
         database: str = "",
         delay: int = DELAY,
+        log_seconds: tuple[int, int] = (60, 86_400),
     ) -> None:
         self.root, self.count, self.level, self._database, self._delay = root, count, level, database, delay
+        self._log_seconds = log_seconds
         self.processes = Processes(root / "logs", keep)
         self.oms, self.inner, self.rpc = (free_port() for _ in range(3))
         self.workspace: Workspace | None = None
@@ -54,7 +57,7 @@ class Network:
         self.start_chain()
         deployed = contracts.deploy(f"http://127.0.0.1:{self.rpc}")
         say("a chain with WETH, a USDC and Uniswap V2 on it")
-        self.workspace = cast.workspace(self.root, cards, CHAIN, deployed, self._delay)
+        self.workspace = cast.workspace(self.root, cards, CHAIN, deployed, self._delay, self._log_settings())
         digest = workspace_digest(self.workspace)
         for config in configs.values():
             ceremony.pin(config, self.root, digest)
@@ -63,6 +66,10 @@ class Network:
         url = f"http://127.0.0.1:{self.rpc}"
         ceremony.coordinator_files(self.root, *addresses, CHAIN, url, self._database)
         ceremony.client_file(self.root, f"localhost:{self.oms}")
+
+    def _log_settings(self) -> LogSettings:
+        fresh, window = self._log_seconds
+        return LogSettings(LOG_ORIGIN, ceremony.log_key(self.root), fresh, window)
 
     def start(self) -> None:
         """Start everything."""

@@ -58,10 +58,13 @@ class Observation:
 class Facts:
     """The time (Unix seconds), the known outflows, and what was observed. What is not there is unknown.
 
-    ``seen_at`` is when whoever decides first saw the subject, by its own clock: what a delay counts from.
+    ``seen_at`` is when whoever decides first saw the subject, by its own clock: what a delay counts from. ``share``
+    above 1 means that so few witnesses vouch for the past that there may be so many of it: windowed limits count one
+    part in ``share``, and approvals have to name the exact transaction.
     """
 
     now: int
     spent: tuple[Spend, ...] = ()
     observed: tuple[Observation, ...] = ()
     seen_at: int | None = None
+    share: int = 1

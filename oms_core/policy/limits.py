@@ -61,7 +61,7 @@ class Spending:
     """What an order adds, and what counts already, each as rules see it."""
 
     def __init__(self, rules: Compiled, facts: Facts, adds: Sequence[Spend]) -> None:
-        self.rules, self.now = rules, facts.now
+        self.rules, self.now, self.share = rules, facts.now, facts.share
         this = {spend.subject for spend in adds}
         self.adds = self._lines(adds)
         self._past = [spend for spend in facts.spent if spend.subject not in this]
@@ -144,7 +144,8 @@ def quota(workspace: Workspace, facts: Facts, rule_id: str, keys: Keys, cap: int
         (mine,) = grouped(spending.rules.index, one.unit, one.per, [like]) or {(): []}
         counts = replace(one, unit=Unit.COUNT, per=(*one.per, Per.ASSET) if one.unit is Unit.BASE else one.per)
         used, count = (_before(ready, cap, mine, starts, ends, spending) for cap in (one, counts))
-        return Quota(rule_id, one.unit, used, one.maximum, starts, ends, count)
+        maximum = one.maximum // facts.share if ends else one.maximum
+        return Quota(rule_id, one.unit, used, maximum, starts, ends, count)
     except NotKnown as why:
         raise Refused(str(why), Reason.FACT_UNKNOWN) from None
 
@@ -153,11 +154,12 @@ def _uses(ready: Ready, place: int, cap: Cap, adds: list[tuple[Key, Tally]], spe
     if not adds:
         return []
     starts, ends = _window(cap, spending.now)
+    maximum = cap.maximum // spending.share if ends else cap.maximum
     uses = []
     for key, tally in adds:
         used = _before(ready, cap, key, starts, ends, spending)
         after = used + tally.since(0)
-        uses.append(LimitUse(ready.rule.rule_id, place, cap.unit, key, used, after, cap.maximum, starts, ends))
+        uses.append(LimitUse(ready.rule.rule_id, place, cap.unit, key, used, after, maximum, starts, ends))
     return uses
 
 

@@ -118,9 +118,13 @@ class Incompatible:
     why: str
 
 
-@document("member/1")
+@document("member/2")
 class Member:
-    """A cosigner: its index (the Shamir point), who runs it where, and its HSM identity key (65-byte SEC1 P-256)."""
+    """A cosigner: its index (the Shamir point), who runs it where, and its HSM's public keys.
+
+    ``identity`` is the 65-byte SEC1 P-256 key that signs all it says in protocols, ``witness`` the 32-byte Ed25519 key
+    that cosigns checkpoints of the log, and nothing else.
+    """
 
     index: int
     name: str
@@ -128,6 +132,7 @@ class Member:
     team: str
     site: str
     identity: bytes
+    witness: bytes
 
 
 @document("wallet-entry/1")
@@ -203,7 +208,21 @@ class Governance:
     approvals: Requirement
 
 
-@document("workspace/2")
+@document("log-settings/1")
+class LogSettings:
+    """The witnessed log: its origin, which never changes, its 32-byte Ed25519 key, and two times in seconds.
+
+    A checkpoint is fresh for ``fresh_for`` after witnesses saw it. A node that has seen none with full cosignatures for
+    ``degraded_window`` signs nothing.
+    """
+
+    origin: str
+    public: bytes
+    fresh_for: int
+    degraded_window: int
+
+
+@document("workspace/3")
 class Workspace:
     """One version of everything that decides. ``rp_id`` and ``origins`` are the WebAuthn relying party's.
 
@@ -231,6 +250,7 @@ class Workspace:
     governance: tuple[Governance, ...]
     distinct_operators: bool
     refusals_block_at: int
+    log: LogSettings
 
 
 @document("change-workspace/1")

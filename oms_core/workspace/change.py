@@ -99,6 +99,8 @@ def check_successor(current: Workspace, following: Workspace) -> None:
         raise Refused(said, Reason.POLICY_VERSION_MISMATCH)
     if following.created_at < current.created_at:
         raise Malformed("created_at: before the version that it follows")
+    if following.log.origin != current.log.origin:
+        raise Malformed("log.origin: a log is the same one for ever")
     users = {one.user_id: one for one in following.users}
     for one in current.users:
         same = users.get(one.user_id)

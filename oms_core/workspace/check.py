@@ -8,6 +8,7 @@ from oms_core.errors import Malformed, Reason
 from oms_core.policy.check import check_rule
 from oms_core.policy.rules import Quorum, Requirement
 from oms_core.workspace import Direction, Privilege, Workspace
+from oms_core.workspace.check_log import check_log
 from oms_core.workspace.check_people import check_people, check_roster
 from oms_core.workspace.check_registry import check_registry
 from oms_core.workspace.names import ID, NAME, distinct, known, named, text, unique, within
@@ -38,6 +39,7 @@ def check_workspace(workspace: Workspace) -> None:
         raise Malformed("aaguids have 16 bytes")
     check_people(workspace)
     check_roster(workspace.roster)
+    check_log(workspace)
     within("refusals_block_at", workspace.refusals_block_at, 1, len(workspace.roster))
     if workspace.distinct_operators and len({one.operator for one in workspace.roster}) < 2:
         raise Malformed("distinct_operators: one operator runs all cosigners, so none could ever sign with another")

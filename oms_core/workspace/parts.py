@@ -88,6 +88,7 @@ class _Comparison:
         if was != now:
             words = f"{now} refusals instead of {was} end an order for good"
             yield Part("refusals_block_at", words, _way(now > was))
+        yield from _log(old.log, new.log)
 
     def _user_added(self, one: Any) -> str:
         keys = "; ".join(credential_words(credential) for credential in one.credentials) or "no credentials"
@@ -254,6 +255,16 @@ def _credential(path: str, old: Any, new: Any) -> Iterator[Part]:
         yield Part(f"{path}/revoked", "revoked" if new.revoked else "NO LONGER revoked", _way(not new.revoked))
 
 
+def _log(old: Any, new: Any) -> Iterator[Part]:
+    """The longer a node trusts what it has seen, the longer it can be left behind."""
+    for name in ("origin", "public"):
+        yield from _plain(f"log/{name}", getattr(old, name), getattr(new, name))
+    for name in ("fresh_for", "degraded_window"):
+        was, now = getattr(old, name), getattr(new, name)
+        if was != now:
+            yield Part(f"log/{name}", f"{now} s instead of {was} s", _way(now > was))
+
+
 def _way(loosens: bool) -> Direction:
     return _LOOSEN if loosens else _TIGHTEN
 
@@ -286,7 +297,7 @@ def _group_words(one: Any) -> str:
 
 def _member_words(one: Any) -> str:
     where = f"{one.name} of operator {one.operator}, team {one.team}, site {one.site}"
-    return f"cosigner {one.index} {where}, identity {one.identity.hex()}"
+    return f"cosigner {one.index} {where}, identity {one.identity.hex()}, witness {one.witness.hex()}"
 
 
 def _wallet_words(one: Any) -> str:

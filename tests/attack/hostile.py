@@ -48,7 +48,7 @@ class Besieged:
     def __init__(self, node: Node) -> None:
         node.start()
         self.home = node.home
-        mine = Member(1, "node-1", "op-1", "team-1", "site-1", node.token.public)
+        mine = Member(1, "node-1", "op-1", "team-1", "site-1", node.token.public, node.token.witness)
         self.workspace: Workspace = replace(workspace(), roster=(mine, *workspace().roster[1:]))
         node.vault.pin_workspace(self.workspace)
         node.vault.put_key("wal_1", key(3, 2, L112)[1], KeyState.ACTIVE)

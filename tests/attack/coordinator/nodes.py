@@ -140,7 +140,7 @@ def prepare(root: Path) -> Path:
     (root / "softhsm2.conf").write_text("")
     configs = {index: _config(ceremony.cosigner_files(root, index, "localhost:1", "L112"), root) for index in ALL}
     _load_module(root, configs[1])
-    made = workspace({index: initialise(config.hsm, index) for index, config in configs.items()})
+    made = workspace(initialise(config.hsm, index) for index, config in configs.items())
     with opened(root) as five:
         for index, node in five.nodes.items():
             node.vault.pin_workspace(made)

@@ -6,11 +6,12 @@ What the rules come to is said a second time, in other words and without them, i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from cosigner.hsm import Card
 from oms.signer import ProposalSigner
 from oms_core.chains.evm import native_asset
 from oms_core.policy.rules import DAY, Action, Cap, Kind, Operator, Quorum, Requirement, Rule, Test, Unit
@@ -23,6 +24,7 @@ from oms_core.workspace import (
     EntryState,
     Governance,
     Group,
+    LogSettings,
     Member,
     Privilege,
     Role,
@@ -31,6 +33,7 @@ from oms_core.workspace import (
     Workspace,
 )
 from tests.attack.coordinator.authenticator import AAGUID, Authenticator
+from tests.people import witness
 
 NOW = 1_800_000_000
 CHAIN, OTHER_CHAIN = "eip155:31337", "eip155:1"
@@ -175,8 +178,8 @@ RULES = (
 )
 
 
-def workspace(identities: Mapping[int, bytes]) -> Workspace:
-    """The workspace, version 0, with these identity keys in its roster."""
+def workspace(cards: Iterable[Card]) -> Workspace:
+    """The workspace, version 0, with these nodes in its roster."""
     every = ("*",)
     book = (("known", KNOWN), ("other", OTHER), ("denied", DENIED))
     contracts = (("router", ROUTER, EntryState.ACTIVE), ("old-router", OLD_ROUTER, EntryState.SUSPENDED))
@@ -210,7 +213,16 @@ def workspace(identities: Mapping[int, bytes]) -> Workspace:
         groups=tuple(Group(name, members) for name, members in MEMBERS.items()),
         incompatible=(),
         roster=tuple(
-            Member(i, f"node-{i}", f"op-{i}", f"team-{i}", f"site-{i}", public) for i, public in identities.items()
+            Member(
+                one.index,
+                f"node-{one.index}",
+                f"op-{one.index}",
+                f"team-{one.index}",
+                f"site-{one.index}",
+                one.identity,
+                one.witness,
+            )
+            for one in cards
         ),
         wallets=(WalletEntry(WALLET, (), "hot"), WalletEntry(OTHER_WALLET, (), "cold")),
         assets=(Asset(COIN, "COIN", 18, ("native",), 0, b""), Asset(TOKEN, "USD", 6, ("stable",), 1_000_000, b"")),
@@ -248,4 +260,5 @@ def workspace(identities: Mapping[int, bytes]) -> Workspace:
         ),
         distinct_operators=True,
         refusals_block_at=3,
+        log=LogSettings("example.org/log", witness(0), 60, 86_400),
     )

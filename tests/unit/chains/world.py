@@ -10,7 +10,7 @@ from pathlib import Path
 from oms_core.chains.abi import method
 from oms_core.chains.address import to_checksum
 from oms_core.chains.intent import Bounds, Call, Execution, Intent, TypedData, What
-from oms_core.workspace import AddressEntry, Asset, ContractEntry, EntryState, Member, User, Workspace
+from oms_core.workspace import AddressEntry, Asset, ContractEntry, EntryState, LogSettings, Member, User, Workspace
 
 NOW = 1_800_000_000
 CHAIN, COIN = "eip155:31337", "eip155:31337/slip44:60"
@@ -71,7 +71,7 @@ def workspace() -> Workspace:
         roles=(),
         groups=(),
         incompatible=(),
-        roster=tuple(Member(i, f"node-{i}", f"op-{i}", f"team-{i}", f"site-{i}", b"") for i in range(1, 6)),
+        roster=tuple(Member(i, f"node-{i}", f"op-{i}", f"team-{i}", f"site-{i}", b"", b"") for i in range(1, 6)),
         wallets=(),
         assets=(
             Asset(COIN, "ETH", 18, (), 0, b""),
@@ -95,6 +95,7 @@ def workspace() -> Workspace:
         governance=(),
         distinct_operators=True,
         refusals_block_at=2,
+        log=LogSettings("example.org/log", b"", 60, 86_400),
     )
 
 

@@ -21,6 +21,7 @@ from oms_core.workspace import (
     Credential,
     EntryState,
     Group,
+    LogSettings,
     Member,
     Privilege,
     ProposalKey,
@@ -90,7 +91,7 @@ def workspace(*rules: Rule, **changes: object) -> Workspace:
             Group("traders", ("desk", "tara")),
         ),
         incompatible=(),
-        roster=tuple(Member(i, f"node-{i}", f"op-{i}", f"team-{i}", f"site-{i}", b"") for i in range(1, 6)),
+        roster=tuple(Member(i, f"node-{i}", f"op-{i}", f"team-{i}", f"site-{i}", b"", b"") for i in range(1, 6)),
         wallets=(WalletEntry("wal_hot", ("trading",), "hot"), WalletEntry("wal_cold", (), "cold")),
         assets=ASSETS,
         address_book=(
@@ -107,6 +108,7 @@ def workspace(*rules: Rule, **changes: object) -> Workspace:
         governance=(),
         distinct_operators=False,
         refusals_block_at=3,
+        log=LogSettings("example.org/log", b"", 60, 86_400),
     )  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
 

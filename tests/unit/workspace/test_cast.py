@@ -8,19 +8,20 @@ import pytest
 
 from oms.devnet import cast
 from oms.devnet.contracts import NAMES, Deployed, address_of
-from oms_core.workspace import Direction, Workspace, privileges, user
+from oms_core.workspace import Direction, LogSettings, Workspace, privileges, user
 from oms_core.workspace.change import governed, unsatisfiable
 from oms_core.workspace.check import check_workspace
 from oms_core.workspace.text import workspace_from_mapping, workspace_to_mapping
 from tests.parties import identity
-from tests.people import CHAIN
+from tests.people import CHAIN, witness
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     contracts = {name: Deployed(address_of(name), bytes(32)) for name in NAMES}
-    cards = {index: identity(index).public for index in range(1, 6)}
-    return cast.workspace(tmp_path_factory.mktemp("devnet"), cards, CHAIN, contracts, 5)
+    cards = {index: (identity(index).public, witness(index)) for index in range(1, 6)}
+    log = LogSettings("example.org/log", witness(0), 60, 86_400)
+    return cast.workspace(tmp_path_factory.mktemp("devnet"), cards, CHAIN, contracts, 5, log)
 
 
 def test_it_passes_its_check_and_can_be_written_by_hand(made: Workspace) -> None:

@@ -12,6 +12,7 @@ from oms_core.errors import Malformed, NotFound, Reason
 from oms_core.workspace import (
     Credential,
     Incompatible,
+    LogSettings,
     Member,
     ProposalKey,
     User,
@@ -312,7 +313,7 @@ CHANGES: dict[str, Any] = {
     "name": "other", "version": 1, "parent": bytes(32), "created_at": 1, "rp_id": "x", "origins": (),
     "aaguids": (bytes(16),), "users": (), "roles": (), "groups": (), "incompatible": (), "roster": (),
     "wallets": (None,), "assets": (), "address_book": (), "contracts": (None,), "rules": (), "governance": (),
-    "distinct_operators": True, "refusals_block_at": 5,
+    "distinct_operators": True, "refusals_block_at": 5, "log": LogSettings("example.org/other", b"", 1, 1),
 }  # fmt: skip
 
 

@@ -58,6 +58,7 @@ operator = "{m.operator}"
 team = "{m.team}"
 site = "{m.site}"
 identity = "{m.identity.hex()}"
+witness = "{m.witness.hex()}"
 """
     for m in workspace().roster
 )
@@ -77,6 +78,12 @@ origins = ["http://localhost:8080"]
 distinct_operators = true
 refusals_block_at = 3
 rules = '''{RULES}'''
+
+[log]
+origin = "{workspace().log.origin}"
+public = "{workspace().log.public.hex()}"
+fresh_for = 60
+degraded_window = 86400
 {NODES}
 {user(DESK, '"trader"', key=False, proposes=True)}
 {user(RAVI, '"risk"')}
