@@ -49,8 +49,8 @@ def test_the_same_record_under_two_salts_cannot_be_told_apart_from_two_records()
     "change",
     [
         {"index": -1}, {"index": 1 << 62}, {"at": -1}, {"at": 1 << 40}, {"previous": -2}, {"previous": 7},
-        {"event": ""}, {"event": "Order"}, {"event": "a.b.c"}, {"event": "x" * 40}, {"subject": "x" * 65}, {"subject": "a b"},
-        {"subject": "a\nb"},
+        {"event": ""}, {"event": "Order"}, {"event": "a.b.c"}, {"event": "x" * 40}, {"subject": "x" * 65},
+        {"subject": "a b"}, {"subject": "a\nb"},
     ],
 )  # fmt: skip
 def test_an_entry_out_of_shape_is_neither_made_nor_read(change: dict[str, object]) -> None:
