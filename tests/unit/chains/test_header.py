@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -112,7 +113,5 @@ def test_one_changed_bit_is_another_header_or_none(at: int) -> None:
     raw = header_of(BLOCK)
     at %= 8 * len(raw)
     changed = bytes(b ^ (1 << at % 8 if i == at // 8 else 0) for i, b in enumerate(raw))
-    try:
+    with contextlib.suppress(Malformed):
         assert read_header(changed).hash != read_header(raw).hash
-    except Malformed:
-        pass
