@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -110,7 +110,8 @@ def verify_approval(
 
     It may name the exact transaction, and then that has to be ``execution``, the digest of what would be signed.
 
-    One that was given under an earlier version stands if the subject still reads the same and the key is still hers.
+    One that was given under an earlier version stands if the subject still reads the same, and if in no version since
+    she was disabled or the key was not hers: what was void once is not made good by undoing it.
     """
     claim = approval.claim
     then = workspace if claim.workspace == workspace_digest(workspace) else older.get(claim.workspace)
@@ -131,7 +132,8 @@ def verify_approval(
         raise Refused(f"{approver.user_id} cannot approve her own order", Reason.SELF_APPROVAL)
     if not approver.enabled:
         raise Refused(f"{approver.user_id} is disabled", Reason.NOT_ELIGIBLE)
-    credential = _credential(approval.credential_id, approver, user(then, claim.approver))
+    credential = _credential(approval.credential_id, approver)
+    _check_then(credential, user(then, claim.approver))
     said = verify_assertion(
         credential.public_key,
         challenge(claim),
@@ -143,19 +145,53 @@ def verify_approval(
     )
     if credential.assurance is Assurance.DEVICE_BOUND and said.may_be_copied:
         raise Refused("a key that is bound to its device says that it can be backed up", Reason.ASSURANCE_TOO_LOW)
+    for _, version in _since(claim.workspace, workspace, older):  # last: only what people signed is worth the way back
+        _check_then(credential, user(version, claim.approver))
     return Approver(approver, credential, said.counter, claim.decided_at)
 
 
-def _credential(credential_id: bytes, approver: User, then: User) -> Credential:
-    """The approver's credential, which she had when she decided and still has."""
+def _credential(credential_id: bytes, approver: User) -> Credential:
+    """The approver's credential. Raises `Refused`."""
     held = {one.credential_id: one for one in approver.credentials}.get(credential_id)
-    if held is None or all(
-        (c.credential_id, c.public_key) != (credential_id, held.public_key) for c in then.credentials
-    ):
+    if held is None:
         raise Refused(f"{approver.user_id} has no such credential", Reason.CREDENTIAL_UNKNOWN)
     if held.revoked:
         raise Refused(f"this credential of {approver.user_id} is revoked", Reason.CREDENTIAL_REVOKED)
     return held
+
+
+def _check_then(credential: Credential, then: User) -> None:
+    """That in some version she was enabled and this key was hers. Raises `Refused`."""
+    if not then.enabled:
+        raise Refused(f"{then.user_id} was disabled in the meantime", Reason.NOT_ELIGIBLE)
+    if _credential(credential.credential_id, then).public_key != credential.public_key:
+        raise Refused(f"this credential of {then.user_id} was another key", Reason.CREDENTIAL_UNKNOWN)
+
+
+def _since(claimed: bytes, workspace: Workspace, older: Versions) -> Iterator[tuple[bytes, Workspace]]:
+    """The versions between the one of this digest and ``workspace``, each with its own, newest first.
+
+    Raises `Refused` (POLICY_VERSION_MISMATCH) where the chain has a gap, or does not lead there.
+    """
+    parent = workspace.parent if claimed != workspace_digest(workspace) else claimed
+    while parent != claimed:
+        if (version := older.get(parent)) is None:
+            raise Refused("no chain of versions leads from the approval to this one", Reason.POLICY_VERSION_MISMATCH)
+        yield parent, version
+        parent = version.parent
+
+
+def versions_since(approvals: Iterable[Approval], workspace: Workspace, older: Versions) -> Versions:
+    """Of ``older``, those that these approvals are judged by: what they name, and all that came after it.
+
+    Raises `Refused` (POLICY_VERSION_MISMATCH) as `verify_approval` does.
+    """
+    found: dict[bytes, Workspace] = {}
+    for claimed in {approval.claim.workspace for approval in approvals} - {workspace_digest(workspace)}:
+        if (named := older.get(claimed)) is not None:
+            found[claimed] = named
+            found.update(_since(claimed, workspace, older))
+    return found
 
 
 def verify_approvals(

@@ -7,11 +7,11 @@ from dataclasses import fields, replace
 import pytest
 
 from oms_core.approvals import Approval, ApprovalClaim, Verdict, challenge
-from oms_core.authorize import MAX_APPROVALS, expected_claim, verify_approval, verify_approvals
+from oms_core.authorize import MAX_APPROVALS, expected_claim, verify_approval, verify_approvals, versions_since
 from oms_core.chains.intent import CLOCK_SKEW, Bounds, CreateWallet, Intent, Subject, Transfer
 from oms_core.errors import CountersealError, NotFound, Reason, Refused
 from oms_core.workspace import Assurance, Workspace, workspace_digest
-from tests.people import COIN, NOW, ORIGIN, STRANGE, approve, intent, keys, person, wish, workspace
+from tests.people import COIN, NOW, ORIGIN, STRANGE, approve, following, intent, keys, person, wish, workspace
 
 LARGE = intent(500)
 OTHER: dict[str, object] = {
@@ -173,6 +173,78 @@ def test_an_approval_under_an_older_version_stands_while_key_and_wording_do() ->
     with pytest.raises(Refused) as caught:
         verify_approval(approval, replace(revoked, version=1), LARGE, NOW, versions)
     assert caught.value.reason is Reason.CREDENTIAL_REVOKED
+
+
+def chain(*ravis: dict[str, object]) -> tuple[Workspace, ...]:
+    """Versions that follow each other; what ravi is in each."""
+    made = [with_ravi(**ravis[0])]
+    for changes in ravis[1:]:
+        made.append(following(made[-1], users=with_ravi(**changes).users))
+    return tuple(made)
+
+
+def through(versions: tuple[Workspace, ...], *gone: int) -> Reason | None:
+    """Why an approval from the first version does not stand in the last one, where these versions are not known."""
+    older = {workspace_digest(one): one for one in versions[:-1] if one.version not in gone}
+    try:
+        verify_approval(ravi_under(versions[0]), versions[-1], LARGE, NOW, older)
+    except (Refused, NotFound) as error:
+        return error.reason
+    return None
+
+
+CARD = keys().approvers["ravi"].credential
+OTHER_KEY = {"credentials": (replace(CARD, public_key=keys().approvers["olga"].credential.public_key),)}
+
+
+@pytest.mark.covers("C06")
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        ([{}], None),
+        ([{"team": "another"}, {"roles": ("risk", "trader")}], None),
+        ([{"enabled": False}], Reason.NOT_ELIGIBLE),
+        ([{}, {"enabled": False}, {}], Reason.NOT_ELIGIBLE),
+        ([{"credentials": (replace(CARD, revoked=True),)}], Reason.CREDENTIAL_REVOKED),
+        ([{"credentials": ()}], Reason.CREDENTIAL_UNKNOWN),
+        ([OTHER_KEY], Reason.CREDENTIAL_UNKNOWN),
+    ],
+    ids=["nothing", "another team", "disabled", "disabled for one of three", "revoked", "taken away", "another key"],
+)
+def test_an_approval_that_was_void_in_between_is_not_made_good_by_undoing_that(
+    between: list[dict[str, object]], expected: Reason | None
+) -> None:
+    assert through(chain({}, *between, {})) is expected
+
+
+def test_an_approval_from_a_version_in_which_its_person_was_disabled_never_counts() -> None:
+    assert through(chain({"enabled": False}, {})) is Reason.NOT_ELIGIBLE
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2, 3])
+def test_an_approval_needs_the_whole_chain_of_versions_from_its_own_to_the_one_that_counts(gone: int) -> None:
+    versions = chain({}, {}, {}, {}, {})
+    assert through(versions) is None
+    assert through(versions, gone) is Reason.POLICY_VERSION_MISMATCH
+
+
+def test_an_approval_under_a_version_of_another_chain_does_not_count() -> None:
+    aside = with_ravi(team="aside")
+    versions = {workspace_digest(one): one for one in (workspace(), aside)}
+    with pytest.raises(Refused) as caught:
+        verify_approval(ravi_under(aside), following(), LARGE, NOW, versions)
+    assert caught.value.reason is Reason.POLICY_VERSION_MISMATCH
+
+
+def test_the_versions_that_approvals_are_judged_by_are_all_since_the_oldest_that_is_named() -> None:
+    versions = chain({}, {}, {}, {}, {})
+    older = {workspace_digest(one): one for one in versions[:-1]}
+    for first in range(5):
+        needed = versions_since([ravi_under(versions[first])], versions[-1], older)
+        assert sorted(one.version for one in needed.values()) == list(range(first, 4))
+        verify_approval(ravi_under(versions[first]), versions[-1], LARGE, NOW, needed)
+    strange = following(workspace(), name="another")
+    assert versions_since([ravi_under(strange)], versions[-1], older) == {}
 
 
 def test_a_credential_that_was_enrolled_after_the_decision_does_not_carry_it() -> None:
