@@ -78,9 +78,12 @@ class Boots:
     def count(self, connection: Connection) -> None:
         """A write that may not be lost, the last of its transaction; `settle` follows before anything leaves.
 
-        Raises `Refused` (ROLLBACK_DETECTED) if the store went back while this process runs, or this process did.
+        Raises `Refused` (ROLLBACK_DETECTED) if the store went back while this process runs, or this process did, or if
+        another session has noticed by now that the node is not the newest copy of itself.
         """
         row, (_, writes) = connection.execute(select(boots)).one(), self._token.counters()
+        if row.rolled_back:
+            raise Refused(f"this node was rolled back: {row.rolled_back}", Reason.ROLLBACK_DETECTED)
         if row.writes < writes:  # under the write lock the token is never ahead of an honest store
             raise Refused("the store went back while the node ran", Reason.ROLLBACK_DETECTED)
         if self._signed is not None and row.writes > self._remembered:

@@ -60,7 +60,7 @@ from oms_core.evidence import (
 )
 from oms_core.protocol.packets import SessionSpec
 from oms_core.words import in_words
-from oms_core.workspace import identities, workspace_digest
+from oms_core.workspace import workspace_digest
 from proto import cosigner_pb2 as pb
 
 log = structlog.get_logger()
@@ -235,8 +235,6 @@ class Enclave:
         self.engine.check_room()
         now = int(time.time())
         try:
-            if identities(self.vault.workspace()).get(self.config.index) != self.token.public:
-                raise Refused("this node has been replaced in the roster", Reason.PEER_IDENTITY)
             granted = await asyncio.to_thread(self.guard.decide, spec, request, now)
         except (Refused, Malformed, NotFound) as error:
             at = {"session": spec.session_id.hex()[:16], "words": _words(request)}

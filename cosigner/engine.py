@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from cosigner.boots import Boots
 from cosigner.convictions import Convictions
-from cosigner.guard import Creation, Dealing, Granted, Presigning, Signing
+from cosigner.guard import Creation, Dealing, Granted, Presigning, Signing, check_wanted
 from cosigner.halt import Halt
 from cosigner.hsm import Token
 from cosigner.ledger import Also, Ledger
@@ -26,6 +26,7 @@ from cosigner.local_rules import LocalRules
 from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
 from cosigner.vault import SealedAux, Vault
+from oms_core.authorize import Authorized, versions_since
 from oms_core.chains.intent import subject_digest
 from oms_core.crypto.params import level
 from oms_core.encoding import encode
@@ -234,7 +235,7 @@ class Engine:
         else:
             presignature = yield from presign(session, material.share, self._arithmetic(granted), spec.path)
         if granted.request is not None:
-            self._commit_to(granted, granted.request)
+            self._commit_to(granted, granted.request, spec.parties)
         signature = yield from sign(session, presignature, granted.digest)
         return encode(signature)
 
@@ -263,35 +264,34 @@ class Engine:
         self._boots.settle()
         return self._confirmed(granted.wish.wallet_id, material)
 
-    def _commit_to(self, granted: Signing, request: SignRequest) -> None:
+    def _commit_to(self, granted: Signing, request: SignRequest, parties: tuple[int, ...]) -> None:
         """Nothing leaves before this is on disk, and the token knows that it is. Raises `Refused`."""
         self._boots.check_alone()
         share = granted.material.share
-
-        assert granted.authorized is not None
-        authorized, subject, now = granted.authorized, subject_digest(request.proposal.subject), int(time.time())
-
+        subject, now = subject_digest(request.proposal.subject), int(time.time())
         # Read now: within the ledger's transaction no other one may be waited for.
-        named = {approval.claim.workspace for approval in request.approvals}
-        older = {digest: version for digest in named if (version := granted.older.get(digest)) is not None}
+        older = versions_since(request.approvals, granted.workspace, granted.older)
 
-        def also(connection: Connection) -> None:
+        def also(connection: Connection, authorized: Authorized) -> None:
+            if authorized.digest != granted.digest:
+                raise Refused("the order derives to something else by now", Reason.DOUBLE_SIGN_GUARD)
+            self._halt.check_within(connection)
             self._vault.check_workspace(connection, granted.workspace)
             # What is recorded of itself does not count.
             facts = self._ledger.facts_within(connection, subject, now, self._local.horizon(granted.workspace))
-            self._local.check_authorized(granted.workspace, authorized, facts)
+            wanted = self._local.check_authorized(granted.workspace, authorized, facts)
+            check_wanted((*authorized.cosigners, *wanted), parties)
             self._vault.check_state(connection, share.key_id, share.epoch, KeyState.ACTIVE)
             self._boots.count(connection)
 
-        done = self._ledger.record(granted.account, request, granted.workspace, older, now, also)
-        if done.digest != granted.digest:
-            raise Refused("the order derives to something else by now", Reason.DOUBLE_SIGN_GUARD)
+        self._ledger.record(granted.account, request, granted.workspace, older, now, also)
         self._boots.settle()
 
     def _counted(self, workspace: Workspace) -> Also:
-        """What counts a write, and only if the version under which it was granted is still the one that counts."""
+        """What counts a write, if the version under which it was granted still counts, and the node goes on."""
 
         def also(connection: Connection) -> None:
+            self._halt.check_within(connection)
             self._vault.check_workspace(connection, workspace)
             self._boots.count(connection)
 

@@ -7,6 +7,7 @@ rules; people's approvals; this team's own rules; the key and the ledger. The se
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cosigner.boots import Boots
@@ -129,10 +130,12 @@ class Guard:
         """Yes with what to run, or an error with its reason. Ends by claiming the session id."""
         self._boots.check()
         self._halt.check()
+        workspace = self._vault.workspace()
+        if identities(workspace).get(self._token.index) != self._token.public:
+            raise Refused("this node has been replaced in the roster", Reason.PEER_IDENTITY)
         self._check_spec(spec, request)
         self._ledger.check_session(spec.session_id)
         self._convictions.check(spec.parties)
-        workspace = self._vault.workspace()
         self._check_parties(spec, workspace)
         granted: Granted
         match request:
@@ -203,9 +206,7 @@ class Guard:
     def _sign(self, spec: SessionSpec, request: SignRequest, workspace: Workspace, now: int) -> Signing:
         intent = self._check_claims(spec, request, workspace, now)
         authorized = self._grounds.authorize(request, workspace, now)
-        if not set(authorized.cosigners) <= set(spec.parties):
-            text = f"a rule wants cosigners {sorted(authorized.cosigners)} among those who sign"
-            raise Refused(text, Reason.QUORUM_UNAVAILABLE)
+        check_wanted(authorized.cosigners, spec.parties)
         self._boots.check_proposed(intent.valid_from)
         clear = self._vault.find_key(intent.wallet_id)
         _, material = self._vault.key(clear.key_id, KeyState.ACTIVE)
@@ -348,3 +349,9 @@ class Guard:
             raise Refused("the session names another key", Reason.DIGEST_MISMATCH)
         if len(spec.parties) != share.threshold or not set(spec.parties) <= set(share.parties):
             raise Refused("the parties are not a quorum of the key", Reason.QUORUM_UNAVAILABLE)
+
+
+def check_wanted(cosigners: Iterable[int], parties: tuple[int, ...]) -> None:
+    """Those whom a rule wants among who signs are there. Raises `Refused` (QUORUM_UNAVAILABLE)."""
+    if not (wanted := set(cosigners)) <= set(parties):
+        raise Refused(f"a rule wants cosigners {sorted(wanted)} among those who sign", Reason.QUORUM_UNAVAILABLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from cosigner.store import halts
@@ -21,12 +21,16 @@ class Halt:
     def why(self) -> str:
         """The operator's reason; empty if the node goes on."""
         with self._engine.begin() as connection:
-            row = connection.execute(select(halts)).first()
-        return str(row.reason) if row else ""
+            return _why(connection)
 
     def check(self) -> None:
         """Raises `Refused` (HALTED) while the node stands still."""
-        if why := self.why():
+        with self._engine.begin() as connection:
+            self.check_within(connection)
+
+    def check_within(self, connection: Connection) -> None:
+        """As `check`, inside the transaction that commits to something: a halt is before it or after it."""
+        if why := _why(connection):
             raise Refused(f"this node was halted by its operator: {why}", Reason.HALTED)
 
     def halt(self, reason: str, now: int) -> None:
@@ -43,3 +47,8 @@ class Halt:
         """Go on; whether the node stood still."""
         with self._engine.begin() as connection:
             return connection.execute(delete(halts)).rowcount > 0
+
+
+def _why(connection: Connection) -> str:
+    row = connection.execute(select(halts)).first()
+    return str(row.reason) if row else ""

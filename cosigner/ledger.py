@@ -27,6 +27,8 @@ from oms_core.policy.spends import spends as spends_of
 from oms_core.workspace import Workspace
 
 Also = Callable[[Connection], None]
+Last = Callable[[Connection, Authorized], None]
+"""What has to hold of what was decided, at the end of the transaction that commits to it."""
 
 
 class Ledger:
@@ -161,7 +163,7 @@ class Ledger:
                 self._held(connection, account, authorized)
 
     def record(
-        self, account: bytes, request: SignRequest, workspace: Workspace, older: Versions, now: int, also: Also
+        self, account: bytes, request: SignRequest, workspace: Workspace, older: Versions, now: int, also: Last
     ) -> Authorized:
         """Commit to one digest for the account's nonce and for the subject, before a share leaves.
 
@@ -175,7 +177,7 @@ class Ledger:
             authorized = authorize(request, workspace, facts, older)
             self._record(connection, account, authorized, now)
             _note_spends(connection, authorized, workspace, now)
-            also(connection)
+            also(connection, authorized)
         return authorized
 
     def _record(self, connection: Connection, account: bytes, authorized: Authorized, now: int) -> None:

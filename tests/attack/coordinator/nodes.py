@@ -89,9 +89,7 @@ class Honest:
     def commit(self, granted: Signing, now: int) -> None:
         """What the engine does before a share leaves. Raises `CountersealError`."""
         assert granted.request is not None
-        self.ledger.record(
-            granted.account, granted.request, granted.workspace, granted.older, now, lambda connection: None
-        )
+        self.ledger.record(granted.account, granted.request, granted.workspace, granted.older, now, lambda *_: None)
 
     def signs(self, spec: SessionSpec, request: SignRequest, now: int) -> Reason | None:
         """As `asked`, and then commits to what was granted, as it does when a share is about to leave."""

@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pkcs11
 
@@ -25,7 +26,7 @@ from oms.devnet import ceremony
 from oms_core.crypto.params import L112, Level
 from oms_core.keys import KeyState
 from oms_core.protocol.shares import KeyMaterial
-from tests.parties import key
+from tests.parties import identity, key
 from tests.people import workspace
 
 KEY_ID = b"k" * 32
@@ -57,8 +58,9 @@ class Node:
         return Keys(*parts, LocalRules(local, "local-rules.yaml"))
 
     def guarded(self, local: str = "", level: Level = L112) -> Guard:
-        """A guard on these parts, with a team's own rules."""
-        parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt)
+        """A guard on these parts, with a team's own rules, under the identity key that the tests' roster has for it."""
+        me: Any = identity(self.config.index)
+        parts = (me, self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt)
         return Guard(*parts, LocalRules(local, "local-rules.yaml"), level)
 
     def boot(self) -> Node:

@@ -17,6 +17,7 @@ from oms_core.keys import KeyState
 from oms_core.policy.facts import Facts
 from oms_core.protocol.identity import verify_identity
 from tests import people
+from tests.parties import identity
 from tests.people import NOW, approve, create_request, intent, sign_request, wish, workspace
 from tests.unit.cosigner.node import KEY_ID, Node, activate, material
 from tests.unit.cosigner.specs import ALL, deal, dealing, new_moduli, refused, spec
@@ -194,7 +195,7 @@ def test_a_wallet_without_its_approvals_is_not_made(guard: Guard) -> None:
 def test_a_refusal_is_signed_by_the_nodes_identity_key(guard: Guard, node: Node) -> None:
     error = Refused("no", Reason.NO_PERMIT)
     signed = guard.refuse(b"s" * 32, b"r" * 32, error, NOW)
-    verify_identity(node.token.public, "refusal", encode(signed.refusal), signed.signature)
+    verify_identity(identity(1).public, "refusal", encode(signed.refusal), signed.signature)
     assert (signed.refusal.reason, signed.refusal.index) == ("NO_PERMIT", 1)
 
 
@@ -207,7 +208,7 @@ def test_what_was_signed_counts_against_the_limits_for_a_day(guard: Guard, node:
     for name in ("int_1", "int_2"):
         request = large(name)
         guard.decide(spec(request), request, NOW)
-        node.ledger.record(ACCOUNT, request, workspace(), {}, NOW, lambda _: None)
+        node.ledger.record(ACCOUNT, request, workspace(), {}, NOW, lambda *_: None)
     third = large("int_3")
     assert refused(guard, spec(third), third).reason == Reason.VELOCITY_EXCEEDED
 

@@ -16,6 +16,7 @@ from oms_core.keys import KeyState
 from oms_core.protocol.identity import verify_identity
 from oms_core.readings import plain_decision
 from oms_core.workspace import Workspace, workspace_digest
+from tests.parties import identity
 from tests.people import (
     NOW,
     approve,
@@ -102,12 +103,36 @@ def test_a_reason_that_cannot_be_shown_halts_nothing(node: Node, reason: str) ->
     assert node.halt.why() == ""
 
 
+# Its place in the roster
+
+
+def with_another_key_at(index: int) -> Workspace:
+    roster = tuple(
+        replace(one, identity=identity(7).public) if one.index == index else one for one in workspace().roster
+    )
+    return replace(workspace(), roster=roster)
+
+
+@pytest.mark.parametrize("number", range(5), ids=["sign", "probe", "presign", "create", "deal"])
+def test_a_node_whose_token_people_have_replaced_takes_part_in_no_kind_of_session(node: Node, number: int) -> None:
+    guard = under(node, with_another_key_at(1))
+    request, changes = every_kind()[number]
+    error = refused(guard, spec(request, **changes), request)
+    assert (error.reason, error.message) == (Reason.PEER_IDENTITY, "this node has been replaced in the roster")
+
+
+def test_a_node_goes_on_when_people_replace_the_token_of_another(node: Node) -> None:
+    changed = with_another_key_at(5)
+    request = request_under(changed)
+    assert isinstance(under(node, changed).decide(spec(request), request, NOW), Signing)
+
+
 # Reading
 
 
 def test_a_reading_is_signed_by_the_nodes_identity_key_over_its_own_rendering(guard: Guard, node: Node) -> None:
     signed, rendering = guard.read(ReadRequest(propose(LARGE), workspace_digest(workspace())), NOW)
-    verify_identity(node.token.public, "reading", encode(signed.reading), signed.signature)
+    verify_identity(identity(1).public, "reading", encode(signed.reading), signed.signature)
     assert rendering == render(LARGE, workspace())
     assert signed.reading.rendering == rendering_digest(rendering)
     assert signed.reading.decision == sign_request(LARGE).decision

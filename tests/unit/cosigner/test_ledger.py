@@ -29,7 +29,7 @@ def asked(subject: Intent, nonce: int = 7, **execution: int) -> SignRequest:
 
 
 def record(ledger: Ledger, request: SignRequest, now: int = NOW) -> Authorized:
-    return ledger.record(ACCOUNT, request, workspace(), {}, now, lambda _: None)
+    return ledger.record(ACCOUNT, request, workspace(), {}, now, lambda *_: None)
 
 
 def check(ledger: Ledger, request: SignRequest) -> None:

@@ -124,7 +124,7 @@ def test_of_many_orders_at_once_exactly_as_many_are_committed_to_as_the_limit_al
 
     def commit(one: Any) -> bool:
         try:
-            engine._commit_to(one, one.request)
+            engine._commit_to(one, one.request, (1, 2, 3))
         except Refused as error:
             reasons.append(error.reason)
             return False

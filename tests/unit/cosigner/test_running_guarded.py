@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from cosigner import engine as module
 from oms_core.errors import CountersealError, Reason, Refused
-from tests.people import EXECUTION, NOW, intent, sign_request
-from tests.unit.cosigner.node import Node, activate
+from oms_core.keys import KeyState
+from oms_core.readings import plain_decision
+from oms_core.workspace import workspace_digest
+from tests.people import EXECUTION, NOW, intent, rules, sign_request, workspace
+from tests.unit.cosigner.node import Node, activate, material
 from tests.unit.cosigner.running import Running, make_engine, signing
 from tests.unit.cosigner.specs import spec
 
@@ -31,6 +40,86 @@ async def test_a_halt_ends_the_sessions_that_run_and_no_share_leaves(
     assert "sign.1" not in running.said
     assert node.ledger.facts(NOW).spent == ()
     assert engine.open_sessions == 0
+
+
+@pytest.mark.parametrize(
+    ("happens", "expected"),
+    [
+        (lambda node: node.halt.halt("now", NOW), Reason.HALTED),
+        (lambda node: node.boots._note("a peer has heard of a later boot"), Reason.ROLLBACK_DETECTED),
+    ],
+    ids=["its operator halts it", "another session notices that it is an old copy"],
+)
+async def test_what_stops_a_node_between_its_last_look_and_the_ledgers_entry_stops_the_share_too(
+    node: Node, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Node], None], expected: Reason
+) -> None:
+    activate(node)
+    engine, request = make_engine(node, monkeypatch), sign_request(intent())
+    running = Running(engine, spec(request))
+    await running.begin(node, request, signing)
+    await running.until("presign.3")
+    record = node.ledger.record
+
+    def meanwhile(*about: Any) -> Any:
+        happens(node)
+        return record(*about)
+
+    monkeypatch.setattr(node.ledger, "record", meanwhile)
+    with pytest.raises(Refused) as caught:
+        await running.end()
+    assert caught.value.reason == expected
+    assert "sign.1" not in running.said
+    assert node.ledger.facts(NOW).spent == ()
+    assert node.token.counters()[1] == 0
+
+
+async def test_a_key_that_is_made_or_dealt_while_the_operator_halts_the_node_is_not_confirmed(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activate(node)
+    engine = make_engine(node, monkeypatch)
+    node.halt.halt("now", NOW)
+    with pytest.raises(Refused) as caught:
+        node.vault.note(engine._counted(workspace()))
+    assert caught.value.reason == Reason.HALTED
+    assert node.token.counters()[1] == 0
+
+
+LATER = NOW + 5
+WANTS_FIVE = f"""
+- rule: want-five
+  require: {{cosigners: [5]}}
+  when: {{action: TRANSFER}}
+  starts: {datetime.fromtimestamp(LATER, UTC):%Y-%m-%dT%H:%M:%SZ}
+"""
+
+
+async def ended(node: Node, monkeypatch: pytest.MonkeyPatch, parties: tuple[int, ...], local: str) -> Running:
+    """A session that began before a rule wanted cosigner 5, and signs after that."""
+    node.guard = node.guarded(local)
+    request = replace(sign_request(intent()), workspace=workspace_digest(node.vault.workspace()))
+    request = replace(request, decision=plain_decision(intent(), node.vault.workspace()))
+    engine = make_engine(node, monkeypatch, local)
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: LATER, monotonic=time.monotonic))
+    running = Running(engine, spec(request, parties=parties))
+    await running.begin(node, request, signing)
+    await running.end()
+    return running
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["the workspace's", "the team's own"])
+async def test_a_cosigner_that_a_rule_has_come_to_want_has_to_be_there_when_a_share_leaves(
+    node: Node, monkeypatch: pytest.MonkeyPatch, local: bool
+) -> None:
+    shared = workspace() if local else replace(workspace(), rules=(*rules(), *rules(WANTS_FIVE)))
+    node.vault.pin_workspace(shared)
+    node.vault.put_key("wal_1", material(), KeyState.ACTIVE)
+    own = WANTS_FIVE if local else ""
+    with pytest.raises(Refused, match="wants cosigners") as caught:
+        await ended(node, monkeypatch, (1, 2, 3), own)
+    assert caught.value.reason == Reason.QUORUM_UNAVAILABLE
+    assert node.ledger.facts(NOW).spent == ()
+    assert (await ended(node, monkeypatch, (1, 2, 5), own)).said[-1] == "sign.1"
 
 
 async def test_orders_side_by_side_do_not_exceed_a_teams_own_limit_together(
