@@ -18,6 +18,8 @@ NOT_TOGETHER = (Reason.INTENT_TX_MISMATCH, Reason.MALFORMED, Reason.SIGNATURE_IN
 NOT_IN_RULES = (Reason.NO_PERMIT, Reason.OPAQUE_CALL, Reason.ACTION_MISMATCH, Reason.UNLIMITED_ALLOWANCE)
 COMPOSED = frozenset((*NOT_TOGETHER, *NOT_IN_RULES, Reason.CHAIN_MISMATCH))
 """Lies upon lies may not fit together; and people may be asked about an order that was swapped before."""
+PROPOSES = {"desk-1": "desk", "ivan-1": "ivan", "sam-1": "sam"}
+"""Whose each proposal key is that the workspace has."""
 
 
 @dataclass
@@ -52,7 +54,17 @@ def session_at(spec: SessionSpec, attempt: Attempt, parties: tuple[int, ...]) ->
 def expected(attempt: Attempt) -> frozenset[Reason]:
     """Why it may be refused: for what one lie is refused for, or, of several, for what they come to together."""
     reasons = frozenset(reason for name in attempt.done for reason in LIES[name].expected(attempt))
-    return reasons | COMPOSED if len(attempt.done) > 1 else reasons
+    return reasons | COMPOSED | mixed_up(attempt) if len(attempt.done) > 1 else reasons
+
+
+def mixed_up(attempt: Attempt) -> frozenset[Reason]:
+    """What none of the lies is refused for, and what they have made of the proposal between them is.
+
+    One of them exchanges the initiator and another one the key: whose signature it has to be is asked before whether it
+    is one, so a key that is not the initiator's is refused as such, however well it has signed.
+    """
+    whose = PROPOSES.get(attempt.proposal.key_id)
+    return frozenset() if whose == attempt.proposal.subject.initiator else frozenset((Reason.CREDENTIAL_UNKNOWN,))
 
 
 def every_honest_node_refuses(
