@@ -21,7 +21,7 @@ from coordinator.chain.evm import EvmChain, any_execution
 from coordinator.chain.rpc import RpcError
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
-from coordinator.objections import read_refusals, refusers
+from coordinator.objections import read_refusals, refusers, warn
 from coordinator.orders import RETRY, intent_of, proposal_of
 from coordinator.outcomes import Outcomes
 from coordinator.presigning import Presigning
@@ -170,6 +170,7 @@ class Desk(Reviewing):
             except SessionFailed as failed:
                 for refusal in failed.refusals.values():
                     await self._store.add_refusal(order_id, refusal)
+                    warn(order_id, refusal.refusal)
                 passes = [i for i, no in failed.refusals.items() if Reason(no.refusal.reason) in PASSING]
                 for index in passes:
                     self._cosigners.strike(index)

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import RowMapping
 
 from coordinator.cosigners import Cosigners
+from coordinator.objections import warn
 from coordinator.standing import Standing, Stands
 from coordinator.store import Store
 from oms_core.chains.intent import Proposal, Subject
@@ -94,6 +95,7 @@ class Preflight(Stands):
             if refusal.index != index:
                 raise ProofInvalid("the refusal is another's", Reason.DIGEST_MISMATCH)
             await self._store.add_refusal(subject_id, decode(SignedRefusal, answer.refused.signed_refusal))
+            warn(subject_id, refusal)
         else:
             raise Malformed(f"neither read nor refused: {answer.failed.reason} {answer.failed.detail}"[:300])
 

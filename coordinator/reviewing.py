@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from coordinator.approving import Approving
-from coordinator.objections import Ending, alert, ending, in_text, read_refusals, refusers
+from coordinator.objections import Ending, alert, can_sign, ending, read_refusals, refusers, without_quorum
 from coordinator.orders import Orders, intent_of, proposal_of
 from coordinator.wallets import Wallets
 from oms_core.approvals import Verdict
@@ -97,15 +97,15 @@ class Reviewing(Orders):
         return await self._ending(row)
 
     async def _ending(self, row: RowMapping) -> Ending | None:
-        """Why an order ends by what cosigners refused so far, if it does."""
+        """Why an order ends by what cosigners refused so far, if it does: too many did, or too few are left."""
         said = read_refusals(await self._store.refusals(row["order_id"]))
-        if (end := ending(said, self._workspace)) is not None:
+        end = ending(said, self._workspace)
+        if end is not None or not (gone := refusers(said)):
             return end
-        wallet = await self._wallets.active(row["wallet_id"])
-        if len(set(wallet.parties) - refusers(said)) < wallet.threshold:
-            final = [one for one in said if one.index in refusers(said)]
-            return Ending(Reason(final[0].reason), in_text(final), alarming=False)
-        return None
+        wallet, facts = await self._wallets.active(row["wallet_id"]), await self._store.facts(int(time.time()))
+        decision, _ = await self._approving.standing(row["order_id"], intent_of(row), facts)
+        left = can_sign(self._workspace, set(wallet.parties) - gone, wallet.threshold, decision.cosigners)
+        return None if left else without_quorum(said)
 
     async def _reject(self, row: RowMapping, end: Ending, **values: Any) -> None:
         alert(row["order_id"], end)

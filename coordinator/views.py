@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from sqlalchemy import RowMapping
 
 from coordinator.cosigners import Cosigners
+from coordinator.objections import hold, read_refusals
 from coordinator.standing import Standing
 from coordinator.store import numbers
 from coordinator.wallets import confirmed
@@ -18,10 +19,13 @@ from oms_core.chains.intent import CreateWallet, Proposal
 from oms_core.chains.render import render
 from oms_core.encoding import decode, encode
 from oms_core.evidence import SignedRefusal
+from oms_core.lifecycle import State
 from oms_core.policy.judge import Need
 from oms_core.words import in_words
 from oms_core.workspace import Workspace, member
 from proto import oms_pb2 as pb
+
+_UNSIGNED = (State.SUBMITTED, State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
 
 
 def wallet(row: RowMapping) -> pb.Wallet:
@@ -60,12 +64,13 @@ def transaction(
     decided: Iterable[RowMapping] = (),
 ) -> pb.Transaction:
     """An order with its way, its rules' trace, who read it how, and who refused it."""
-    subject = decode(Proposal, row["proposal"]).subject
+    subject, refusals = decode(Proposal, row["proposal"]).subject, list(refusals)
+    reason, detail = _why(row, refusals)
     return pb.Transaction(
         transaction_id=row["order_id"],
         state=row["state"],
-        reason=row["reason"],
-        detail=row["detail"],
+        reason=reason,
+        detail=detail,
         proposal=row["proposal"],
         subject_digest=row["subject"],
         lines=render(subject, workspace).lines,
@@ -93,6 +98,14 @@ def transaction(
         replaces=row["replaces"],
         decisions=decisions(decided, int(time.time())),
     )
+
+
+def _why(row: RowMapping, refusals: Iterable[bytes]) -> tuple[str, str]:
+    """Reason and detail: before the signature, what cosigners say is wrong comes before what the order waits for."""
+    held = hold(read_refusals(refusals)) if row["state"] in _UNSIGNED else None
+    if held is None:
+        return row["reason"], row["detail"]
+    return held.reason, "; ".join(filter(None, (f"on hold with these: {held.text}", row["detail"])))
 
 
 def readings(rows: Iterable[RowMapping], workspace: Workspace, same: Iterable[int]) -> list[pb.CosignerReading]:

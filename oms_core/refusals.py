@@ -8,7 +8,9 @@ from oms_core.errors import Reason
 
 
 class Weight(StrEnum):
-    """INTEGRITY ends an order at once and raises an alarm; POLICY counts; NODE is about the node, not the order."""
+    """INTEGRITY holds an order and counts, more of it than liars could say ends it; POLICY counts; NODE is about the
+    node, not the order.
+    """
 
     INTEGRITY = "INTEGRITY"
     POLICY = "POLICY"

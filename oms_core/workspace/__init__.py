@@ -227,7 +227,7 @@ class Workspace:
     """One version of everything that decides. ``rp_id`` and ``origins`` are the WebAuthn relying party's.
 
     ``distinct_operators``: no quorum with two cosigners of one operator. ``refusals_block_at``: so many cosigners'
-    refusals of a policy nature end an order even if others would sign; refusals of integrity always do.
+    refusals end an order even if others would sign; refusals of integrity also when one of them must be honest.
     """
 
     name: str

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 from sqlalchemy import RowMapping
 
 from coordinator import desk as module
-from coordinator import objections
+from coordinator import objections, views
 from coordinator.desk import Desk
 from coordinator.objections import read_refusals
 from coordinator.outcomes import Outcomes
@@ -22,7 +25,7 @@ from oms_core.errors import Reason
 from oms_core.evidence import Refusal, SignedRefusal
 from oms_core.lifecycle import State
 from tests.parties import identity
-from tests.people import intent
+from tests.people import intent, rules, workspace
 from tests.unit.coordinator.readers import ALL, Way, reads
 
 Says = Mapping[int, Reason]
@@ -81,15 +84,90 @@ async def test_where_nobody_refuses_the_first_quorum_signs(way: Way) -> None:
     assert (made.asked, (await way.row())[0]) == ([(1, 2, 3)], "SIGNED")
 
 
-async def test_one_refusal_of_integrity_rejects_the_order_and_nobody_else_is_asked(
-    way: Way, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object, object]]:
+    """What is said to whoever watches the logs: how loudly, of which cosigner, and why."""
+    said: list[tuple[str, object, object]] = []
+
+    def at(level: str) -> Any:
+        return lambda *_, **about: said.append((level, about.get("cosigner"), about["reason"]))
+
+    monkeypatch.setattr(objections, "log", SimpleNamespace(critical=at("critical"), warning=at("warning")))
+    return said
+
+
+WRONG = Reason.CHALLENGE_MISMATCH
+
+
+@pytest.mark.parametrize("liars", list(combinations(ALL, 1)) + list(combinations(ALL, 2)))
+async def test_refusals_of_integrity_by_up_to_two_liars_end_no_order_and_it_is_signed_within_three_attempts(
+    way: Way, heard: list[tuple[str, object, object]], liars: tuple[int, ...]
 ) -> None:
-    alarms: list[object] = []
-    monkeypatch.setattr(objections, "log", SimpleNamespace(critical=lambda *_, **more: alarms.append(more["reason"])))
-    made = await signed(way, {2: [Reason.CHALLENGE_MISMATCH]})
+    made = await signed(way, {liar: [WRONG] for liar in liars})
+    assert (await way.row())[0] == "SIGNED"
+    assert len(made.asked) <= 3
+    assert not set(made.asked[-1]) & set(liars)
+    asked = {index for quorum in made.asked for index in quorum}
+    assert sorted(heard) == [("warning", liar, WRONG) for liar in liars if liar in asked]
+
+
+async def test_an_order_that_some_refuse_for_integrity_shows_so_while_it_waits_for_others(way: Way) -> None:
+    way.desk.attach({i: reads(i) for i in (1, 2, 3)})
+    work = asyncio.create_task(signed(way, {2: [WRONG]}))
+    for _ in range(500):
+        if (await way.row())[1] == Reason.QUORUM_UNAVAILABLE:
+            break
+        await asyncio.sleep(0.01)
+    shown = views.transaction(
+        await way._store.order("txn_1"), workspace(), (), (), await way._store.refusals("txn_1"), []
+    )
+    text = "on hold with these: cosigner 2: CHALLENGE_MISMATCH no; 3 of 5 cosigners are attached"
+    assert (shown.state, shown.reason, shown.detail) == ("APPROVED", WRONG, text)
+    way.desk.attach({i: reads(i) for i in ALL})
+    await asyncio.wait_for(work, 20)
+    shown = views.transaction(
+        await way._store.order("txn_1"), workspace(), (), (), await way._store.refusals("txn_1"), []
+    )
+    assert (shown.state, shown.reason, shown.detail) == ("SIGNED", "", "")
+    assert [(one.index, one.reason) for one in shown.refusals] == [(2, WRONG)]
+
+
+async def test_refusals_of_integrity_by_more_than_can_lie_reject_the_order_and_raise_an_alarm(
+    way: Way, heard: list[tuple[str, object, object]]
+) -> None:
+    made = await signed(way, {1: [WRONG], 2: [Reason.DIGEST_MISMATCH], 4: [WRONG]})
+    assert made.asked == [(1, 2, 3), (3, 4, 5)]
+    state, reason, detail = await way.row()
+    assert (state, reason) == ("REJECTED", WRONG)
+    assert (
+        detail == "cosigner 1: CHALLENGE_MISMATCH no; cosigner 2: DIGEST_MISMATCH no; cosigner 4: CHALLENGE_MISMATCH no"
+    )
+    assert [level for level, _, _ in heard] == ["warning"] * 3 + ["critical"]
+
+
+async def test_a_swap_that_every_cosigner_refuses_ends_the_order_in_its_first_session(way: Way) -> None:
+    made = await signed(way, {i: [Reason.DIGEST_MISMATCH] for i in ALL})
     assert made.asked == [(1, 2, 3)]
-    assert (await way.row())[:2] == ("REJECTED", Reason.CHALLENGE_MISMATCH)
-    assert alarms == [Reason.CHALLENGE_MISMATCH]
+    assert (await way.row())[:2] == ("REJECTED", Reason.DIGEST_MISMATCH)
+
+
+async def test_refusals_of_integrity_and_of_policy_end_an_order_together_where_too_few_are_left(
+    way: Way, heard: list[tuple[str, object, object]]
+) -> None:
+    await signed(way, {1: [Reason.ROLLBACK_DETECTED], 2: [Reason.NO_PERMIT], 4: [WRONG]})
+    assert (await way.row())[:2] == ("REJECTED", WRONG)
+    assert heard[-1][0] == "critical"
+
+
+@pytest.mark.parametrize(("says", "state"), [(WRONG, "REJECTED"), (Reason.NO_PERMIT, "REJECTED"), (None, "SIGNED")])
+async def test_an_order_that_a_cosigner_refuses_without_whom_it_may_not_be_signed_is_rejected(
+    way: Way, says: Reason | None, state: str
+) -> None:
+    wanted = rules("- rule: want-two\n  require: {cosigners: [2]}\n  when: {action: TRANSFER}\n")
+    way._standing.current = replace(workspace(), rules=(*rules(), *wanted))
+    way.desk.attach({i: reads(i) for i in ALL})
+    made = await signed(way, {2: [says]})
+    assert ((await way.row())[0], len(made.asked)) == (state, 1)
 
 
 async def test_two_refusals_of_policy_do_not_stop_three_of_five_where_three_are_to_block(way: Way) -> None:

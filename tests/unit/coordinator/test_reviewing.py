@@ -13,6 +13,7 @@ import pytest
 
 from coordinator import objections, orders, preflight, reviewing
 from oms_core.errors import Reason
+from oms_core.evidence import Refusal, SignedRefusal
 from oms_core.workspace import Workspace
 from tests.people import NOW, intent, workspace
 from tests.unit.coordinator.desk import Answer, failed
@@ -145,15 +146,37 @@ async def test_what_a_cosigner_did_not_sign_about_this_is_not_kept_and_it_is_cho
 @pytest.mark.parametrize(
     "reason", [Reason.INTENT_TX_MISMATCH, Reason.DIGEST_MISMATCH, Reason.CHALLENGE_MISMATCH, Reason.SIGNATURE_INVALID]
 )
-async def test_one_refusal_of_integrity_ends_an_order_and_raises_an_alarm(
-    way: Way, reason: Reason, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("refusing", "ends"), [((4,), False), ((1, 4), False), ((1, 3, 4), True)])
+async def test_refusals_of_integrity_end_an_order_once_one_of_them_must_be_honest_and_raise_an_alarm(
+    way: Way, reason: Reason, refusing: tuple[int, ...], ends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alarms: list[dict[str, object]] = []
-    monkeypatch.setattr(objections, "log", SimpleNamespace(critical=lambda *_, **more: alarms.append(more)))
-    way.desk.attach(readers(n4=refuses(4, reason)))
+    alarms: list[object] = []
+    warnings: list[int] = []
+    monkeypatch.setattr(
+        objections,
+        "log",
+        SimpleNamespace(
+            critical=lambda *_, **more: alarms.append(more["reason"]),
+            warning=lambda *_, **more: warnings.append(more["cosigner"]),
+        ),
+    )
+    way.desk.attach({i: refuses(i, reason) if i in refusing else reads(i) for i in ALL})
     await way.review(await way.submitted())
-    assert (await way.row())[:2] == ("REJECTED", reason)
-    assert [alarm["reason"] for alarm in alarms] == [reason]
+    assert (await way.row())[:2] == (("REJECTED", reason) if ends else ("PENDING_APPROVAL", ""))
+    assert alarms == ([reason] if ends else [])
+    assert sorted(warnings) == list(refusing)
+
+
+async def test_a_workspace_may_have_a_single_refusal_end_an_order_whatever_it_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = replace(workspace(), refusals_block_at=1)
+    way = await opened(tmp_path, monkeypatch, changed)
+    answers = {i: reads(i, under=changed) for i in ALL}
+    way.desk.attach({**answers, 4: refuses(4, Reason.DIGEST_MISMATCH)})
+    await way.review(await way.submitted())
+    assert (await way.row())[:2] == ("REJECTED", Reason.DIGEST_MISMATCH)
+    await way.desk.engine.dispose()
 
 
 @pytest.mark.parametrize(("block_at", "refusing", "ends"), [(1, 1, True), (2, 1, False), (2, 2, True), (3, 2, False)])
@@ -190,11 +213,15 @@ async def test_a_no_that_passes_by_itself_is_no_end_and_the_cosigner_is_asked_ag
     assert (await way.row())[0] == "PENDING_APPROVAL"
 
 
-async def test_a_refusal_while_people_decide_ends_the_order_too(way: Way) -> None:
-    way.desk.attach(readers(5))
+async def test_refusals_while_people_decide_end_the_order_too(way: Way) -> None:
+    way.desk.attach(readers(4, 5))
     order_id = await way.submitted()
     await way.review(order_id)
-    way.desk.attach(readers(n5=refuses(5, Reason.DIGEST_MISMATCH)))
+    way.desk.attach({i: refuses(i, Reason.DIGEST_MISMATCH) for i in (4, 5)})
+    assert not await within(0.2, way.approvals(order_id))
+    assert (await way.row())[0] == "PENDING_APPROVAL"
+    said = Refusal(b"", bytes(32), 3, Reason.DIGEST_MISMATCH, "in a session", NOW)
+    await way._store.add_refusal(order_id, SignedRefusal(said, b""))
     assert await within(20, way.approvals(order_id))
     assert (await way.row())[:2] == ("REJECTED", Reason.DIGEST_MISMATCH)
 
