@@ -35,11 +35,11 @@ def any_claim(patch: Patch) -> None:
 def _believing(verify: Any) -> Any:
     """Verifies what was signed, and not what it was about."""
 
-    def believe(approvals: Any, workspace: Any, subject: Any, now: int, older: Any = {}) -> Any:  # noqa: B006
+    def believe(approvals: Any, *more: Any) -> Any:
         with pytest.MonkeyPatch.context() as inner:
             claims = {(one.claim.approver, one.claim.expires_at): one.claim for one in approvals}
-            inner.setattr(authorizing, "expected_claim", lambda s, w, a, v, d, e: claims[a, e])
-            return verify(approvals, workspace, subject, now, older)
+            inner.setattr(authorizing, "expected_claim", lambda s, w, a, v, d, e, *_: claims[a, e])
+            return verify(approvals, *more)
 
     return believe
 

@@ -105,7 +105,7 @@ def test_what_is_committed_to_counts_as_far_back_as_any_version_looks_that_its_a
     def commit(under: Workspace) -> None:
         request = sign_request(subject, approve(subject, "ravi", under=under))
         request = replace(request, workspace=workspace_digest(now), execution=replace(people.EXECUTION, nonce=8))
-        ledger.record(ACCOUNT, request, now, older, NOW, lambda _: None)
+        ledger.record(ACCOUNT, request, now, older, NOW, lambda *_: None)
 
     with pytest.raises(Refused) as caught:
         commit(week)

@@ -74,7 +74,7 @@ def test_what_a_local_rule_does_not_concern_is_signed(active: Node) -> None:
 def test_a_local_limit_looks_further_back_than_any_limit_of_the_workspace(active: Node) -> None:
     """The workspace's limits look back a day, this one a week."""
     past = sign_request(intent(60, intent_id="int_0", valid_from=NOW - 3 * DAY))
-    active.ledger.record(ACCOUNT, past, workspace(), {}, NOW - 2 * DAY, lambda _: None)
+    active.ledger.record(ACCOUNT, past, workspace(), {}, NOW - 2 * DAY, lambda *_: None)
     request = sign_request(intent(20), execution=replace(EXECUTION, nonce=8))
     week = CAP.replace("24h", "7d")
     error = refused(active.guarded(week), spec(request), request)
