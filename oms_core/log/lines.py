@@ -1,0 +1,64 @@
+"""What the log's texts are made of: decimal numbers, base64 and hashes, each in the one form that is read."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode, b64encode
+
+from oms_core.errors import Malformed, Reason
+from oms_core.log.tree import HASH, MAX_SIZE
+
+_DECIMAL = re.compile("0|[1-9][0-9]{0,18}")
+
+
+def read_text(data: str | bytes, limit: int) -> str:
+    """UTF-8 without control characters but newlines, at most ``limit`` bytes. Raises `Malformed`, also `TOO_LARGE`."""
+    if len(data) > limit:
+        raise Malformed(f"more than {limit} bytes", Reason.TOO_LARGE)
+    try:
+        text = data if isinstance(data, str) else data.decode()
+        size = len(text.encode())
+    except UnicodeError:
+        raise Malformed("not UTF-8") from None
+    if size > limit:
+        raise Malformed(f"{size} bytes where at most {limit} are allowed", Reason.TOO_LARGE)
+    if any(is_control(one) for one in text if one != "\n"):
+        raise Malformed("control characters in a text")
+    return text
+
+
+def is_control(character: str) -> bool:
+    """C0, DEL and C1: what terminals and logs may act upon."""
+    return character < " " or "\x7f" <= character < "\xa0"
+
+
+def read_number(text: str, name: str) -> int:
+    """A decimal number below 2**63 without leading zeroes. Raises `Malformed`."""
+    if not _DECIMAL.fullmatch(text) or int(text) >= MAX_SIZE:
+        raise Malformed(f"the {name} is not a decimal number in its one form below 2**63")
+    return int(text)
+
+
+def base64(data: bytes) -> str:
+    """RFC 4648, section 4, with padding."""
+    return b64encode(data).decode()
+
+
+def read_base64(text: str, name: str) -> bytes:
+    """Base64 that its bytes would be written as. Raises `Malformed`."""
+    try:
+        data = b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Malformed(f"the {name} is not base64") from None
+    if base64(data) != text:
+        raise Malformed(f"the {name} is not base64 in its one form")
+    return data
+
+
+def read_hash(text: str, name: str) -> bytes:
+    """A SHA-256 hash in base64. Raises `Malformed`."""
+    data = read_base64(text, name)
+    if len(data) != HASH:
+        raise Malformed(f"the {name} has {len(data)} bytes instead of {HASH}")
+    return data
