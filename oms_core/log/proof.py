@@ -1,0 +1,82 @@
+"""A proof that an entry is in the log, which anybody can check offline with the keys alone (C2SP tlog-proof).
+
+It holds the entry's index, the path to the root, and the checkpoint with the witnesses' lines. The entry itself, or
+what it is made from, is kept beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oms_core.errors import Malformed, ProofInvalid, Reason
+from oms_core.log.lines import base64, read_base64, read_hash, read_number, read_text
+from oms_core.log.note import LIMIT, Checkpoint, Note, Verifier, cosignatures, read_note, verify_log, write_note
+from oms_core.log.tree import verify_inclusion
+
+HEADER = "c2sp.org/tlog-proof@v1"
+MAX_PATH = 63
+EXTRA_LIMIT = 64 * 1024
+PROOF_LIMIT = LIMIT + 4096 + EXTRA_LIMIT * 4 // 3
+
+
+@dataclass(frozen=True, slots=True)
+class LogProof:
+    """Where an entry stands, and under which signed head. ``extra`` is the application's, and nobody has signed it."""
+
+    index: int
+    path: tuple[bytes, ...]
+    note: Note
+    extra: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """The head that a proof holds under, and who has cosigned it, by name, when (Unix seconds)."""
+
+    checkpoint: Checkpoint
+    cosigned: dict[str, int]
+
+
+def write_proof(proof: LogProof) -> str:
+    """The proof's text. Raises `Malformed` for what `read_proof` would not read."""
+    extra = [] if proof.extra is None else [f"extra {base64(proof.extra)}"]
+    lines = [HEADER, *extra, f"index {proof.index}", *map(base64, proof.path), "", write_note(proof.note)]
+    text = "\n".join(lines)
+    if read_proof(text) != proof:
+        raise Malformed("the proof has no text of its own")
+    return text
+
+
+def read_proof(text: str | bytes) -> LogProof:
+    """Read a proof. Nothing is verified yet. Raises `Malformed`."""
+    before, empty, note = read_text(text, PROOF_LIMIT).partition("\n\n")
+    lines = before.split("\n")
+    if not empty or lines.pop(0) != HEADER:
+        raise Malformed("not a proof of an entry in a log")
+    extra = None
+    if lines and lines[0].startswith("extra "):
+        extra = read_base64(lines.pop(0).removeprefix("extra "), "extra data")
+    if not lines or not lines[0].startswith("index "):
+        raise Malformed("a proof has an index")
+    index = read_number(lines.pop(0).removeprefix("index "), "index")
+    if len(lines) > MAX_PATH or (extra is not None and len(extra) > EXTRA_LIMIT):
+        raise Malformed("the proof's path or extra data are too long", Reason.TOO_LARGE)
+    return LogProof(index, tuple(read_hash(line, "path") for line in lines), read_note(note), extra)
+
+
+def verify_proof(
+    proof: LogProof, leaf_hash: bytes, log: Sequence[Verifier], witnesses: Sequence[Verifier], quorum: int
+) -> Vouched:
+    """The entry with this leaf hash is in the log, under a head that ``quorum`` of these witnesses have cosigned.
+
+    Raises `ProofInvalid` with the claim that failed, `Malformed` if the note is no checkpoint.
+    """
+    checkpoint = verify_log(proof.note, *log)
+    cosigned = cosignatures(proof.note, witnesses)
+    if len(cosigned) < quorum:
+        raise ProofInvalid(
+            f"{len(cosigned)} witnesses have cosigned, and {quorum} are needed", Reason.QUORUM_UNAVAILABLE
+        )
+    verify_inclusion(leaf_hash, proof.index, checkpoint.size, proof.path, checkpoint.root)
+    return Vouched(checkpoint, cosigned)
