@@ -23,6 +23,8 @@ from oms_core.workspace import (
     Group,
     LogSettings,
     Member,
+    Privilege,
+    Role,
     User,
     Workspace,
 )
@@ -48,12 +50,14 @@ PEOPLE = {  # user id: name, team, roles
     "dora": ("Dora Director", "board", ("POLICY_ADMIN",)),
     "ulf": ("Ulf Auditor", "audit", ("AUDITOR",)),
 }
+ANCHOR, ANCHOR_WALLET = "anchor", "wal_anchor"  # the service that anchors the log, and the wallet that is there for it
 PROPOSERS = ("tara", "adam", "alice")  # who have a proposal key besides the order desk
 ROLES = (
     "TRADER", "PORTFOLIO_MANAGER", "RISK_OFFICER", "CRO", "SECURITY_COMMITTEE", "COSIGNER_OPERATOR", "POLICY_ADMIN",
     "AUDITOR",
 )  # fmt: skip
 WETH_METHODS = ("deposit()", "withdraw(uint256)")
+ANCHOR_METHODS = ("anchor(bytes32,uint64)",)
 ROUTER_METHODS = (
     "swapExactETHForTokens(uint256,address[],address,uint256)",
     "swapExactTokensForETH(uint256,uint256,address[],address,uint256)",
@@ -72,7 +76,12 @@ def people(root: Path) -> tuple[User, ...]:
         made.append(User(user_id, f"person-{user_id}", name, team, "", held, (credential,), keys, enabled=True))
     desk = ProposalSigner.create(folder / "desk.pem", "desk-1").public
     both = ("TRADER", "COSIGNER_OPERATOR")
-    return (*made, User("desk", "service-desk", "Order desk", "trading", "", both, (), (desk,), enabled=True))
+    anchor = ProposalSigner.create(folder / f"{ANCHOR}.pem", f"{ANCHOR}-1").public
+    return (
+        *made,
+        User("desk", "service-desk", "Order desk", "trading", "", both, (), (desk,), enabled=True),
+        User(ANCHOR, "service-anchor", "Log anchor", "log", "", ("ANCHORER",), (), (anchor,), enabled=True),
+    )
 
 
 def workspace(
@@ -95,7 +104,7 @@ def workspace(
         origins=(ORIGIN,),
         aaguids=(),
         users=people(root),
-        roles=roles(ROLES),
+        roles=(*roles(ROLES), Role("ANCHORER", (Privilege.READ, Privilege.PROPOSE_ORDERS), (ANCHOR_WALLET,))),
         groups=(
             Group("risk", ("ravi", "olga", "carol")),
             Group("cro", ("carol",)),
@@ -118,6 +127,7 @@ def workspace(
             _contract(
                 "uniswap-router", "Uniswap V2 router", "uniswap", chain, contracts["router"], ROUTER_METHODS, now
             ),
+            _contract("log-anchor", "Anchors of the log", "anchor", chain, contracts["anchor"], ANCHOR_METHODS, now),
         ),
         rules=rules_from_yaml(Path(__file__).with_name("rules.yaml").read_text(), assets),
         governance=(

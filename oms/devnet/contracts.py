@@ -1,4 +1,5 @@
-"""The contracts of a development chain, from published bytecode: WETH, a token in the place of USDC, and Uniswap V2.
+"""The contracts of a development chain: WETH, a token in the place of USDC and Uniswap V2 from published bytecode, and
+the one that anchors the log.
 
 They are created by an account of anvil's that does nothing else, in this order, so they always have the same addresses.
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from oms.devnet import anchor_contract
 from oms_core.chains import rlp
 from oms_core.chains.evm import parse_address
 from oms_core.chains.keccak import keccak256
@@ -20,9 +22,9 @@ from oms_core.errors import LocalError, Reason, Unavailable
 DEPLOYER = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720"  # anvil's last unlocked account
 _BUILDS = Path("node_modules/@uniswap")
 _SUPPLY = 10**9 * 10**6  # a thousand million, at six decimals
-_GAS = 6_000_000  # the router needs the most; four of them fit into a block
+_GAS = 6_000_000  # the router needs the most; all of them fit into a block
 _SECONDS = 30.0
-NAMES = ("weth", "usdc", "factory", "router")
+NAMES = ("weth", "usdc", "factory", "router", "anchor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def _creations() -> dict[str, bytes]:
         "usdc": _bytecode("v2-core", "ERC20") + _SUPPLY.to_bytes(32, "big"),
         "factory": _bytecode("v2-core", "UniswapV2Factory") + bytes(32),
         "router": _bytecode("v2-periphery", "UniswapV2Router02") + factory + weth,
+        "anchor": anchor_contract.creation(),
     }
 
 
