@@ -6,21 +6,17 @@ root when the block was made. It does not say who cosigned the checkpoint: that 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import re
 
 from oms_core.chains.abi import method
 from oms_core.chains.header import read_header
 from oms_core.chains.transaction import UnsignedTransaction, decode_signed, sender, transaction_hash
 from oms_core.chains.trie import verify_transaction
 from oms_core.encoding import document
-from oms_core.errors import Malformed, ProofInvalid, Reason
+from oms_core.errors import ProofInvalid, Reason
+from oms_core.log.note import Checkpoint, read_checkpoint, read_note
 
 ANCHOR = method("anchor(bytes32,uint64)")
-MAX_NOTE = 64 * 1024  # characters
-_BODY = re.compile(r"([!-*,-~]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n\Z")
 
 
 @document("anchor-receipt/1")
@@ -46,32 +42,20 @@ class Anchored:
     txid: bytes
 
 
-def checkpoint_body(note: str) -> str:
-    """The signed text of a checkpoint's note: origin, size and root. Raises `Malformed`."""
-    text, blank, signatures = note.partition("\n\n")
-    if len(note) > MAX_NOTE or not blank or not signatures:
-        raise Malformed("a checkpoint is a text, an empty line, and signatures")
-    read_body(text + "\n")
-    return text + "\n"
-
-
-def read_body(body: str) -> tuple[int, bytes]:
-    """(size, root of 32 bytes) of a checkpoint's text. Raises `Malformed`."""
-    if not (match := _BODY.match(body)):
-        raise Malformed("a checkpoint's text has three lines: origin, size and root")
-    try:
-        root = base64.b64decode(match[3], validate=True)
-    except binascii.Error:
-        raise Malformed("a checkpoint's root is 32 bytes in base64") from None
-    if base64.b64encode(root).decode() != match[3]:
-        raise Malformed("a checkpoint's root is not in canonical base64")
-    return int(match[2]), root
+def checkpoint_of(note: str) -> Checkpoint:
+    """The checkpoint of a note whose signatures nobody has looked at. Raises `Malformed`."""
+    return read_checkpoint(read_note(note).body)
 
 
 def anchor_call(note: str) -> bytes:
     """The call data by which a checkpoint is anchored: the SHA-256 of its text, and its size. Raises `Malformed`."""
-    body = checkpoint_body(note)
-    return ANCHOR.encode(hashlib.sha256(body.encode()).digest(), read_body(body)[0])
+    checkpoint = checkpoint_of(note)
+    return ANCHOR.encode(checkpoint_digest(checkpoint), checkpoint.size)
+
+
+def checkpoint_digest(checkpoint: Checkpoint) -> bytes:
+    """The 32 bytes that are anchored: SHA-256 of the text that is signed."""
+    return hashlib.sha256(checkpoint.body().encode()).digest()
 
 
 def verify_anchor(receipt: AnchorReceipt, account: bytes, contract: bytes, block_hash: bytes | None) -> Anchored:
@@ -81,7 +65,7 @@ def verify_anchor(receipt: AnchorReceipt, account: bytes, contract: bytes, block
     block of the result to be in the chain. Raises `ProofInvalid` (ANCHOR_MISMATCH, and as `verify_transaction`), or
     `Malformed`.
     """
-    size, root = read_body(checkpoint_body(receipt.checkpoint))
+    checkpoint = checkpoint_of(receipt.checkpoint)
     header = read_header(receipt.header)
     if block_hash not in (None, header.hash):
         raise _mismatch("the header is not that of the block that is known")
@@ -94,7 +78,8 @@ def verify_anchor(receipt: AnchorReceipt, account: bytes, contract: bytes, block
     if tx.to != contract:
         raise _mismatch("the transaction does not call the anchor contract")
     _check_call(tx, anchor_call(receipt.checkpoint))
-    return Anchored(size, root, header.number, header.hash, header.timestamp, transaction_hash(raw))
+    block = (header.number, header.hash, header.timestamp)
+    return Anchored(checkpoint.size, checkpoint.root, *block, transaction_hash(raw))
 
 
 def _check_call(tx: UnsignedTransaction, wanted: bytes) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from oms_core.chains.header import read_header
 from oms_core.chains.trie import verify_transaction
 from oms_core.errors import ProofInvalid, Reason
-from oms_core.log.anchor import AnchorReceipt, checkpoint_body
+from oms_core.log.anchor import AnchorReceipt, checkpoint_digest, checkpoint_of
 from oms_core.log.ots_file import (
     ETHEREUM,
     Attestation,
@@ -41,7 +41,7 @@ def ots_of(receipt: AnchorReceipt) -> bytes:
 
     Raises `ProofInvalid` or `Malformed` for a receipt that is not consistent in itself.
     """
-    digest = hashlib.sha256(checkpoint_body(receipt.checkpoint).encode()).digest()
+    digest = checkpoint_digest(checkpoint_of(receipt.checkpoint))
     header = read_header(receipt.header)
     raw = verify_transaction(header.transactions_root, receipt.index, receipt.proof)
     steps = list(_around(digest, raw))

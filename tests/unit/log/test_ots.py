@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oms_core.chains.header import read_header
 from oms_core.chains.keccak import keccak256
 from oms_core.errors import Malformed, ProofInvalid, Reason
-from oms_core.log.anchor import checkpoint_body
+from oms_core.log.anchor import checkpoint_of
 from oms_core.log.ots import ots_of, verify_ots
 from oms_core.log.ots_file import (
     BITCOIN,
@@ -36,7 +36,7 @@ from oms_core.log.ots_file import (
 from tests.unit.log.anchors import note, receipt, signed
 
 GOOD = receipt()
-BODY = checkpoint_body(note())
+BODY = checkpoint_of(note()).body()
 HEADER = read_header(GOOD.header)
 START = MAGIC + b"\x01\x08" + bytes(32)
 IN_BLOCK = b"\x00" + ETHEREUM + b"\x01\x07"
