@@ -11,7 +11,17 @@ from dataclasses import dataclass
 
 from oms_core.errors import Malformed, ProofInvalid, Reason
 from oms_core.log.lines import base64, read_base64, read_hash, read_number, read_text
-from oms_core.log.note import LIMIT, Checkpoint, Note, Verifier, cosignatures, read_note, verify_log, write_note
+from oms_core.log.note import (
+    LIMIT,
+    Checkpoint,
+    Note,
+    Verifier,
+    cosignatures,
+    read_checkpoint,
+    read_note,
+    verify_log,
+    write_note,
+)
 from oms_core.log.tree import verify_inclusion
 
 HEADER = "c2sp.org/tlog-proof@v1"
@@ -62,7 +72,9 @@ def read_proof(text: str | bytes) -> LogProof:
     index = read_number(lines.pop(0).removeprefix("index "), "index")
     if len(lines) > MAX_PATH or (extra is not None and len(extra) > EXTRA_LIMIT):
         raise Malformed("the proof's path or extra data are too long", Reason.TOO_LARGE)
-    return LogProof(index, tuple(read_hash(line, "path") for line in lines), read_note(note), extra)
+    found = LogProof(index, tuple(read_hash(line, "path") for line in lines), read_note(note), extra)
+    read_checkpoint(found.note.body)
+    return found
 
 
 def verify_proof(

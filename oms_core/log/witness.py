@@ -88,7 +88,9 @@ def read_request(text: str | bytes) -> AddCheckpoint:
     if len(proof) > MAX_PROOF:
         raise Malformed(f"more than {MAX_PROOF} lines of proof", Reason.TOO_LARGE)
     old = read_number(first.removeprefix("old "), "old size")
-    return AddCheckpoint(old, tuple(read_hash(line, "proof") for line in proof), read_note(note))
+    request = AddCheckpoint(old, tuple(read_hash(line, "proof") for line in proof), read_note(note))
+    read_checkpoint(request.note.body)
+    return request
 
 
 def read_size(text: str | bytes) -> int:
