@@ -119,6 +119,14 @@ ATTACKS = {
     "A13": "Active content in a purpose or label",
     "A14": "An order edited after it was approved",
     "A15": "Clocks put back, and ends put off",
+    "L01": "An entry that is dropped from the log",
+    "L02": "Entries in another order",
+    "L03": "Another log for the auditor",
+    "L04": "A smaller checkpoint after a larger one",
+    "L05": "A wrong consistency proof",
+    "L06": "A forged cosignature",
+    "L07": "One key for two witnesses",
+    "L10": "Cosignatures from the future",
 }
 NOT_YET = {
     "C15": "Two audit logs: there is no witnessed log yet",
@@ -165,7 +173,7 @@ def page() -> str:
         "",
         "Made by `python -m tests.attack.table` from the marks on the tests; `make test` holds it up to date.",
         "`make attack` runs all of them. Rules R1 to R32 are the specification's; attacks on key generation are called",
-        "K, on signing P, by a hostile coordinator C, on approvals A.",
+        "K, on signing P, by a hostile coordinator C, on approvals A, on the log L.",
     ]
     for title, known in (("Rules", RULES), ("Attacks", ATTACKS)):
         lines += ["", f"## {title}", "", "| | what | tests |", "|---|---|---|"]
