@@ -65,6 +65,61 @@ spends = Table(
     Column("at", BigInteger, nullable=False, index=True),
 )
 
+log_authorized = Table(
+    "log_authorized",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("request", LargeBinary, nullable=False),
+    Column("signs", LargeBinary, nullable=False),
+    Column("workspace", LargeBinary, nullable=False),
+)
+"""By subject: between which entries, and when last, cosigners were asked for it; what for; under which version."""
+
+log_spends = Table(
+    "log_spends",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("operation", Integer, nullable=False),
+    Column("action", String, nullable=False),
+    Column("wallet_id", String, nullable=False),
+    Column("initiator", String, nullable=False),
+    Column("chain", String, nullable=False),
+    Column("destination", LargeBinary, nullable=False),
+    Column("protocol", String, nullable=False),
+    Column("asset", String, nullable=False),
+    Column("amount", String, nullable=False),
+    Column("usd_micro", String, nullable=False),
+)
+
+log_counters = Table(
+    "log_counters",
+    metadata,
+    Column("credential", LargeBinary, primary_key=True),
+    Column("counter", Integer, primary_key=True, autoincrement=False),
+    Column("challenge", LargeBinary, nullable=False),
+)
+
+log_versions = Table(
+    "log_versions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+)
+
+log_changes = Table(
+    "log_changes",
+    metadata,
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("change", LargeBinary, nullable=False, index=True),
+    Column("parent", LargeBinary, nullable=False, index=True),
+    Column("request", LargeBinary, nullable=False),
+)
+
 messages = Table(
     "messages",
     metadata,

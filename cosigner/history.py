@@ -1,0 +1,210 @@
+"""What this node has followed the log to say: what was authorised, what it counts for, and which rules are due.
+
+Whoever is asked for a share counts by this alone, and never by what it has itself signed: so all nodes count alike, and
+there is no dividing what is done among them. What was authorised counts whether or not it was signed. An order counts
+what others were authorised for before it was last authorised itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, RowMapping, bindparam, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_new
+
+from cosigner.store import log_authorized, log_changes, log_counters, log_spends, log_versions
+from oms_core.encoding import decode, encode
+from oms_core.errors import Malformed, Reason, Refused
+from oms_core.evidence import ChangeWorkspaceRequest
+from oms_core.history import (
+    WORKSPACE_LIMIT,
+    Approved,
+    Authorization,
+    Began,
+    Pressed,
+    counts_at,
+    read_effect,
+    spends_in,
+    worst,
+)
+from oms_core.log.entries import Entry, Item
+from oms_core.policy.facts import Facts, Provenance, Spend
+from oms_core.policy.limits import YEAR
+from oms_core.policy.rules import Action
+from oms_core.workspace import Workspace, workspace_digest
+
+_KEPT = 4  # versions of the workspace in memory
+_JUDGED = 64  # changes of the workspace whose approvals were looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Where a subject stands in the log: its first and its last entry, and when (Unix seconds) the last one was made.
+
+    ``request`` is the digest of what was asked for last, ``signs`` of what is signed for it: the first one's, for ever.
+    """
+
+    first: int
+    last: int
+    at: int
+    request: bytes
+    signs: bytes
+    workspace: bytes
+
+
+class History:
+    """History at this node. All methods may be called from any thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._turn = threading.Lock()
+        self._versions: OrderedDict[bytes, Workspace] = OrderedDict()
+        self._judged: OrderedDict[tuple[int, bytes], int | None] = OrderedDict()
+
+    def fold(self, connection: Connection, entry: Entry, one: Item) -> None:
+        """Take in the next item, inside the transaction that follows the log. Raises `Malformed`: none of it counts."""
+        match read_effect(entry, one):
+            case Began(digest, workspace):
+                _note_version(connection, digest, workspace)
+            case Approved() as approved:
+                self._change(connection, entry, approved)
+            case Authorization() as authorized:
+                self._authorize(connection, entry, authorized)
+
+    def authorized(self, connection: Connection, subject: bytes) -> Logged | None:
+        """Where a subject stands; None if it was never authorised."""
+        row = connection.execute(_FIND, {"subject": subject}).first()
+        return Logged(row.first, row.last, row.at, row.request, row.signs, row.workspace) if row else None
+
+    def facts(self, connection: Connection, subject: bytes, now: int, back: int = YEAR, share: int = 1) -> Facts:
+        """What others were authorised for within ``back`` seconds before ``now``, and before this subject last was.
+
+        Of a subject that was never authorised: all.
+        """
+        mine = self.authorized(connection, subject)
+        query = _COUNTED.where(log_authorized.c.at > now - back, log_authorized.c.subject != subject)
+        if mine is not None:
+            query = query.where(log_authorized.c.first < mine.last)
+        return Facts(now, tuple(_spend(row) for row in connection.execute(query).mappings()), share=share)
+
+    def check_pressed(self, connection: Connection, pressed: tuple[Pressed, ...]) -> None:
+        """No counter was used for another assertion that stands in the log. Raises `Refused` (COUNTER_REGRESSION)."""
+        for one in pressed:
+            key = {"credential": one.credential, "counter": one.counter}
+            held = connection.execute(_CHALLENGE, key).scalar()
+            if held is not None and held != one.challenge:
+                text = "an authenticator's counter was used for another approval, which stands in the log"
+                raise Refused(text, Reason.COUNTER_REGRESSION)
+
+    def check_due(self, connection: Connection, current: Workspace, now: int) -> None:
+        """Nothing that people have approved waits to be followed. Raises `Refused` (POLICY_VERSION_MISMATCH)."""
+        waiting = select(log_changes.c.index).filter_by(parent=workspace_digest(current))
+        for index in connection.execute(waiting).scalars().all():
+            at = self._judge(connection, index, current)
+            if at is not None and at <= now:
+                text = f"a newer version of the workspace is due, by entry {index} of the log"
+                raise Refused(text, Reason.POLICY_VERSION_MISMATCH)
+
+    def approved(self, connection: Connection, change: bytes, current: Workspace) -> bool:
+        """Whether an entry says that this change of the version was approved, and it was."""
+        found = connection.execute(select(log_changes.c.index).filter_by(change=change)).scalars().all()
+        return any(self._judge(connection, index, current) is not None for index in found)
+
+    def _change(self, connection: Connection, entry: Entry, approved: Approved) -> None:
+        _note_version(connection, approved.digest, approved.following)
+        row = {
+            "index": entry.index,
+            "at": entry.at,
+            "change": approved.change,
+            "parent": approved.following.parent,
+            "request": encode(approved.request),
+        }
+        connection.execute(insert(log_changes).values(row))
+
+    def _authorize(self, connection: Connection, entry: Entry, made: Authorization) -> None:
+        held = self.authorized(connection, made.subject)
+        if held is not None and held.signs != made.signs:
+            return  # the first one stands, and nobody signs this
+        for one in made.pressed:
+            connection.execute(
+                _PRESS, {"credential": one.credential, "counter": one.counter, "challenge": one.challenge}
+            )
+        last = {"last": entry.index, "at": entry.at, "request": made.request, "workspace": made.workspace}
+        if held is None:
+            connection.execute(_AUTHORIZE, {**last, "subject": made.subject, "first": entry.index, "signs": made.signs})
+            _count(connection, self._spends(connection, entry, made))
+            return
+        mine = log_authorized.c.subject == made.subject
+        connection.execute(update(log_authorized).where(mine).values(last))
+        if held.workspace != made.workspace:
+            before = tuple(_spend(row) for row in connection.execute(_COUNTED.where(mine)).mappings())
+            connection.execute(delete(log_spends).where(log_spends.c.subject == made.subject))
+            _count(connection, worst(before, self._spends(connection, entry, made)))
+
+    def _spends(self, connection: Connection, entry: Entry, made: Authorization) -> tuple[Spend, ...]:
+        workspace = self._version(connection, made.workspace)
+        if workspace is None:
+            raise Malformed(f"entry {entry.index} stands on a version of the workspace that is not in the log")
+        return spends_in(made, workspace, entry.at)
+
+    def _version(self, connection: Connection, digest: bytes) -> Workspace | None:
+        with self._turn:
+            if (known := self._versions.get(digest)) is not None:
+                self._versions.move_to_end(digest)
+                return known
+        document = connection.execute(select(log_versions.c.document).filter_by(digest=digest)).scalar()
+        if document is None:
+            return None
+        read = decode(Workspace, document, WORKSPACE_LIMIT)
+        with self._turn:
+            self._versions[digest] = read
+            while len(self._versions) > _KEPT:
+                self._versions.popitem(last=False)
+        return read
+
+    def _judge(self, connection: Connection, index: int, current: Workspace) -> int | None:
+        """As `counts_at`, of the change that this entry speaks of; looked at once for each version."""
+        asked = (index, workspace_digest(current))
+        with self._turn:
+            if asked in self._judged:
+                return self._judged[asked]
+        row = connection.execute(select(log_changes).filter_by(index=index)).one()
+        found = counts_at(decode(ChangeWorkspaceRequest, row.request, WORKSPACE_LIMIT), current, row.at)
+        with self._turn:
+            self._judged[asked] = found
+            while len(self._judged) > _JUDGED:
+                self._judged.popitem(last=False)
+        return found
+
+
+_PLAIN = ("subject", "operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset")
+_AUTHORIZE, _SPEND = insert(log_authorized), insert(log_spends)
+_PRESS = insert_new(log_counters).on_conflict_do_nothing()
+_FIND = select(log_authorized).where(log_authorized.c.subject == bindparam("subject"))
+_CHALLENGE = select(log_counters.c.challenge).where(
+    log_counters.c.credential == bindparam("credential"), log_counters.c.counter == bindparam("counter")
+)
+_COUNTED = select(log_spends, log_authorized.c.at).join_from(
+    log_authorized, log_spends, log_authorized.c.subject == log_spends.c.subject
+)
+
+
+def _note_version(connection: Connection, digest: bytes, workspace: Workspace) -> None:
+    row = {"digest": digest, "document": encode(workspace)}
+    connection.execute(insert_new(log_versions).values(row).on_conflict_do_nothing())
+
+
+def _count(connection: Connection, spends: tuple[Spend, ...]) -> None:
+    rows = [
+        {name: getattr(spend, name) for name in _PLAIN}
+        | {"number": number, "amount": str(spend.amount), "usd_micro": str(spend.usd_micro)}
+        for number, spend in enumerate(spends)
+    ]
+    connection.execute(_SPEND, rows)
+
+
+def _spend(row: RowMapping) -> Spend:
+    plain = {name: row[name] for name in _PLAIN} | {"action": Action(row["action"]), "provenance": Provenance.OWN}
+    return Spend(**plain, amount=int(row["amount"]), usd_micro=int(row["usd_micro"]), at=row["at"])

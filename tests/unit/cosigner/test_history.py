@@ -1,0 +1,296 @@
+"""What a node counts by: the log that it has followed, whoever signed what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from cosigner.history import History
+from cosigner.store import open_store
+from oms_core.chains.intent import Intent, subject_digest
+from oms_core.errors import Malformed, Reason, Refused
+from oms_core.evidence import SignRequest, request_digest
+from oms_core.history import presses
+from oms_core.log.entries import AUTHORIZED
+from oms_core.policy.facts import Facts
+from oms_core.policy.rules import DAY
+from oms_core.workspace import Workspace, workspace_digest
+from tests.people import (
+    DELAY,
+    EXECUTION,
+    NOW,
+    approve,
+    following,
+    intent,
+    reform,
+    sign_request,
+    workspace,
+    workspace_request,
+)
+from tests.witnessed import BEGAN, Logbook
+
+
+class Replica:
+    """A history that follows a log."""
+
+    def __init__(self, store: Engine, log: Logbook) -> None:
+        self.store, self.log, self.history, self.size = store, log, History(store), 0
+
+    def follow(self, size: int | None = None) -> Replica:
+        """Take in what stands in the log up to this size, in one transaction."""
+        with self.store.begin() as connection:
+            for entry, one in list(self.log.after(self.size))[: (size or self.log.size) - self.size]:
+                self.history.fold(connection, entry, one)
+        self.size = size or self.log.size
+        return self
+
+    def facts(self, order: Intent | None = None, now: int = NOW, back: int = DAY, share: int = 1) -> Facts:
+        subject = subject_digest(order) if order else b"nobody's"
+        with self.store.begin() as connection:
+            return self.history.facts(connection, subject, now, back, share)
+
+    def counted(self, order: Intent | None = None, now: int = NOW, back: int = DAY) -> list[int]:
+        """The amounts that this order counts, or one that was never authorised; without fees."""
+        spent = self.facts(order, now, back).spent
+        return sorted(one.amount for one in spent if one.operation >= 0)
+
+
+@pytest.fixture
+def log() -> Logbook:
+    return Logbook()
+
+
+@pytest.fixture
+def replica(log: Logbook, tmp_path: Path) -> Iterator[Replica]:
+    store = open_store(tmp_path / "store.sqlite")
+    yield Replica(store, log)
+    store.dispose()
+
+
+def order(amount: int, number: int = 1, **changes: object) -> Intent:
+    return intent(amount, intent_id=f"int_{number}", **changes)
+
+
+def asked(subject: Intent, nonce: int = 7, under: Workspace | None = None) -> SignRequest:
+    request = sign_request(subject, execution=replace(EXECUTION, nonce=nonce))
+    return replace(request, workspace=workspace_digest(under or workspace()))
+
+
+def test_what_was_authorised_counts_for_all_that_were_authorised_later(log: Logbook, replica: Replica) -> None:
+    first, second = order(50, 1), order(60, 2)
+    log.authorize(asked(first))
+    log.authorize(asked(second, nonce=8))
+    replica.follow()
+    assert replica.counted(first) == []
+    assert replica.counted(second) == [50]
+    assert replica.counted() == [50, 60]
+
+
+def test_of_two_orders_the_one_that_was_logged_first_wins_at_a_node_that_follows_late(
+    log: Logbook, replica: Replica, tmp_path: Path
+) -> None:
+    first, second = order(50, 1), order(60, 2)
+    log.authorize(asked(first))
+    early = replica.follow()
+    log.authorize(asked(second, nonce=8))
+    assert early.counted(first) == []
+    late = Replica(open_store(tmp_path / "late.sqlite"), log).follow()
+    for one in (early.follow(), late):
+        assert (one.counted(first), one.counted(second)) == ([], [50])
+
+
+def test_a_retried_order_counts_once_and_at_its_last_time(log: Logbook, replica: Replica) -> None:
+    one = order(50)
+    for at in (NOW - 400, NOW - 200, NOW):
+        log.authorize(asked(one), at=at)
+    replica.follow()
+    assert replica.counted() == [50]
+    assert [spend.at for spend in replica.facts().spent if spend.operation >= 0] == [NOW]
+
+
+def test_an_order_that_was_logged_early_counts_all_that_came_before_it_was_logged_last(
+    log: Logbook, replica: Replica
+) -> None:
+    """To have it stand in the log early gains nothing: it is the last entry by which it is signed."""
+    early, between, late = order(50, 1), order(60, 2), order(70, 3)
+    for number, one in enumerate((early, between, early, late)):
+        log.authorize(asked(one, nonce=number if one is not early else 0))
+    replica.follow()
+    assert replica.counted(early) == [60]
+    assert replica.counted(between) == [50]
+
+
+def test_an_order_that_waited_for_months_counts_when_it_was_logged_last(log: Logbook, replica: Replica) -> None:
+    waiting = order(50, 1)
+    log.authorize(asked(waiting), at=BEGAN)
+    log.authorize(asked(order(60, 2), nonce=8), at=NOW - 60)
+    replica.follow()
+    assert replica.counted() == [60]
+    log.authorize(asked(waiting), at=NOW)
+    replica.follow()
+    assert replica.counted() == [50, 60]
+    assert replica.counted(waiting) == [60]
+
+
+def test_spends_are_read_as_far_back_as_is_asked_for_and_no_further(log: Logbook, replica: Replica) -> None:
+    for number, age in enumerate((600, 60, 0)):
+        log.authorize(asked(order(10 + number, number), nonce=number), at=NOW - age)
+    replica.follow()
+    amounts = {back: replica.counted(back=back) for back in (0, 60, 61, 1000)}
+    assert amounts == {0: [], 60: [12], 61: [11, 12], 1000: [10, 11, 12]}
+
+
+def test_a_node_says_where_a_subject_stands_and_nothing_of_what_it_never_saw(log: Logbook, replica: Replica) -> None:
+    one, request = order(50), asked(order(50))
+    log.authorize(request, at=NOW - 200)
+    log.add("order.signing", "txn_1", b"more")
+    last = log.authorize(request, at=NOW)
+    replica.follow()
+    with replica.store.begin() as connection:
+        found = replica.history.authorized(connection, subject_digest(one))
+        assert replica.history.authorized(connection, bytes(32)) is None
+    assert found is not None
+    assert (found.first, found.last, found.at, found.request) == (1, last, NOW, request_digest(request))
+
+
+def test_of_two_digests_for_one_order_the_first_stands_for_ever(log: Logbook, replica: Replica) -> None:
+    one = order(50)
+    first = asked(one, nonce=7)
+    index = log.authorize(first)
+    log.authorize(asked(one, nonce=8))
+    replica.follow()
+    with replica.store.begin() as connection:
+        found = replica.history.authorized(connection, subject_digest(one))
+    assert found is not None
+    assert (found.last, found.request) == (index, request_digest(first))
+
+
+def test_an_order_under_a_version_that_is_not_in_the_log_is_no_item_of_it(log: Logbook, replica: Replica) -> None:
+    log.authorize(asked(order(50), under=following(name="other")))
+    with pytest.raises(Malformed, match="not in the log"):
+        replica.follow()
+
+
+def test_a_batch_that_cannot_be_read_leaves_nothing_behind(log: Logbook, replica: Replica) -> None:
+    log.authorize(asked(order(50)))
+    replica.follow(1)
+    log.add(AUTHORIZED, "txn_1", b"nothing")
+    with pytest.raises(Malformed):
+        replica.follow()
+    assert replica.counted() == []
+
+
+# The same order under several versions of the workspace
+
+
+def repriced(usd: str) -> Workspace:
+    assets = tuple(replace(one, usd_micro=int(usd) * 10**6) for one in workspace().assets)
+    return following(assets=assets)
+
+
+def logged_version(log: Logbook, version: Workspace) -> None:
+    log.approve(workspace_request(reform(version)))
+
+
+def test_an_order_counts_by_what_it_was_worth_under_the_version_that_it_names(log: Logbook, replica: Replica) -> None:
+    dear = repriced("5000")
+    logged_version(log, dear)
+    one = order(10**18)
+    log.authorize(asked(one, under=dear))
+    replica.follow()
+    worths = [spend.usd_micro for spend in replica.facts().spent if spend.operation >= 0]
+    assert worths == [5000 * 10**6]
+
+
+@pytest.mark.parametrize("order_of", ["dear first", "cheap first"])
+def test_nobody_makes_an_order_count_for_less_by_logging_it_under_another_version_as_well(
+    order_of: str, log: Logbook, replica: Replica
+) -> None:
+    dear, cheap = repriced("5000"), repriced("1")
+    for version in (dear, cheap):
+        logged_version(log, version)
+    one = order(10**18)
+    for version in (dear, cheap) if order_of == "dear first" else (cheap, dear):
+        log.authorize(asked(one, under=version))
+    replica.follow()
+    worths = [spend.usd_micro for spend in replica.facts().spent if spend.operation >= 0]
+    assert worths == [5000 * 10**6]
+
+
+# Counters of authenticators
+
+
+def test_a_counter_that_the_log_has_for_one_approval_is_refused_for_another(log: Logbook, replica: Replica) -> None:
+    one, other = order(500, 1), order(500, 2)
+    approval = approve(one, "ravi")
+    log.authorize(sign_request(one, approval))
+    replica.follow()
+    cloned = approve(other, "ravi")
+    data = cloned.authenticator_data[:33] + approval.authenticator_data[33:37]
+    with replica.store.begin() as connection:
+        replica.history.check_pressed(connection, presses((approval,)))
+        replica.history.check_pressed(connection, presses((cloned,)))
+        with pytest.raises(Refused) as caught:
+            replica.history.check_pressed(connection, presses((replace(cloned, authenticator_data=data),)))
+    assert caught.value.reason is Reason.COUNTER_REGRESSION
+
+
+# Versions that are due
+
+
+def loosened() -> Workspace:
+    return following(rules=tuple(rule for rule in workspace().rules if rule.rule_id != "deny-eve"))
+
+
+def due(replica: Replica, now: int, current: Workspace | None = None) -> bool:
+    with replica.store.begin() as connection:
+        try:
+            replica.history.check_due(connection, current or workspace(), now)
+        except Refused as error:
+            return error.reason is Reason.POLICY_VERSION_MISMATCH
+    return False
+
+
+def test_a_change_is_due_from_its_delay_after_its_entry_until_the_node_has_left_its_parent(
+    log: Logbook, replica: Replica
+) -> None:
+    wish = reform(loosened())
+    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")), at=NOW)
+    replica.follow()
+    assert [due(replica, NOW + after) for after in (0, DELAY - 1, DELAY, 9 * DAY)] == [False, False, True, True]
+    assert not due(replica, NOW + DELAY, loosened())
+    assert not due(replica, NOW + DELAY, following(name="another successor"))
+
+
+def test_a_change_that_people_did_not_approve_is_passed_over_until_one_is_logged_that_they_did(
+    log: Logbook, replica: Replica
+) -> None:
+    wish = reform(loosened())
+    log.approve(workspace_request(wish, approve(wish, "alice")), at=NOW)
+    replica.follow()
+    with replica.store.begin() as connection:
+        assert not replica.history.approved(connection, subject_digest(wish), workspace())
+    assert not due(replica, NOW + 9 * DAY)
+    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")), at=NOW + 1)
+    replica.follow()
+    with replica.store.begin() as connection:
+        assert replica.history.approved(connection, subject_digest(wish), workspace())
+        assert not replica.history.approved(connection, bytes(32), workspace())
+    assert [due(replica, NOW + 1 + after) for after in (DELAY - 1, DELAY)] == [False, True]
+
+
+def test_history_outlives_the_process(log: Logbook, replica: Replica) -> None:
+    wish = reform(loosened())
+    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")))
+    log.authorize(asked(order(50)))
+    replica.follow()
+    replica.store.dispose()
+    again = Replica(open_store(Path(str(replica.store.url.database))), log)
+    again.size = replica.size
+    log.authorize(asked(order(60, 2), nonce=8, under=loosened()))
+    assert again.follow().counted() == [50, 60]
+    assert due(again, NOW + DELAY)
