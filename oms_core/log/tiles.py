@@ -101,24 +101,26 @@ def hashes_from(read: Read, size: int) -> Hashes:
     Make one for each question: it remembers what it has read. It raises `Malformed` when asked for a subtree that is
     not complete at this size, and `LocalError` (STORE_CORRUPT) if a tile is shorter than the size gives it.
     """
-    tiles: dict[tuple[int, int], bytes] = {}
-    known: dict[tuple[int, int], bytes] = {}
+    known: dict[tuple[int, int], list[list[bytes]]] = {}
 
-    def stored(level: int, at: int) -> bytes:
-        index, offset = divmod(at, TILE_WIDTH)
-        if (level, index) not in tiles:
+    def rows(level: int, index: int, height: int) -> list[bytes]:
+        """The roots over 2**height hashes each of one tile, made from below."""
+        if (level, index) not in known:
             width = min(TILE_WIDTH, (size >> level * TILE_HEIGHT) - index * TILE_WIDTH)
-            tiles[level, index] = _tile(read, level, index, width)
-        return tiles[level, index][offset * HASH : (offset + 1) * HASH]
+            tile = _tile(read, level, index, width)
+            known[level, index] = [[tile[at : at + HASH] for at in range(0, width * HASH, HASH)]]
+        made = known[level, index]
+        while len(made) <= height:
+            below = made[-1]
+            made.append([node_hash(below[at], below[at + 1]) for at in range(0, len(below) - 1, 2)])
+        return made[height]
 
     def hashes(level: int, index: int) -> bytes:
         if level < 0 or index < 0 or (index + 1) << level > size:
             raise Malformed(f"a tree of {size} has no complete subtree {index} of level {level}")
-        if level % TILE_HEIGHT == 0:
-            return stored(level // TILE_HEIGHT, index)
-        if (level, index) not in known:
-            known[level, index] = node_hash(hashes(level - 1, 2 * index), hashes(level - 1, 2 * index + 1))
-        return known[level, index]
+        tile_level, height = divmod(level, TILE_HEIGHT)
+        tile, at = divmod(index, TILE_WIDTH >> height)
+        return rows(tile_level, tile, height)[at]
 
     return hashes
 
