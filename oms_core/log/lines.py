@@ -9,6 +9,7 @@ from base64 import b64decode, b64encode
 from oms_core.errors import Malformed, Reason
 from oms_core.log.tree import HASH, MAX_SIZE
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _DECIMAL = re.compile("0|[1-9][0-9]{0,18}")
 
 
@@ -23,14 +24,14 @@ def read_text(data: str | bytes, limit: int) -> str:
         raise Malformed("not UTF-8") from None
     if size > limit:
         raise Malformed(f"{size} bytes where at most {limit} are allowed", Reason.TOO_LARGE)
-    if any(is_control(one) for one in text if one != "\n"):
+    if has_controls(text.replace("\n", "")):
         raise Malformed("control characters in a text")
     return text
 
 
-def is_control(character: str) -> bool:
+def has_controls(text: str) -> bool:
     """C0, DEL and C1: what terminals and logs may act upon."""
-    return character < " " or "\x7f" <= character < "\xa0"
+    return _CONTROL.search(text) is not None
 
 
 def read_number(text: str, name: str) -> int:

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from oms_core.errors import Malformed, ProofInvalid, Reason
-from oms_core.log.lines import base64, is_control, read_base64, read_hash, read_number, read_text
+from oms_core.log.lines import base64, has_controls, read_base64, read_hash, read_number, read_text
 from oms_core.log.tree import HASH, MAX_SIZE
 
 LOG = 0x01
@@ -88,7 +88,7 @@ class Checkpoint:
     root: bytes
 
     def __post_init__(self) -> None:
-        if not self.origin or any(is_control(one) for one in self.origin):
+        if not self.origin or has_controls(self.origin):
             raise Malformed("a checkpoint's origin is one line of text")
         if not 0 <= self.size < MAX_SIZE or len(self.root) != HASH:
             raise Malformed("a checkpoint has a size below 2**63 and a root of 32 bytes")
@@ -251,7 +251,7 @@ def _read_signature(line: str) -> Signature:
 
 
 def _check_name(name: str) -> None:
-    if not name or any(one.isspace() or one == "+" or is_control(one) for one in name):
+    if not name or has_controls(name) or any(one.isspace() or one == "+" for one in name):
         raise Malformed("a key's name is text without spaces and plus signs")
 
 

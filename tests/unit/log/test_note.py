@@ -42,6 +42,32 @@ SOFA = (
     "— witness.example.com/w1 "
     "jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==\n"
 )
+# A head of a public staging log, with lines of kinds that are not read here, and keys of the log and its witnesses.
+PUBLIC = """\
+arche2025h1.staging.ct.transparency.dev
+1432088532
+U7WM79jrzyhGZ5/GUBTpM7NzwdyfFx61t3RovgcC4Ro=
+
+— arche2025h1.staging.ct.transparency.dev \
+zTM8sQAAAZ5W0WdjBAMARjBEAiBjW5IQf9pvsYLfQFX6hoGREPMHbdQ3urbllzalApkptQIgIpwtEroeW2BXaHAI4kJXFbon5Ch9MNL5zRNZ55lvGt0=
+— arche2025h1.staging.ct.transparency.dev \
+ui8GwCF1+kWqZrxGdhj4aX3gcw7XUlXQQabg/27lefwhUkzbC3NygNI75MdhL1bfTW9g8Ei59RA23oHP7Ry1k3ZFWwQ=
+— transparency.dev/DEV:witness-little-garden \
+2AQqhwAAAABqEiEgzgFIqqhbUoDwjMWE6UP8nd8/KYTzwZ2rhIgcqoXHAwVkjZr4AscylP3v7sEodkRAErumC2q44vdgJY096st5BQ==
+— witness1.smartit.nu/witness1 \
+pIyCDwAAAABqEiEghIp82KWebrw7/oHQwlTAm3g2RKS4+eebl8eO0WH+/iEcxZ75W3u5hNI7TOQtmJbqmNWVuE0tgh0XwzdZsDsUAQ==
+— remora.n621.de \
+2net5wAAAABqEiEgPlfF3V06o0Y+fHM+J5J9s27wgxxcOVSpZ/2g/KSiXCg9DEZI+aVCIobWX9sXTynk5XeU/zZ0WBxtqB0DrAWfBw==
+— witness.stagemole.eu \
+Z/euoAAAAABqEiEgw0i+7g2ENfDAWHmtRzCfKTHSDwYDJA2NmKeGi9Y8FtEyOUvVr+AJmIY/2TUFucgKi7lI7cUiOvKFYe/TmN9DAg==
+"""
+PUBLIC_LOG = "arche2025h1.staging.ct.transparency.dev+ba2f06c0+AU0vHmlGCS/PdN8b2OaGmKprLI8HKM+dJ472xgFYh15f"
+PUBLIC_WITNESSES = (
+    "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2",
+    "witness.stagemole.eu+67f7aea0+BEqSG3yu9YrmcM3BHvQYTxwFj3uSWakQepafafpUqklv",
+    "transparency.dev/DEV:witness-little-garden+d8042a87+BCtusOxINQNUTN5Oj8HObRkh2yHf/MwYaGX4CPdiVEPM",
+    "witness1.smartit.nu/witness1+a48c820f+BPSFWg9G6KPiO7QPryYO5Xq4oYJJ+kAvLKLSimDhoxMO",
+)
 CHECKPOINT = Tree(entries(20)).checkpoint()
 BODY = CHECKPOINT.body()
 NOTE = signed(CHECKPOINT, *WITNESSES[:4])
@@ -74,6 +100,21 @@ def test_the_cosigned_message_is_the_specifications() -> None:
         "cosignature/v1\ntime 1679315147\n"
         "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
     )
+
+
+def test_a_public_logs_head_verifies_with_its_witnesses_cosignatures() -> None:
+    """None of these was made by us."""
+    note = read_note(PUBLIC)
+    assert write_note(note) == PUBLIC
+    assert verify_log(note, Verifier.parse(PUBLIC_LOG)).size == 1432088532
+    witnesses = [Verifier.parse(one) for one in PUBLIC_WITNESSES]
+    times = cosignatures(note, witnesses)
+    assert set(times) == {one.name for one in witnesses}
+    assert set(times.values()) == {0x6A122120}
+    changed = read_note(PUBLIC.replace("1432088532", "1432088533"))
+    for check in (lambda: verify_log(changed, Verifier.parse(PUBLIC_LOG)), lambda: cosignatures(changed, witnesses)):
+        with pytest.raises(ProofInvalid):
+            check()
 
 
 def test_a_note_reads_back_as_it_was_written() -> None:
