@@ -11,6 +11,8 @@ from sqlalchemy import RowMapping
 
 from coordinator import durable, views, wallets
 from coordinator.amending import Amending
+from coordinator.anchorbook import AnchorBook
+from coordinator.api_anchors import AnchorCalls
 from coordinator.api_keys import MAX_PROPOSAL, KeyCalls
 from coordinator.api_orders import OrderCalls, new_order_id
 from coordinator.api_prepare import PrepareCalls
@@ -37,7 +39,7 @@ from oms_core.workspace import user
 from proto import oms_pb2 as pb
 
 
-class OmsService(KeyCalls, OrderCalls, PrepareCalls, WorkspaceCalls):
+class OmsService(AnchorCalls, KeyCalls, OrderCalls, PrepareCalls, WorkspaceCalls):
     """Everything an OMS front end, a person's tool or an algo asks of the network."""
 
     def __init__(
@@ -54,11 +56,13 @@ class OmsService(KeyCalls, OrderCalls, PrepareCalls, WorkspaceCalls):
         news: News,
         chain_book: ChainBook,
         workspaces: Workspaces,
+        anchors: AnchorBook,
     ) -> None:
         self._store, self._standing, self._desk, self._keys = store, standing, desk, keys
         self._book, self._changes = book, changes
         self._chain_book, self._workspaces, self._reports = chain_book, workspaces, OrderedDict()
         self._approving, self._cosigners, self._chain, self._news = approving, cosigners, chain, news
+        self._anchors = anchors
         self._amending = Amending(store, standing, desk, news)
 
     # Wallets

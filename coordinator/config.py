@@ -8,6 +8,8 @@ from pathlib import Path
 from oms_core.chains.evm import chain_id
 from oms_core.settings import invalid, parse
 
+LEAST_ENTRIES = 100  # between anchors: each leaves some entries itself
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -36,10 +38,28 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchoring:
+    """How the log's checkpoints get into the chain: a service proposes calls of a contract from a wallet of its own.
+
+    ``contract`` is the contract's entry in the registry; ``key`` is the PEM file of ``user``'s proposal key ``key_id``.
+    A checkpoint is anchored when the one before is ``minutes`` old, or when there are ``entries`` more.
+    """
+
+    wallet: str
+    contract: str
+    user: str
+    key: Path
+    key_id: str
+    minutes: int = 60
+    entries: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a coordinator needs. ``database`` is sqlite:///FILE or postgresql://…
 
     ``presignatures`` is how many unused ones are kept for each wallet (and each busy path); 0 makes none beforehand.
+    Without ``anchoring`` nothing is anchored.
     """
 
     listen_oms: str
@@ -53,6 +73,7 @@ class Config:
     approval_seconds: int = 86_400
     presignatures: int = 4
     max_message_bytes: int = 16 * 1024 * 1024
+    anchoring: Anchoring | None = None
 
 
 def load(path: Path) -> Config:
@@ -67,4 +88,6 @@ def load(path: Path) -> Config:
         raise invalid(path.name, "chain.rpc names at least one address, chain.confirmations is at least 1")
     if not config.database.startswith(("sqlite:///", "postgresql://")):
         raise invalid(path.name, "database is sqlite:///FILE or postgresql://…")
+    if config.anchoring and (config.anchoring.minutes < 1 or config.anchoring.entries < LEAST_ENTRIES):
+        raise invalid(path.name, f"anchoring.minutes is at least 1, anchoring.entries at least {LEAST_ENTRIES}")
     return config

@@ -11,6 +11,7 @@ import grpc
 import structlog
 
 from coordinator import durable
+from coordinator.anchorbook import AnchorBook
 from coordinator.api import OmsService
 from coordinator.approving import Approving
 from coordinator.bringing import Bringing
@@ -64,7 +65,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(standing)
     preflight, seconds = Preflight(store, standing, cosigners), config.approval_seconds
     approving = Approving(store, standing, preflight, seconds)
-    book, chain_book = KeyBook(engine), ChainBook(engine)
+    book, chain_book, anchors = KeyBook(engine), ChainBook(engine), AnchorBook(engine)
     bringing = Bringing(chain_book, standing, cosigners, Voiding(store, book, standing, news), news)
     await bringing.load()
     outcomes = Outcomes(book, cosigners)
@@ -82,7 +83,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
         interceptors=[ErrorInterceptor()], options=server_options(config), maximum_concurrent_rpcs=500
     )
     service = OmsService(
-        store, book, standing, desk, keys, changes, approving, cosigners, chain, news, chain_book, workspaces
+        store, book, standing, desk, keys, changes, approving, cosigners, chain, news, chain_book, workspaces, anchors
     )
     oms_pb2_grpc.add_OmsServicer_to_server(service, outer)
     for server, address in ((inner, config.listen_cosigners), (outer, config.listen_oms)):

@@ -142,6 +142,23 @@ statements = Table(
     Column("document", LargeBinary, nullable=False),
 )
 
+anchors = Table(
+    "anchors",
+    metadata,
+    Column("order_id", String(64), primary_key=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("reason", String(64), nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("size", BigInteger, nullable=False),
+    Column("checkpoint", Text, nullable=False),
+    Column("proposal", LargeBinary, nullable=False),
+    Column("receipt", LargeBinary, nullable=False, default=b""),
+    Column("ots", LargeBinary, nullable=False, default=b""),
+    Column("block_number", BigInteger, nullable=False, default=0),
+    Column("block_time", BigInteger, nullable=False, default=0),
+    Column("created_at", Float, nullable=False),
+)
+
 orders = Table(
     "orders",
     metadata,

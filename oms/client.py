@@ -289,6 +289,10 @@ class Client:
         """The change whenever something about it changes, until it has ended."""
         return self._watch("WatchKeyChange", pb.GetKeyChangeRequest(change_id=change_id))
 
+    async def anchors(self, limit: int = 50) -> list[pb.Anchor]:
+        """Anchors of the log, newest first, those with a receipt and those without."""
+        return list((await self._call("GetAnchors", pb.GetAnchorsRequest(limit=limit))).anchors)
+
     async def evidence(self) -> list[pb.Evidence]:
         """Verdicts on cosigners, oldest first, without their documents."""
         return list((await self._call("ListEvidence", pb.ListEvidenceRequest())).evidence)

@@ -47,10 +47,10 @@ def _section(kind: type[Any], table: object, where: str, prefix: str, path: Call
 
 
 def _value(hint: Any, value: Any, where: str, name: str, path: Callable[[str], PurePath]) -> Any:
-    if is_dataclass(hint) and isinstance(hint, type):
-        return _section(hint, value, where, name + ".", path)
     if (choices := get_args(hint)) and NoneType in choices:
         hint = choices[0]
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _section(hint, value, where, name + ".", path)
     if isinstance(hint, type) and issubclass(hint, PurePath) and isinstance(value, str):
         return path(value)
     if get_args(hint) == (str, ...) and isinstance(value, list) and all(isinstance(item, str) for item in value):

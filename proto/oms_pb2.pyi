@@ -1589,3 +1589,101 @@ class Stock(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Stock: _TypeAlias = Stock  # noqa: Y015
+
+@_typing.final
+class GetAnchorsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """at most 500; 50 if it is 0"""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAnchorsRequest: _TypeAlias = GetAnchorsRequest  # noqa: Y015
+
+@_typing.final
+class GetAnchorsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANCHORS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def anchors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Anchor]: ...
+    def __init__(
+        self,
+        *,
+        anchors: _abc.Iterable[Global___Anchor] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchors", b"anchors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAnchorsResponse: _TypeAlias = GetAnchorsResponse  # noqa: Y015
+
+@_typing.final
+class Anchor(_message.Message):
+    """A checkpoint of the log that a transaction names, or is to name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    BLOCK_NUMBER_FIELD_NUMBER: _builtins.int
+    BLOCK_TIME_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    OTS_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    state: _builtins.str
+    """PROPOSED, ANCHORED, FAILED"""
+    reason: _builtins.str
+    detail: _builtins.str
+    size: _builtins.int
+    """entries of the log"""
+    checkpoint: _builtins.str
+    """the signed note"""
+    created_at: _builtins.float
+    block_number: _builtins.int
+    """these four once it is ANCHORED"""
+    block_time: _builtins.int
+    """Unix seconds"""
+    receipt: _builtins.bytes
+    """AnchorReceipt"""
+    ots: _builtins.bytes
+    """the same as an OpenTimestamps proof of the checkpoint's text"""
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        size: _builtins.int = ...,
+        checkpoint: _builtins.str = ...,
+        created_at: _builtins.float = ...,
+        block_number: _builtins.int = ...,
+        block_time: _builtins.int = ...,
+        receipt: _builtins.bytes = ...,
+        ots: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "block_time", b"block_time", "checkpoint", b"checkpoint", "created_at", b"created_at", "detail", b"detail", "ots", b"ots", "reason", b"reason", "receipt", b"receipt", "size", b"size", "state", b"state", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Anchor: _TypeAlias = Anchor  # noqa: Y015

@@ -169,6 +169,11 @@ class OmsStub:
                 request_serializer=proto_dot_oms__pb2.ListWorkspaceChangesRequest.SerializeToString,
                 response_deserializer=proto_dot_oms__pb2.ListWorkspaceChangesResponse.FromString,
                 _registered_method=True)
+        self.GetAnchors = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/GetAnchors',
+                request_serializer=proto_dot_oms__pb2.GetAnchorsRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.GetAnchorsResponse.FromString,
+                _registered_method=True)
         self.ListEvidence = channel.unary_unary(
                 '/counterseal.oms.v1.Oms/ListEvidence',
                 request_serializer=proto_dot_oms__pb2.ListEvidenceRequest.SerializeToString,
@@ -352,6 +357,13 @@ class OmsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAnchors(self, request, context):
+        """Anchors of the log in the chain, newest first
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEvidence(self, request, context):
         """Evidence against cosigners
         """
@@ -502,6 +514,11 @@ def add_OmsServicer_to_server(servicer, server):
                     servicer.ListWorkspaceChanges,
                     request_deserializer=proto_dot_oms__pb2.ListWorkspaceChangesRequest.FromString,
                     response_serializer=proto_dot_oms__pb2.ListWorkspaceChangesResponse.SerializeToString,
+            ),
+            'GetAnchors': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAnchors,
+                    request_deserializer=proto_dot_oms__pb2.GetAnchorsRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.GetAnchorsResponse.SerializeToString,
             ),
             'ListEvidence': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvidence,
@@ -1243,6 +1260,33 @@ class Oms:
             '/counterseal.oms.v1.Oms/ListWorkspaceChanges',
             proto_dot_oms__pb2.ListWorkspaceChangesRequest.SerializeToString,
             proto_dot_oms__pb2.ListWorkspaceChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAnchors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/GetAnchors',
+            proto_dot_oms__pb2.GetAnchorsRequest.SerializeToString,
+            proto_dot_oms__pb2.GetAnchorsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,8 @@ class OmsStub:
     GetWorkspaceChange: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]
     WatchWorkspaceChange: _grpc.UnaryStreamMultiCallable[_oms_pb2.GetWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]
     ListWorkspaceChanges: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListWorkspaceChangesRequest, _oms_pb2.ListWorkspaceChangesResponse]
+    GetAnchors: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetAnchorsRequest, _oms_pb2.GetAnchorsResponse]
+    """Anchors of the log in the chain, newest first"""
     ListEvidence: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListEvidenceRequest, _oms_pb2.ListEvidenceResponse]
     """Evidence against cosigners"""
     GetEvidence: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetEvidenceRequest, _oms_pb2.Evidence]
@@ -106,6 +108,8 @@ class OmsAsyncStub(OmsStub):
     GetWorkspaceChange: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]  # type: ignore[assignment]
     WatchWorkspaceChange: _aio.UnaryStreamMultiCallable[_oms_pb2.GetWorkspaceChangeRequest, _oms_pb2.WorkspaceChange]  # type: ignore[assignment]
     ListWorkspaceChanges: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListWorkspaceChangesRequest, _oms_pb2.ListWorkspaceChangesResponse]  # type: ignore[assignment]
+    GetAnchors: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetAnchorsRequest, _oms_pb2.GetAnchorsResponse]  # type: ignore[assignment]
+    """Anchors of the log in the chain, newest first"""
     ListEvidence: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListEvidenceRequest, _oms_pb2.ListEvidenceResponse]  # type: ignore[assignment]
     """Evidence against cosigners"""
     GetEvidence: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetEvidenceRequest, _oms_pb2.Evidence]  # type: ignore[assignment]
@@ -305,6 +309,14 @@ class OmsServicer(metaclass=_abc_1.ABCMeta):
         request: _oms_pb2.ListWorkspaceChangesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_oms_pb2.ListWorkspaceChangesResponse, _abc.Awaitable[_oms_pb2.ListWorkspaceChangesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetAnchors(
+        self,
+        request: _oms_pb2.GetAnchorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.GetAnchorsResponse, _abc.Awaitable[_oms_pb2.GetAnchorsResponse]]:
+        """Anchors of the log in the chain, newest first"""
 
     @_abc_1.abstractmethod
     def ListEvidence(

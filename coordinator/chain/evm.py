@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from coordinator.chain.rpc import Rpc, RpcError
@@ -13,10 +14,22 @@ from oms_core.chains.evm import (
     to_checksum,
     transaction_hash,
 )
+from oms_core.chains.header import header_of, read_header
 from oms_core.chains.intent import Execution, Intent
+from oms_core.chains.trie import transactions_root
 from oms_core.errors import Malformed, Reason, Refused, Unavailable
 
+_AT_ONCE = 16  # calls of a node
 _KNOWN = ("already known", "already imported", "alreadyknown", "known transaction")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The block of a transaction: its header (RLP), all that is in it as it was sent, and which one of it is meant."""
+
+    header: bytes
+    transactions: tuple[bytes, ...]
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +115,43 @@ class EvmChain:
             return None
         newest, block = await self._rpc.number("eth_blockNumber"), int(receipt["blockNumber"], 16)
         return Standing(block, receipt["blockHash"], receipt["status"] == "0x1", newest - block + 1)
+
+    async def balance(self, account: bytes) -> int:
+        """What the account holds in wei, pending transactions counted."""
+        return await self._rpc.number("eth_getBalance", to_checksum(account), "pending")
+
+    async def block_of(self, tx_hash: str) -> Block | None:
+        """The block that holds a transaction, whole; None while there is none. Raises `Unavailable`, `RpcError`.
+
+        geth and anvil both serve ``eth_getRawTransactionByBlockHashAndIndex``; anvil no ``debug_getRawTransactions``.
+        What comes is held against the header, and the header against its hash.
+        """
+        receipt = await self._rpc.call("eth_getTransactionReceipt", tx_hash)
+        if receipt is None:
+            return None
+        block = await self._rpc.call("eth_getBlockByHash", receipt["blockHash"], False)
+        if block is None:
+            return None
+        try:
+            header = header_of(block)
+            raws = await self._transactions(receipt["blockHash"], len(block["transactions"]))
+            found = Block(header, raws, int(receipt["transactionIndex"], 16))
+            same = transactions_root(raws) == read_header(header).transactions_root
+            if not same or "0x" + transaction_hash(raws[found.index]).hex() != tx_hash:
+                raise Malformed("the block's transactions are not those of its header")
+        except (Malformed, ValueError, TypeError, LookupError) as error:
+            text = error.message if isinstance(error, Malformed) else type(error).__name__
+            raise Unavailable(f"the node shows no proper block: {text}", Reason.CHAIN_UNAVAILABLE) from None
+        return found
+
+    async def _transactions(self, block_hash: str, count: int) -> tuple[bytes, ...]:
+        few = asyncio.Semaphore(_AT_ONCE)
+
+        async def fetch(index: int) -> bytes:
+            async with few:
+                raw = await self._rpc.call("eth_getRawTransactionByBlockHashAndIndex", block_hash, hex(index))
+            if not isinstance(raw, str):
+                raise Malformed("a transaction is missing")
+            return bytes.fromhex(raw.removeprefix("0x"))
+
+        return tuple(await asyncio.gather(*(fetch(index) for index in range(count))))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
 
 from oms_core.errors import Malformed, ProofInvalid, Reason
 
@@ -29,3 +31,19 @@ def verify(public: bytes, digest: bytes, signature: bytes) -> None:
         public_key(public).verify(der, digest, ec.ECDSA(Prehashed(hashes.SHA256())))
     except (InvalidSignature, Malformed):
         raise ProofInvalid("the key signed this", Reason.SIGNATURE_INVALID) from None
+
+
+def signer(pem: bytes) -> Callable[[bytes], bytes]:
+    """What signs a 32-byte digest as raw r ‖ s (64 bytes) under a key in PEM without a password. Raises `Malformed`."""
+    try:
+        key = serialization.load_pem_private_key(pem, None)
+    except (ValueError, TypeError):
+        raise Malformed("not a private key in PEM") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise Malformed("not a P-256 key")
+
+    def sign(digest: bytes) -> bytes:
+        r, s = decode_dss_signature(key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256()))))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+    return sign
