@@ -127,6 +127,7 @@ ATTACKS = {
     "L06": "A forged cosignature",
     "L07": "One key for two witnesses",
     "L10": "Cosignatures from the future",
+    "L12": "An anchor whose transaction names another checkpoint, comes from elsewhere, or is not in the block",
 }
 NOT_YET = {
     "C15": "Two audit logs: there is no witnessed log yet",

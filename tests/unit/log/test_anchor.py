@@ -71,6 +71,7 @@ WRONG = {
 }
 
 
+@pytest.mark.covers("L12")
 @pytest.mark.parametrize(("words", "raw"), WRONG.items(), ids=WRONG)
 def test_a_transaction_that_is_not_the_anchors_is_refused_in_its_own_words(words: str, raw: bytes) -> None:
     reason, text = refused(receipt(raw))
@@ -78,21 +79,25 @@ def test_a_transaction_that_is_not_the_anchors_is_refused_in_its_own_words(words
     assert words.strip() in text
 
 
+@pytest.mark.covers("L12")
 def test_every_refusal_of_a_transaction_has_words_that_no_other_one_has() -> None:
     texts = {words.strip(): refused(receipt(raw))[1] for words, raw in WRONG.items()}
     assert len(set(texts.values())) == len(texts)
 
 
+@pytest.mark.covers("L12")
 def test_another_block_than_the_one_that_is_known_is_refused() -> None:
     reason, text = refused(GOOD, bytes(32))
     assert (reason, "the block that is known" in text) == (Reason.ANCHOR_MISMATCH, True)
 
 
+@pytest.mark.covers("L12")
 def test_a_checkpoint_that_is_put_into_another_ones_receipt_is_refused() -> None:
     other = replace(GOOD, checkpoint=note(size=SIZE + 1))
     assert refused(other, HASH)[0] == Reason.ANCHOR_MISMATCH
 
 
+@pytest.mark.covers("L12")
 def test_a_proof_of_another_transaction_of_the_block_is_refused() -> None:
     other = receipt(others=8)
     assert refused(replace(GOOD, index=6))[0] == Reason.DIGEST_MISMATCH
