@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.tables import orders, spends
 from oms_core.lifecycle import WITHDRAWN, State
-from oms_core.policy.facts import Provenance, Spend
+from oms_core.policy.facts import FEE, Provenance, Spend
 from oms_core.policy.rules import Action
 
 RESERVED = (State.SUBMITTED, State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
@@ -34,11 +34,15 @@ async def commit(connection: AsyncConnection, order_id: str, now: int) -> None:
 async def counted(connection: AsyncConnection, now: int, ahead_of: str, back: int) -> tuple[Spend, ...]:
     """Reservations, as of now however old they are, and what was signed within ``back`` seconds.
 
+    Of an order that failed on the chain the fee stays: it was paid.
+
     Where ``ahead_of`` names an order, others that were submitted later and are not reviewed yet do not stand in its
     way: it will stand in theirs. Otherwise two that come together could each refuse the other.
     """
     query = select(spends, orders.c.state).join(orders, orders.c.subject == spends.c.subject)
-    query = query.where(orders.c.state.in_(RESERVED) | (spends.c.at > now - back), orders.c.state.not_in(RELEASED))
+    paid = (orders.c.state == State.FAILED_ON_CHAIN) & (spends.c.operation == FEE)
+    query = query.where(orders.c.state.in_(RESERVED) | (spends.c.at > now - back))
+    query = query.where(orders.c.state.not_in(RELEASED) | paid)
     if ahead_of:
         mine = select(orders.c.created_at).where(orders.c.order_id == ahead_of).scalar_subquery()
         later = (orders.c.created_at > mine) | ((orders.c.created_at == mine) & (orders.c.order_id > ahead_of))

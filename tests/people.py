@@ -16,7 +16,7 @@ from oms_core.chains.intent import Bounds, CreateWallet, Execution, Intent, Prop
 from oms_core.errors import CountersealError
 from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateRequest, SignRequest
 from oms_core.keys import Change, ChangeKey
-from oms_core.policy.facts import Provenance, Spend
+from oms_core.policy.facts import FEE, Facts, Provenance, Spend
 from oms_core.policy.rules import Action, Quorum, Requirement, Rule
 from oms_core.policy.text import rules_from_yaml
 from oms_core.readings import plain_decision
@@ -58,7 +58,7 @@ RULES = """
   limit:
   - {amount: 1,000}
   - {amount: 2,000, every: 24h}
-  when: {asset: ETH}
+  when: {asset: ETH, fee: no}
 - rule: require-risk
   require: {approvals: 2, from groups: [risk]}
   when: {action: TRANSFER, amount: above 100}
@@ -254,6 +254,11 @@ def spend(amount: int, at: int = NOW - 10, subject: bytes = b"other", **changes:
         provenance=Provenance.OWN,
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def moved(facts: Facts) -> list[int]:
+    """The amounts that were spent, without fees."""
+    return [one.amount for one in facts.spent if one.operation != FEE]
 
 
 def propose(subject: Subject) -> Proposal:

@@ -164,9 +164,10 @@ class _Questions:
             yield Finding(Problem.SHADOWED, rule.rule_id, "other PERMITs permit all that it permits")
 
     def _covered(self, rule: Rule, covering: list[Rule]) -> Iterator[Finding]:
-        """By one rule alone: whatever it asks for, the other one asks for."""
+        """By one rule alone: whatever it asks for, the other one asks for, and on the same grounds."""
         for one in covering:
-            if not self._possible(self._holds[rule.rule_id], self._z3.Not(self._holds[one.rule_id])):
+            grounds = zip(self.formulas.grounds(rule), self.formulas.grounds(one), strict=False)
+            if not any(self._possible(mine, self._z3.Not(its)) for mine, its in grounds):
                 text = f"{one.rule_id} applies wherever it does, and asks for at least as much"
                 yield Finding(Problem.SHADOWED, rule.rule_id, text)
                 return

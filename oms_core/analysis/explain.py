@@ -61,10 +61,10 @@ def _values(decision: Decision) -> Iterator[str]:
     """Each field that any rule looked at, of each operation, with where it is from."""
     from oms_core.policy.trace import observed_words
 
-    several = len(decision.record.views) > 1
-    for place, view in enumerate(decision.record.views):
+    views, paid = decision.record.views, decision.record.paid
+    named = [(f"operation {place + 1}, " if len(views) > 1 else "", view) for place, view in enumerate(views)]
+    for where, view in [*named, *([("fee, ", paid)] if paid else [])]:
         for name, seen in sorted(view.seen.items()):
-            where = f"operation {place + 1}, " if several else ""
             yield f"  {where}{name}: {observed_words(seen)}" + (f" ({seen.source})" if seen.source else "")
 
 

@@ -29,6 +29,7 @@ from oms_core.workspace import Workspace, asset_named, contract_at, entry_at
 LIFE = 3_600  # seconds that a made-up order is valid
 UNLIMITED = (1 << 256) - 1
 KEYS = frozenset({Action.KEY_CREATE, Action.KEY_CHANGE, Action.KEY_SUSPEND})
+SILENT = frozenset({Action.MESSAGE, Action.TYPED_MESSAGE})
 WITHOUT_DESTINATION = KEYS | {Action.MESSAGE, Action.DEPLOY}
 
 
@@ -89,8 +90,7 @@ def subject(order: Order) -> Judged:
         case Action.KEY_CHANGE | Action.KEY_SUSPEND:
             change = Change.SUSPEND if deed.action is Action.KEY_SUSPEND else Change.REFRESH
             return ChangeKey(order.wallet_id, bytes(32), bytes(33), bytes(32), change, 0, 0, (), *who)
-    silent = deed.action in {Action.MESSAGE, Action.TYPED_MESSAGE}
-    bounds = Bounds(0, 0) if silent else Bounds(order.max_fee_total, order.gas_limit_cap)
+    bounds = Bounds(0, 0) if deed.action in SILENT else Bounds(order.max_fee_total, order.gas_limit_cap)
     return Intent("int_hypothetical", order.wallet_id, order.path, deed.chain, _what(deed, order.to), bounds, *who)
 
 

@@ -9,7 +9,6 @@ table binds stand for tests whose answers the universe does not show: any answer
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -19,22 +18,21 @@ import z3
 from oms_core.analysis.orders import KEYS
 from oms_core.analysis.properties import And, Condition, Not, Or
 from oms_core.analysis.tables import BARS, MOVES, ORDER, Axis, Cell, Tables, Wondered
-from oms_core.policy.compiled import Asked, Compiled, Ready, compiled
-from oms_core.policy.facts import Provenance
-from oms_core.policy.limits import Spending, weigh
+from oms_core.analysis.weighing import PAID, Weighing
+from oms_core.policy.compiled import Asked, Compiled, compiled
 from oms_core.policy.logic import Truth
 from oms_core.policy.rules import Action, Kind, Operator, Rule, Test
-from oms_core.policy.spends import spends_of
 
 Formula = Any  # z3 ships no types
 
 
 class Mode(Enum):
-    """Who asks: a PERMIT, another rule, or a property."""
+    """Who asks: a PERMIT, another rule, a property, or a LIMIT about a fee."""
 
     PERMIT = 0
     STRICT = 1
     PROPERTY = 2
+    FEE = 3
 
 
 Question = tuple[Test, Mode]
@@ -46,6 +44,7 @@ class Symbolic:
     def __init__(self, tables: Tables, others: Iterable[Test] = ()) -> None:
         self.tables = tables
         self.rules: Compiled = compiled(tables.workspace)
+        self._weighing = Weighing(tables, self.rules)
         self.loose: list[str] = []
         self._variables = {
             axis: [z3.Bool(f"{axis}.{at}") for at in range(tables.size(axis))] for axis in (*ORDER, *tables.seen)
@@ -60,6 +59,8 @@ class Symbolic:
         for ready in self.rules.rules:
             mode = Mode.PERMIT if ready.rule.kind is Kind.PERMIT else Mode.STRICT
             self._tabulate([(test, mode) for test in ready.rule.when])
+            if ready.weighs and self._weighing.fees:
+                self._tabulate([(test, Mode.FEE) for test in ready.rule.when if test.field in PAID])
 
     def world(self) -> list[Formula]:
         """One choice on each axis, and only such as go together."""
@@ -85,7 +86,7 @@ class Symbolic:
         permits = [self._permits(rule) for rule in self._of(Kind.PERMIT)]
         opens = [self._permits(rule) for rule in self._of(Kind.PERMIT) if _opens(rule)]
         denials = [self.applies(rule) for rule in self._of(Kind.DENY)]
-        limits = [z3.And(self.applies(rule), self._over(rule)) for rule in self._of(Kind.LIMIT)]
+        limits = [self._exceeded(rule) for rule in self._of(Kind.LIMIT)]
         return z3.And(
             z3.Or(permits),
             z3.Implies(self._opaque, z3.Or(opens)),
@@ -95,7 +96,15 @@ class Symbolic:
 
     def applies(self, rule: Rule) -> Formula:
         """A DENY, LIMIT or REQUIRE applies, or may."""
-        return z3.And(self._in_force(rule), *(z3.Not(false) for _, false in self._conjunction(rule, Mode.STRICT)))
+        return z3.Or(self.grounds(rule))
+
+    def grounds(self, rule: Rule) -> list[Formula]:
+        """Why it applies, or may: because of what is done, and a LIMIT that weighs also because of what is paid."""
+        of = [Mode.STRICT]
+        if self.rules.by_id[rule.rule_id].weighs and self._weighing.fees:
+            of.append(Mode.FEE)
+        made = [z3.And(self._in_force(rule), *(z3.Not(no) for _, no in self._conjunction(rule, mode))) for mode in of]
+        return [made[0], *(z3.And(self._pays, one) for one in made[1:])]
 
     def holds(self, rule: Rule) -> Formula:
         """A PERMIT permits for certain; any other rule applies, or may."""
@@ -196,7 +205,8 @@ class Symbolic:
         ready = self.rules.by_id[rule.rule_id]
         if ready.raised:
             return [(z3.BoolVal(False), z3.BoolVal(False))]
-        made = [self._test(test, mode) for test in rule.when]
+        as_done = Mode.STRICT if mode is Mode.FEE else mode
+        made = [self._test(test, mode if test.field in PAID else as_done) for test in rule.when]
         if rule.during is not None:
             times = self.tables.open(rule.during)
             made.append((self._at(times, Truth.TRUE), self._at(times, Truth.FALSE)))
@@ -218,17 +228,18 @@ class Symbolic:
 
     def _tabulate(self, tests: list[Question]) -> None:
         """Ask the engine about all that have not been asked yet, view by view."""
-        groups: dict[tuple[Axis, ...], list[Question]] = {}
+        groups: dict[tuple[tuple[Axis, ...], bool], list[Question]] = {}
         for one in dict.fromkeys(tests):
             if one in self._answers:
                 continue
-            axes = self.tables.axes(one[0])
+            paid = one[1] is Mode.FEE
+            axes = ("sort", "fee") if paid else self.tables.axes(one[0])
             if axes is None:
                 self._answers[one] = self._free(one[0])
             else:
-                groups.setdefault(axes, []).append(one)
-        for axes, group in groups.items():
-            answers = self.tables.answers([_asked(*one) for one in group], axes)
+                groups.setdefault((axes, paid), []).append(one)
+        for (axes, paid), group in groups.items():
+            answers = self.tables.answers([_asked(*one) for one in group], axes, paid)
             for one, cells in zip(group, answers, strict=True):
                 self._answers[one] = self._bound(one, axes, cells)
 
@@ -310,28 +321,24 @@ class Symbolic:
         """What stands against an order without any rule."""
         return z3.Or([self._any(one, self.tables.barred(one)) for one in BARS])
 
-    def _over(self, rule: Rule) -> Formula:
-        """A LIMIT objects when nothing has been spent before: one order is too much, or its worth is not known."""
-        bare = self.rules.by_id[rule.rule_id]
-        if bare.raised or not rule.caps:
-            return z3.BoolVal(True)
-        times = range(len(self.tables.choices.now)) if any(cap.calendar for cap in rule.caps) else range(1)
-        cells = [
-            (deed, now) for deed in range(self.tables.size("deed")) for now in times if self._objects(rule, deed, now)
-        ]
-        if len(times) == 1:
-            return self._any(("deed",), [(deed,) for deed, _ in cells])
-        return self._any(("deed", "now"), cells)
+    def _exceeded(self, rule: Rule) -> Formula:
+        """A LIMIT objects when nothing has been spent before."""
+        ready, grounds = self.rules.by_id[rule.rule_id], self.grounds(rule)
+        if ready.raised or not rule.caps:
+            return z3.Or(grounds)
+        moves, *pays = grounds
+        made = [z3.And(moves, self._any(*self._weighing.over(ready, moves=True, pays=False)))]
+        for paid in pays:
+            made.append(z3.And(paid, self._any(*self._weighing.over(ready, moves=False, pays=True))))
+            made.append(z3.And(moves, paid, self._any(*self._weighing.over(ready, moves=True, pays=True))))
+        return z3.Or(made)
 
-    def _objects(self, rule: Rule, deed: int, now: int) -> bool:
-        order = self.tables.example({"deed": deed, "now": now})
-        operation = self.tables.operation(order) if order else None
-        if order is None or operation is None:
-            return False
-        subject, facts = order.subject, order.facts
-        adds = spends_of(self.tables.workspace, subject, [operation], facts.now, Provenance.OWN)
-        ready = self.rules.by_id[rule.rule_id]
-        return bool(weigh(_asking_nothing(ready), [int(Truth.TRUE)], Spending(self.rules, facts, adds))[1])
+    @cached_property
+    def _pays(self) -> Formula:
+        """There is a fee, and a transaction that pays it."""
+        sends = [at for at, sort in enumerate(self.tables.sorts) if self.tables.sends(sort)]
+        places = (("fee", self._weighing.fees), ("sort", sends))
+        return z3.And([disjunction([self._variables[axis][at] for at in held]) for axis, held in places])
 
 
 def disjunction(parts: list[Formula]) -> Formula:
@@ -345,11 +352,6 @@ def disjunction(parts: list[Formula]) -> Formula:
 
 def _asked(test: Test, mode: Mode) -> Asked | Wondered:
     return Wondered(test) if mode is Mode.PROPERTY else Asked(test, mode is Mode.PERMIT)
-
-
-def _asking_nothing(ready: Ready) -> Ready:
-    """The same caps without the tests: whether those hold, other formulas say."""
-    return replace(ready, tests=(), past=())
 
 
 def _opens(rule: Rule) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from oms_core.analysis.methods import complete
-from oms_core.analysis.orders import KEYS, WITHOUT_DESTINATION, Deed, Order
+from oms_core.analysis.orders import KEYS, SILENT, WITHOUT_DESTINATION, Deed, Order
 from oms_core.analysis.universe import Universe
 from oms_core.chains.evm import parse_address
 from oms_core.chains.operations import Operation
@@ -23,8 +23,8 @@ from oms_core.policy.index import index_of
 from oms_core.policy.invariants import broken
 from oms_core.policy.logic import Truth
 from oms_core.policy.rules import Action, Hours, Rule, Test
-from oms_core.policy.spends import operations_of
-from oms_core.policy.views import OWN_ACCOUNT, State, View, view_of_operation
+from oms_core.policy.spends import fee_of, operations_of
+from oms_core.policy.views import OWN_ACCOUNT, State, View, view_of_fee, view_of_operation
 from oms_core.workspace import Workspace
 
 Axis = str
@@ -53,6 +53,7 @@ _AXES: dict[str, tuple[Axis, ...]] = {
     "registry": ("kind", "to"),
     "registry.age": ("kind", "to", "now"),
     "registry.audit_age": ("kind", "to", "now"),
+    "fee": ("sort",),
     "fee.total": ("sort", "fee"),
     "fee.gas": ("sort", "gas"),
     "purpose": ("purpose",),
@@ -135,8 +136,10 @@ class Tables:
                     continue
             yield cell
 
-    def answers(self, asked: Sequence[Asked | Wondered], axes: tuple[Axis, ...]) -> list[dict[Cell, Truth]]:
-        """What the engine says to each test for each cell."""
+    def answers(
+        self, asked: Sequence[Asked | Wondered], axes: tuple[Axis, ...], paid: bool = False
+    ) -> list[dict[Cell, Truth]]:
+        """What the engine says to each test for each cell: of the operation, or of what is ``paid`` as fee."""
         made: list[dict[Cell, Truth]] = [{} for _ in asked]
         for cell in self.cells(axes):
             order = self.example(dict(zip(axes, cell, strict=True)))
@@ -145,6 +148,10 @@ class Tables:
                 continue
             observed = {one.name: [one] for one in order.observed}
             view = view_of_operation(self.index, order.now, order.subject, 0, operation, observed)
+            if paid:
+                if (fee := fee_of(self.index.assets, order.subject)) is None:
+                    continue
+                view = view_of_fee(self.index, order.now, order.subject, view, fee)
             for one, held in zip(asked, made, strict=True):
                 held[cell] = Truth(one.on(view))
         return made
@@ -180,6 +187,10 @@ class Tables:
             return ()
         meant = made and made[0].action is deed.action and (not order.to or made[0].counterparty == order.to)
         return made if meant else ()
+
+    def sends(self, sort: list[int]) -> bool:
+        """Whether these are transactions, which pay a fee."""
+        return self.choices.deed[self.kinds[sort[0]][0]].action not in KEYS | SILENT
 
     def opaque(self, kind: int, to: int) -> bool:
         """Whether nobody can read what is done."""
@@ -257,7 +268,7 @@ def _sorts(deeds: tuple[Deed, ...], kinds: list[list[int]]) -> list[list[int]]:
     held: dict[tuple[object, ...], list[int]] = {}
     for at, kind in enumerate(kinds):
         deed = deeds[kind[0]]
-        silent = deed.action in {Action.MESSAGE, Action.TYPED_MESSAGE}
+        silent = deed.action in SILENT
         key = (deed.action in KEYS, silent, deed.action in WITHOUT_DESTINATION, deed.chain)
         held.setdefault(key, []).append(at)
     return list(held.values())

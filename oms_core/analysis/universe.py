@@ -18,7 +18,7 @@ from oms_core.analysis.orders import WITHOUT_DESTINATION, Deed, Order
 from oms_core.chains.evm import native_asset, parse_address
 from oms_core.policy.facts import Observation, Provenance
 from oms_core.policy.fields import OBSERVED
-from oms_core.policy.rules import Action, Rule, Test
+from oms_core.policy.rules import Action, Rule, Test, Unit
 from oms_core.policy.views import OWN_ACCOUNT
 from oms_core.workspace import AddressEntry, Asset, ContractEntry, Workspace
 
@@ -88,7 +88,7 @@ def universe(workspaces: Sequence[Workspace], now: int, tests: Iterable[Test] = 
         deed=tuple(_deeds(workspaces, rules, asked, chains)),
         to=(("", b""), *_accounts(workspaces, asked, chains)),
         now=tuple(moments(rules, _ages(workspaces, asked), now)),
-        fee=tuple(bounds(asked, "fee.total", 0, MAX_FEE)) if "fee.total" in fields else (0,),
+        fee=tuple(_fees(workspaces, rules, asked, chains)),
         gas=tuple(bounds(asked, "fee.gas", 1, MAX_GAS)) if "fee.gas" in fields else (21_000,),
         purpose=("", "hypothetical") if "purpose" in fields else ("",),
         observed=tuple(_observations(name, asked) for name in _observable(asked)),
@@ -184,6 +184,19 @@ def _deeds(workspaces: Sequence[Workspace], rules: list[Rule], tests: list[Test]
                 yield from (Deed(action, chain) for chain in chains)
             case _:
                 yield Deed(action, "")
+
+
+def _fees(workspaces: Sequence[Workspace], rules: list[Rule], tests: list[Test], chains: list[str]) -> list[int]:
+    """In wei: none; some, where a limit weighs it; and what tests and caps tell apart that speak of fees."""
+    found = {0, *(bounds(tests, "fee.total", 0, MAX_FEE) if any(one.field == "fee.total" for one in tests) else ())}
+    if any(cap.unit is not Unit.COUNT for rule in rules for cap in rule.caps):
+        found.add(1)
+    coins = {native_asset(chain) for chain in chains}
+    for rule in rules:
+        if any(test.field == "fee" for test in rule.when):
+            for asset in (None, *(one for held in workspaces for one in held.assets if one.asset in coins)):
+                found.update(fee for fee in amounts(asset, rule.when, rule.caps, 0) if fee <= MAX_FEE)
+    return sorted(found)
 
 
 def _observable(tests: list[Test]) -> list[str]:

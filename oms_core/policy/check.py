@@ -32,7 +32,7 @@ _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9/_+-]{0,63}\Z")
 _SINGLE = (
     "action", "initiator.user", "initiator.team", "source.wallet", "source.tier", "source.path", "chain",
     "destination.address", "asset", "method", "selector", "unlimited", "opaque", "delegate", "protocol",
-    "registry.state", "purpose",
+    "registry.state", "fee", "purpose",
 )  # fmt: skip
 """Fields that never show more than one value."""
 _LOWER = {Operator.AT_LEAST: 0, Operator.ABOVE: 1}
@@ -63,6 +63,8 @@ def check_rule(workspace: Workspace, rule: Rule) -> None:
     index = index_of(workspace)
     for test in rule.when:
         with _at(f"{where}, {test.field[:64]}"):
+            if test.field == "fee" and rule.kind is not Kind.LIMIT:
+                raise Malformed("a LIMIT alone sees fees by themselves; fee.total is what an order may pay at most")
             _check_test(index, test)
     with _at(where):
         _check_together(index, rule)

@@ -16,7 +16,7 @@ from oms_core.memo import by_identity
 from oms_core.policy.fields import FIELDS, field_named
 from oms_core.policy.index import Index, index_of
 from oms_core.policy.logic import Truth
-from oms_core.policy.rules import Kind, Operator, Rule, Test, opens_unreadable
+from oms_core.policy.rules import Kind, Operator, Rule, Test, Unit, opens_unreadable
 from oms_core.policy.views import Seen, State, Value, View
 from oms_core.workspace import Workspace
 
@@ -25,7 +25,7 @@ MAX_TESTS = 60  # of one rule
 PAST = frozenset({
     "action", "initiator.user", "initiator.role", "initiator.group", "initiator.team", "source.wallet", "source.tag",
     "source.tier", "chain", "destination.address", "destination.entry", "destination.tag", "asset", "asset.class",
-    "amount", "amount.usd", "protocol",
+    "amount", "amount.usd", "protocol", "fee",
 })  # fmt: skip
 """Fields that past spends show. Tests on others do not keep a spend from being counted."""
 
@@ -123,7 +123,7 @@ class Ready:
 
     ``always`` tells that nothing but the tests decides whether it applies. ``raised`` says why it cannot be evaluated:
     then it is unknown what it says, and ``at`` is the test's place. ``opens`` is for a PERMIT of what nobody can read,
-    ``sized`` for a limit that tests amounts.
+    ``sized`` for a limit that tests amounts, ``weighs`` for one that counts anything but operations, and so fees.
     """
 
     rule: Rule
@@ -134,6 +134,7 @@ class Ready:
     always: bool
     opens: bool
     sized: bool
+    weighs: bool
 
 
 class Compiled:
@@ -160,11 +161,14 @@ class Compiled:
         why = [self.asked[place].raised for place in tests]
         at = next((at for at, raised in enumerate(why) if raised), -1)
         if len(tests) > MAX_TESTS:
-            return Ready(rule, (), (), f"more than {MAX_TESTS} tests", 0, always=False, opens=False, sized=True)
+            return Ready(
+                rule, (), (), f"more than {MAX_TESTS} tests", 0, always=False, opens=False, sized=True, weighs=True
+            )
         always = rule.enabled and not rule.starts and not rule.ends and rule.during is None and at < 0
         opens = opens_unreadable(rule)
         sized = any(one.field in ("amount", "amount.usd") for one in rule.when)
-        return Ready(rule, tuple(tests), past, why[at] if at >= 0 else "", at, always, opens, sized)
+        weighs = any(cap.unit is not Unit.COUNT for cap in rule.caps)
+        return Ready(rule, tuple(tests), past, why[at] if at >= 0 else "", at, always, opens, sized, weighs)
 
     def prepare(self, view: View) -> View:
         """Make room for the answers."""

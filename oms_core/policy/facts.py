@@ -8,6 +8,8 @@ from enum import StrEnum
 from oms_core.encoding import document
 from oms_core.policy.rules import Action
 
+FEE = -1  # in the place of an operation's index
+
 
 class Provenance(StrEnum):
     """Who says so. A CLAIMED fact may add an objection, never remove one."""
@@ -22,8 +24,9 @@ class Spend:
     """What an operation lets out, or allows to be taken, at Unix second ``at``, for the 32-byte subject.
 
     ``operation`` is its index in the order: each is counted once, and one that lets nothing out is there with amount 0
-    and no asset, to be counted. ``amount`` is in base units of ``asset``, ``usd_micro`` what it was worth then (-1:
-    unknown). ``destination`` is the operation's counterparty, ``protocol`` the one of the registry, or empty.
+    and no asset, to be counted. It is `FEE` for the most that the order may pay as fee, which is no operation of its
+    own. ``amount`` is in base units of ``asset``, ``usd_micro`` what it was worth then (-1: unknown). ``destination``
+    is the operation's counterparty, ``protocol`` the one of the registry, or empty; of a fee those of the outermost.
     """
 
     subject: bytes

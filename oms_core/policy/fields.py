@@ -112,6 +112,7 @@ _TABLE = (
     Field("registry.age", Type.SECONDS, "since the registry's entry was added; there is none without an entry"),
     Field("registry.audit_age", Type.SECONDS, "since the contract was audited; there is none without an audit"),
     Field("registry.severity", Type.NUMBER, "worst open finding of the audit; there is none without an entry"),
+    Field("fee", Type.FLAG, "whether it is the order's fee that is counted, which a LIMIT alone ever sees by itself"),
     Field("fee.total", Type.WEI, "the most that may be paid as fee; 0 where no transaction is sent"),
     Field("fee.gas", Type.NUMBER, "the most gas that may be used; 0 where no transaction is sent"),
     Field("purpose", Type.TEXT, "whether a purpose is given", ("given", "empty")),

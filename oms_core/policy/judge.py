@@ -20,9 +20,9 @@ from oms_core.policy.invariants import broken
 from oms_core.policy.limits import Spending, weigh
 from oms_core.policy.require import Asking, needs
 from oms_core.policy.rules import DAY, Kind, Rule
-from oms_core.policy.spends import Judged, operations_of, spends_of
+from oms_core.policy.spends import Judged, fee_of, operations_of, spends_of
 from oms_core.policy.trace import ASLEEP, Trace, TraceLine
-from oms_core.policy.views import View, view_of_operation
+from oms_core.policy.views import View, view_of_fee, view_of_operation
 from oms_core.workspace import Privilege, Workspace, user
 
 __all__ = [
@@ -54,11 +54,14 @@ def judge_operations(
         for number, operation in enumerate(operations)
     )
     approves = Privilege.APPROVE_ORDERS if isinstance(subject, Intent) else Privilege.APPROVE_KEYS
+    fee = fee_of(rules.index.assets, subject) if views else None
+    paid = rules.prepare(view_of_fee(rules.index, facts.now, subject, views[0], fee)) if fee else None
     adds = spends_of(workspace, subject, operations, facts.now, Provenance.OWN)
     sitting = _Sitting(
         rules=rules,
         facts=facts,
         views=views,
+        paid=paid,
         spending=Spending(rules, facts, adds),
         asking=Asking(rules.index, initiator.person_id, subject.wallet_id, approves),
         given=tuple(given),
@@ -74,11 +77,15 @@ _ONE = tuple(bytes([code]) for code in range(256))
 
 @dataclass(slots=True)
 class _Sitting:
-    """One decision while it is made. ``permitted`` and ``opened`` say what PERMITs there are for each operation."""
+    """One decision while it is made. ``permitted`` and ``opened`` say what PERMITs there are for each operation.
+
+    ``paid`` is its fee, if there is one: limits that weigh anything hear of it as if it were one operation more.
+    """
 
     rules: Compiled
     facts: Facts
     views: tuple[View, ...]
+    paid: View | None
     spending: Spending
     asking: Asking
     given: tuple[Given, ...]
@@ -93,7 +100,7 @@ class _Sitting:
 
     def decide(self) -> Decision:
         """Hear every rule, then say what comes of it."""
-        trace = Trace(self.rules, self.views, tuple(map(self._hear, self.rules.rules)))
+        trace = Trace(self.rules, self.views, self.paid, tuple(map(self._hear, self.rules.rules)))
         self._default()
         facts, waits = self.facts, self.delay
         ready_at = None if facts.seen_at is None else facts.seen_at + waits
@@ -119,14 +126,15 @@ class _Sitting:
 
     def _hear(self, ready: Ready) -> bytes:
         """What a rule answers about each operation, as `Trace` keeps it; and what follows if it applies."""
+        views = self.views if self.paid is None or not ready.weighs else (*self.views, self.paid)
         if ready.always:
-            if len(self.views) == 1 and not (code := self.rules.ask(self.views[0], ready.tests)) & 3:
+            if len(views) == 1 and not (code := self.rules.ask(views[0], ready.tests)) & 3:
                 return _ONE[code]  # most rules speak of something else, so that this is the way of most
-            codes = [self.rules.ask(view, ready.tests) for view in self.views]
+            codes = [self.rules.ask(view, ready.tests) for view in views]
         elif not self._in_force(ready.rule):
             return ASLEEP
         else:
-            codes = self._ask(ready)
+            codes = self._ask(ready, views)
         if ready.rule.kind is Kind.PERMIT:
             for place, code in enumerate(codes):
                 if code == TRUE:
@@ -141,12 +149,12 @@ class _Sitting:
     def _in_force(self, rule: Rule) -> bool:
         return rule.enabled and rule.starts <= self.facts.now and not (rule.ends and self.facts.now >= rule.ends)
 
-    def _ask(self, ready: Ready) -> list[int]:
+    def _ask(self, ready: Ready, views: tuple[View, ...]) -> list[int]:
         if ready.raised:
-            return [UNKNOWN | ready.at + 1 << 2] * len(self.views)
+            return [UNKNOWN | ready.at + 1 << 2] * len(views)
         open_now = TRUE if ready.rule.during is None else int(open_at(ready.rule.during, self.facts.now))
         closed = open_now | len(ready.tests) + 1 << 2
-        codes = [self.rules.ask(view, ready.tests) for view in self.views]
+        codes = [self.rules.ask(view, ready.tests) for view in views]
         return [closed if open_now < code & 3 else code for code in codes]
 
     def _apply(self, ready: Ready, truths: list[int]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.policy.compiled import FALSE, Compiled, Ready, compiled
 from oms_core.policy.decision import LimitUse, Objection, amount_words
-from oms_core.policy.facts import Facts, Provenance, Spend
+from oms_core.policy.facts import FEE, Facts, Provenance, Spend
 from oms_core.policy.hours import calendar_window
 from oms_core.policy.rules import DAY, Action, Calendar, Cap, Kind, Per, Unit
 from oms_core.policy.tally import Key, NotKnown, Tally, grouped
@@ -70,7 +70,10 @@ class Spending:
         self._added: dict[tuple[object, ...], list[tuple[Key, Tally]]] = {}
 
     def added(self, ready: Ready, cap: Cap, truths: tuple[int, ...]) -> list[tuple[Key, Tally]]:
-        """What the order adds to a cap, by key in order; made once for limits that test the same."""
+        """What the order adds to a cap, by key in order; made once for limits that test the same.
+
+        ``truths`` are those of its operations; the last one, where `FEE` points, is that of its fee, if it has one.
+        """
         asked = (ready.past, bool(ready.raised), cap.unit, cap.per, truths)
         if asked not in self._added:
             lines = [line for line in self.adds if truths[line[0].operation] != FALSE]
@@ -102,7 +105,7 @@ class Spending:
             alike: dict[tuple[object, ...], list[Spend]] = {}
             for spend in self._past:
                 look = (spend.initiator, spend.wallet_id, spend.action, spend.chain, spend.destination)
-                alike.setdefault((*look, spend.protocol, spend.asset), []).append(spend)
+                alike.setdefault((*look, spend.protocol, spend.asset, spend.operation == FEE), []).append(spend)
             self._alike = [(view, group) for group in alike.values() for _, view in self._lines(group[:1])]
         ask = self.rules.ask
         return [spend for view, group in self._alike if ask(view, ready.past) & 3 != FALSE for spend in group]
@@ -113,16 +116,19 @@ class Spending:
 
 
 def weigh(ready: Ready, truths: Sequence[int], spending: Spending) -> tuple[list[LimitUse], list[Objection]]:
-    """How far an order uses a LIMIT whose tests gave ``truths`` for its operations, and what the limit objects to."""
-    uses: list[LimitUse] = []
+    """How far an order uses a LIMIT, and what the limit objects to.
+
+    ``truths`` are what its tests gave for each operation and, if it weighs anything and there is a fee, for that.
+    """
+    uses: list[tuple[LimitUse, bool]] = []
     objections: list[Objection] = []
     for place, cap in enumerate(ready.rule.caps):
         try:
             uses += _uses(ready, place, cap, spending.added(ready, cap, tuple(truths)), spending)
         except NotKnown as why:
             objections.append(Objection(ready.rule.rule_id, Reason.FACT_UNKNOWN, -1, str(why)))
-    objections += [_over(use) for use in uses if use.after > use.maximum and use.after > use.before]
-    return uses, objections
+    objections += [_over(use, fees) for use, fees in uses if use.after > use.maximum and use.after > use.before]
+    return [use for use, _ in uses], objections
 
 
 def quota(workspace: Workspace, facts: Facts, rule_id: str, keys: Keys, cap: int = 0) -> Quota:
@@ -150,7 +156,10 @@ def quota(workspace: Workspace, facts: Facts, rule_id: str, keys: Keys, cap: int
         raise Refused(str(why), Reason.FACT_UNKNOWN) from None
 
 
-def _uses(ready: Ready, place: int, cap: Cap, adds: list[tuple[Key, Tally]], spending: Spending) -> list[LimitUse]:
+def _uses(
+    ready: Ready, place: int, cap: Cap, adds: list[tuple[Key, Tally]], spending: Spending
+) -> list[tuple[LimitUse, bool]]:
+    """Each with whether a fee is among what the order adds."""
     if not adds:
         return []
     starts, ends = _window(cap, spending.now)
@@ -159,7 +168,8 @@ def _uses(ready: Ready, place: int, cap: Cap, adds: list[tuple[Key, Tally]], spe
     for key, tally in adds:
         used = _before(ready, cap, key, starts, ends, spending)
         after = used + tally.since(0)
-        uses.append(LimitUse(ready.rule.rule_id, place, cap.unit, key, used, after, maximum, starts, ends))
+        use = LimitUse(ready.rule.rule_id, place, cap.unit, key, used, after, maximum, starts, ends)
+        uses.append((use, tally.fees))
     return uses
 
 
@@ -179,8 +189,9 @@ def _window(cap: Cap, now: int) -> tuple[int, int]:
     return (now - cap.seconds + 1, now + 1) if cap.seconds else (0, 0)
 
 
-def _over(use: LimitUse) -> Objection:
+def _over(use: LimitUse, fees: bool) -> Objection:
     now, maximum = (amount_words(use.unit, number) for number in (use.after - use.before, use.maximum))
+    now = f"{now} with its fee" if fees else now
     of = f" ({', '.join(use.key)})" if use.key else ""
     if not use.ends:
         return Objection(use.rule_id, Reason.LIMIT_EXCEEDED, -1, f"{now} is above {maximum} in one order{of}")

@@ -1,4 +1,4 @@
-"""What an order adds to what counts against limits: outflows, allowances, the chain's own coin sent with calls."""
+"""What an order adds to what counts against limits: outflows, allowances, coins sent with calls, and its fee."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oms_core.chains.address import native_asset
-from oms_core.chains.intent import CreateWallet, Intent, Subject, subject_digest
+from oms_core.chains.intent import CreateWallet, Intent, Message, Subject, TypedData, subject_digest
 from oms_core.chains.operations import Operation
 from oms_core.keys import Change, ChangeKey
-from oms_core.policy.facts import Provenance, Spend
+from oms_core.policy.facts import FEE, Provenance, Spend
 from oms_core.policy.rules import Action
 from oms_core.workspace import Asset, Workspace, contract_at
 
@@ -44,6 +44,16 @@ def outflows(assets: Mapping[str, Asset], operation: Operation, value: int) -> t
         coin = native_asset(operation.chain)
         amounts[coin] = max(value, amounts.get(coin, 0))  # a transfer of coins says so in both places
     return tuple(Outflow(name, amount, worth(assets.get(name), amount)) for name, amount in sorted(amounts.items()))
+
+
+def fee_of(assets: Mapping[str, Asset], subject: Judged) -> Outflow | None:
+    """The most that an order may pay as fee, in its chain's own coin; None where there is nothing to be paid."""
+    if not isinstance(subject, Intent) or isinstance(subject.action, Message | TypedData):
+        return None
+    if not (most := subject.bounds.max_fee_total):
+        return None
+    coin = native_asset(subject.chain)
+    return Outflow(coin, most, worth(assets.get(coin), most))
 
 
 def concerned(action: Action, target: bytes, counterparty: bytes) -> tuple[bytes, ...]:
@@ -92,18 +102,17 @@ def spends_of(
     """The same of operations that are known already.
 
     A wrapper counts with all that is sent along with it: that it passes it on is its own word. What nobody can read
-    counts as worth what is not known.
+    counts as worth what is not known. The fee is the order's, and goes with the outermost operation: it has the
+    action, destination and protocol of that.
     """
     this, assets = subject_digest(subject), {asset.asset: asset for asset in workspace.assets}
-    made = []
-    for place, operation in enumerate(operations):
+    made: list[Spend] = []
+
+    def add(place: int, operation: Operation, flows: Sequence[Outflow]) -> None:
         accounts = concerned(operation.action, operation.target, operation.counterparty)
         found = (contract_at(workspace, operation.chain, account) for account in accounts)
-        flows = outflows(assets, operation, operation.value)
-        if unreadable(operation):
-            flows = (*flows, Outflow("", 0, UNPRICED))
         entry = next((one for one in found if one is not None), None)
-        made += [
+        made.extend(
             Spend(
                 subject=this,
                 operation=place,
@@ -119,6 +128,14 @@ def spends_of(
                 at=now,
                 provenance=provenance,
             )
-            for flow in flows or (Outflow("", 0, 0),)
-        ]
+            for flow in flows
+        )
+
+    for place, operation in enumerate(operations):
+        flows = outflows(assets, operation, operation.value)
+        if unreadable(operation):
+            flows = (*flows, Outflow("", 0, UNPRICED))
+        add(place, operation, flows or (Outflow("", 0, 0),))
+    if operations and (fee := fee_of(assets, subject)) is not None:
+        add(FEE, operations[0], (fee,))
     return tuple(made)

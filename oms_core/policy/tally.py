@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
-from oms_core.policy.facts import Spend
+from oms_core.policy.facts import FEE, Spend
 from oms_core.policy.index import Index
 from oms_core.policy.rules import Per, Unit
 from oms_core.policy.spends import UNPRICED
@@ -19,9 +19,10 @@ class NotKnown(Exception):
 
 
 class Tally:
-    """What some spends amount to in a unit. COUNT counts operations, each once."""
+    """What some spends amount to in a unit. COUNT counts operations, each once. ``fees`` tells of fees among them."""
 
-    def __init__(self, unit: Unit, spends: Iterable[Spend]) -> None:
+    def __init__(self, unit: Unit, spends: Sequence[Spend]) -> None:
+        self.fees = any(spend.operation == FEE for spend in spends)
         if unit is Unit.COUNT:
             newest: dict[tuple[bytes, int], int] = {}
             for spend in spends:
@@ -51,12 +52,15 @@ def _row(unit: Unit, spend: Spend) -> tuple[int, int, str]:
 
 
 def grouped(index: Index, unit: Unit, per: Sequence[Per], spends: Iterable[Spend]) -> dict[Key, list[Spend]]:
-    """Spends by what is counted apart. Base units of different assets are no sum, so assets always are, there."""
-    base = unit is Unit.BASE
+    """Spends by what is counted apart. Base units of different assets are no sum, so assets always are, there.
+
+    Where operations are counted, fees are not.
+    """
+    base, counts = unit is Unit.BASE, unit is Unit.COUNT
     names = [_NAMES[one] for one in sorted({*per, Per.ASSET} if base else per)]
     groups: dict[Key, list[Spend]] = {}
     for spend in spends:
-        if not base or spend.asset:
+        if (not base or spend.asset) and not (counts and spend.operation == FEE):
             groups.setdefault(tuple([name(index, spend) for name in names]), []).append(spend)
     return groups
 

@@ -11,7 +11,7 @@ from oms_core.chains.intent import CreateWallet, Intent
 from oms_core.chains.keccak import keccak256
 from oms_core.chains.operations import Operation
 from oms_core.keys import ChangeKey
-from oms_core.policy.facts import Observation, Provenance, Spend
+from oms_core.policy.facts import FEE, Observation, Provenance, Spend
 from oms_core.policy.fields import Destination
 from oms_core.policy.index import Index
 from oms_core.policy.rules import Action
@@ -57,11 +57,11 @@ def _unknown(source: str) -> Seen:
 
 
 class View:
-    """One operation of a subject, or one spend. What is read is remembered."""
+    """One operation of a subject, its fee, or one spend. What is read is remembered."""
 
     __slots__ = (
-        "action", "chain", "counterparty", "flows", "index", "initiator", "now", "number", "observed", "operation",
-        "results", "seen", "single", "subject", "target", "wallet_id",
+        "action", "chain", "counterparty", "fee", "flows", "index", "initiator", "now", "number", "observed",
+        "operation", "results", "seen", "single", "subject", "target", "wallet_id",
     )  # fmt: skip
 
     def __init__(self, index: Index, now: int, wallet_id: str, initiator: str) -> None:
@@ -69,7 +69,7 @@ class View:
         self.action: Action = Action.KEY_CREATE
         self.chain, self.counterparty, self.target = "", b"", b""
         self.flows: tuple[Outflow, ...] = ()
-        self.number = 0
+        self.number, self.fee = 0, False
         self.subject: Judged | None = None
         self.operation: Operation | None = None
         self.observed: Mapping[str, Sequence[Observation]] = {}
@@ -133,11 +133,21 @@ def view_of_operation(
     return view
 
 
+def view_of_fee(index: Index, now: int, subject: Judged, outermost: View, fee: Outflow) -> View:
+    """The most that a subject may pay as fee: it moves that, and else shows what the outermost operation does."""
+    operation = outermost.operation
+    assert operation is not None
+    view = view_of_operation(index, now, subject, outermost.number, operation, outermost.observed)
+    view.flows, view.fee = (fee,), True
+    return view
+
+
 def view_of_spend(index: Index, now: int, spend: Spend) -> View:
     """A spend, as far as it shows what rules speak of; all else is unknown."""
     view = View(index, now, spend.wallet_id, spend.initiator)
     view.action, view.chain, view.counterparty = spend.action, spend.chain, spend.destination
     view.flows = (Outflow(spend.asset, spend.amount, spend.usd_micro),) if spend.asset else ()
+    view.fee = spend.operation == FEE
     view.seen["protocol"] = Seen((spend.protocol,) if spend.protocol else (), LISTED)
     return view
 
@@ -188,7 +198,7 @@ def _age(view: View) -> Seen:
 
 def _moves_more(view: View) -> bool:
     """Whether something may leave that the bytes do not show."""
-    return view.operation is not None and view.operation.opaque
+    return view.operation is not None and view.operation.opaque and not view.fee
 
 
 def _asset(view: View) -> Seen:
@@ -351,6 +361,7 @@ READERS: dict[str, Callable[[View], Seen]] = {
     "registry.severity": lambda v: _registry(
         v, lambda entry: Seen((entry.max_open_severity,), LISTED) if entry.audit else _none(LISTED), _none(LISTED)
     ),
+    "fee": lambda view: Seen((int(view.fee),), ORDER),
     "fee.total": lambda view: _fee(view, total=True),
     "fee.gas": lambda view: _fee(view, total=False),
     "purpose": _purpose,

@@ -17,7 +17,7 @@ from coordinator.tables import metadata, open_database
 from oms_core.approvals import Approval
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
 from oms_core.lifecycle import IllegalTransition, State
-from oms_core.policy.facts import Provenance, Spend
+from oms_core.policy.facts import FEE, Provenance, Spend
 from oms_core.policy.rules import DAY, Action
 from tests.people import NOW, approve, intent
 from tests.postgres import Postgres
@@ -175,6 +175,16 @@ async def test_an_order_that_failed_on_the_chain_is_released(store: Store) -> No
     assert (await store.facts(NOW)).spent
     await store.move("txn_1", State.MINED, State.FAILED_ON_CHAIN)
     assert (await store.facts(NOW)).spent == ()
+
+
+async def test_the_fee_of_an_order_that_failed_on_the_chain_stays_spent(store: Store) -> None:
+    paid = replace(spend(b"txn_1", 9), operation=FEE)
+    await store.add_order({**order("txn_1"), "adds": (spend(b"txn_1", 5), paid)}, call())
+    way = (State.SUBMITTED, State.APPROVED, State.SIGNING, State.SIGNED, State.BROADCAST, State.MINED)
+    for was, to in pairwise((*way, State.FAILED_ON_CHAIN)):
+        await store.move("txn_1", was, to)
+    assert [(one.operation, one.amount) for one in (await store.facts(NOW)).spent] == [(FEE, 9)]
+    assert (await store.facts(int(time.time()) + 366 * DAY)).spent == ()
 
 
 async def test_of_two_orders_at_once_the_earlier_does_not_wait_for_the_later(store: Store) -> None:

@@ -45,13 +45,14 @@ tests = st.one_of(
     numbers("risk.score", 50),
 )
 whens = st.lists(tests, max_size=3).map(tuple)
+FEES = tuple((Test("fee", IS, (paid,)),) for paid in (0, 1))  # what a LIMIT alone may ask
 caps = st.builds(Cap, some([Unit.USD, Unit.COUNT]), some([0, 1, 5000 * DOLLAR]), some([0, 3600]), st.none(), st.none(),
                  st.just(()))  # fmt: skip
 
 
 @st.composite
-def rules(draw: st.DrawFn) -> tuple[Rule, ...]:
-    """A few rules of all kinds; some begin or end."""
+def rules(draw: st.DrawFn, fees: bool = False) -> tuple[Rule, ...]:
+    """A few rules of all kinds; some begin or end. With ``fees``, limits may speak of them or leave them out."""
     made: list[Rule] = []
     for at in range(draw(st.integers(1, 6))):
         kind, when = draw(some([Kind.PERMIT, Kind.PERMIT, Kind.DENY, Kind.LIMIT, Kind.REQUIRE])), draw(whens)
@@ -60,7 +61,8 @@ def rules(draw: st.DrawFn) -> tuple[Rule, ...]:
             asked = quorum(draw(st.integers(1, 2)), *draw(some([("risk",), ("chiefs",), ("risk", "chiefs")])))
             one = require(asked, when=when, rule_id=name)
         else:
-            one = rule(name, kind, *when, caps=(draw(caps),) if kind is Kind.LIMIT else ())
+            fee = draw(some([(), (), *FEES])) if fees and kind is Kind.LIMIT else ()
+            one = rule(name, kind, *when, *fee, caps=(draw(caps),) if kind is Kind.LIMIT else ())
         starts, ends = draw(some([(0, 0), (0, 0), (NOW + 100, 0), (0, NOW + 100)]))
         made.append(replace(one, starts=starts, ends=ends))
     return tuple(made)

@@ -8,6 +8,7 @@ import pytest
 
 from oms_core.analysis.backtest import PastOrder, Report, Shift, backtest, from_lines, to_line
 from oms_core.analysis.orders import Deed, Order
+from oms_core.chains.intent import Bounds
 from oms_core.errors import Malformed
 from oms_core.policy.facts import Observation, Provenance
 from oms_core.policy.rules import Action
@@ -23,6 +24,11 @@ def past(name: str, usd: int, at: int = 0, to: bytes = KRAKEN, signed: bool = Tr
     order = Order("desk", "wal_hot", Deed(Action.TRANSFER, CHAIN, asset, usd * DOLLAR), to, NOW + at)
     subject = replace(order.subject, intent_id=f"int_{name}")  # type: ignore[arg-type]
     return PastOrder(name, subject, NOW + at, (), signed)
+
+
+def paying(order: PastOrder) -> PastOrder:
+    """With a fee of at most 0.01 ETH."""
+    return replace(order, subject=replace(order.subject, bounds=Bounds(10**16, 21_000)))  # type: ignore[call-arg]
 
 
 def replayed(old: str, new: str, *orders: PastOrder) -> Report:
@@ -56,6 +62,14 @@ def test_what_was_signed_counts_against_limits_within_their_window() -> None:
     assert [one.order_id for one in report.examples[Shift.NEWLY_DENIED]] == ["b"], "a left the window before c came"
     unsigned = [past("a", 60, signed=False), past("b", 60, at=10)]
     assert replayed(PERMIT, PERMIT + DAILY, *unsigned).counts[Shift.SAME] == 2
+
+
+def test_fees_of_signed_orders_count_against_limits_too() -> None:
+    """30 USD are sent and as many may be paid, twice, of 100."""
+    orders = [paying(past(name, 30, at=at)) for at, name in enumerate("ab")]
+    assert replayed(PERMIT, PERMIT + DAILY, *orders).counts[Shift.NEWLY_DENIED] == 1
+    without = DAILY + "  when: {fee: no}\n"
+    assert replayed(PERMIT, PERMIT + without, *orders).counts[Shift.SAME] == 2
 
 
 def test_orders_are_replayed_by_time_however_they_come() -> None:

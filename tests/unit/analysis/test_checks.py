@@ -153,3 +153,17 @@ def asked(under: Workspace, order: object) -> object:
     asker = Asker(person, subject.wallet_id, order.deed.action in KEYS)  # type: ignore[attr-defined]
     found = People(under).least(asks, asker, "")
     return found and found.cost
+
+
+FEES = "- rule: fees\n  limit: {amount: 0.1 ETH}\n  when: {asset: ETH, fee: yes}\n"
+
+
+def test_a_limit_on_fees_alone_is_not_dead_although_no_operation_fits_it() -> None:
+    assert found(PERMIT + FEES) == []
+
+
+def test_a_limit_that_leaves_fees_out_does_not_shadow_one_that_counts_them() -> None:
+    coins = "- rule: coins\n  limit: {amount: 2 ETH}\n  when: {asset: ETH}\n"
+    tighter = "- rule: moved\n  limit: {amount: 1 ETH}\n  when: {asset: ETH, fee: no}\n"
+    assert found(PERMIT + coins + tighter) == []
+    assert found(PERMIT + coins + tighter.replace(", fee: no", "")) == [(Problem.SHADOWED, "coins")]

@@ -96,3 +96,26 @@ def test_where_nothing_is_said_to_change_no_order_fares_otherwise(
         if order is not None and tables.operation(order) is not None:
             effect = effect_of(*(judge(under, order.subject, order.facts) for under in (old, new)))
             assert effect is None or effect in shown
+
+
+COINS = """
+- rule: all
+  permit:
+  when: {action: TRANSFER}
+- rule: coins
+  limit: {amount: 1 ETH}
+  when: {asset: ETH}
+"""
+
+
+def test_a_limit_that_no_longer_counts_fees_shows_an_order_that_its_fee_kept_back() -> None:
+    found = difference(workspace(COINS), workspace(COINS.replace("asset: ETH}", "asset: ETH, fee: no}")), NOW)
+    assert {one.effect for one in found.examples} == {Effect.NEWLY_PERMITTED}
+    assert all(one.order.max_fee_total for one in found.examples)
+
+
+def test_a_limit_on_fees_that_moves_shows_a_fee_just_beside_it() -> None:
+    fees = "- rule: all\n  permit:\n- rule: fees\n  limit: {amount: 0.1 ETH}\n  when: {asset: ETH, fee: yes}\n"
+    found = difference(workspace(fees), workspace(fees.replace("0.1 ETH", "0.2 ETH")), NOW)
+    assert {one.effect for one in found.examples} == {Effect.NEWLY_PERMITTED}
+    assert {one.order.max_fee_total for one in found.examples} == {10**17 + 1}

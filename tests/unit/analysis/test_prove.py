@@ -308,3 +308,12 @@ def test_proofs_agree_with_asking_the_engine_about_every_order(
         assert not passing(under, condition, claim)
     elif answer.verdict is Verdict.REFUTED:
         assert passing(under, condition, claim)
+
+
+def test_what_may_be_paid_as_fee_is_bounded_by_a_limit_on_coins_unless_that_leaves_fees_out() -> None:
+    asked = parse_property("fee.total > 1,000,000,000,000,000,000 and chain = eip155:1 -> denied")
+    rules = "- rule: all\n  permit:\n- rule: coins\n  limit: {amount: 1 ETH}\n  when: {asset: ETH}\n"
+    assert prove(workspace(rules), asked, NOW).verdict is Verdict.PROVED
+    answer = prove(workspace(rules.replace("asset: ETH", "asset: ETH, fee: no")), asked, NOW)
+    assert answer.counterexample is not None
+    assert answer.counterexample.order.max_fee_total == 10**18 + 1

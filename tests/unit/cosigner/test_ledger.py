@@ -19,7 +19,7 @@ from oms_core.policy.facts import Facts
 from oms_core.policy.rules import DAY
 from oms_core.workspace import Workspace, workspace_digest
 from tests import people
-from tests.people import NOW, RULES, approve, following, intent, rules, sign_request, workspace
+from tests.people import NOW, RULES, approve, following, intent, moved, rules, sign_request, workspace
 
 ACCOUNT = b"\xaa" * 20
 
@@ -84,14 +84,14 @@ def test_the_ledger_outlives_the_process(ledger: Ledger, store: Engine) -> None:
         record(again, asked(intent(), nonce=8))
     with pytest.raises(Refused):
         again.claim_session(b"s" * 32)
-    assert [spend.amount for spend in again.facts(NOW).spent] == [50]
+    assert moved(again.facts(NOW)) == [50]
 
 
 def test_spends_are_read_as_far_back_as_it_is_asked_for_and_no_further(ledger: Ledger) -> None:
     for number, age in enumerate((0, 60, 600)):
         one = intent(10 + number, intent_id=f"int_{number}", valid_from=NOW - 1000)
         record(ledger, asked(one, nonce=number), NOW - age)
-    amounts = {back: sorted(one.amount for one in ledger.facts(NOW, back).spent) for back in (0, 60, 61, 1000)}
+    amounts = {back: sorted(moved(ledger.facts(NOW, back))) for back in (0, 60, 61, 1000)}
     assert amounts == {0: [], 60: [10], 61: [10, 11], 1000: [10, 11, 12]}
 
 

@@ -42,7 +42,7 @@ from tests.unit.cosigner.specs import deal, new_moduli, refused, spec
 
 ACCOUNT = b"\xaa" * 20
 DENY = "- rule: not-on-my-watch\n  deny:\n  when: {action: TRANSFER, amount: above 40}\n"
-CAP = "- rule: small\n  limit: {amount: 70, every: 24h}\n  when: {asset: ETH}\n"
+CAP = "- rule: small\n  limit: {amount: 70, every: 24h}\n  when: {asset: ETH, fee: no}\n"
 ASK = "- rule: ask-olga\n  require: {approvals: 1, from users: [olga]}\n  when: {action: TRANSFER}\n"
 WAIT = "- rule: sleep-on-it\n  require: {delay: 1h}\n  when: {action: TRANSFER}\n"
 KEYS = "- rule: keep-the-key\n  deny:\n  when: {action: KEY_CHANGE}\n"
@@ -215,7 +215,7 @@ _CONDITIONS = [
 _EFFECTS = [
     "deny:",
     "limit: {amount: 10}",
-    "limit: {amount: 1,000,000, every: 24h}",
+    "limit: {amount: 100,000,000,000,000,000, every: 24h}",
     "limit: {count: 1, every: 7d}",
     "require: {approvals: 1, from groups: [risk]}",
     "require: {approvals: 2, from users: [ravi, olga]}",

@@ -22,7 +22,7 @@ from oms_core.encoding import encode
 from oms_core.errors import CountersealError, Reason, Refused
 from oms_core.evidence import SignRequest
 from oms_core.keys import Change, KeyState
-from tests.people import NOW, approve, change, change_request, intent, sign_request
+from tests.people import NOW, approve, change, change_request, intent, moved, sign_request
 from tests.unit.cosigner.epochs import dealt
 from tests.unit.cosigner.node import KEY_ID, Node, activate, material
 from tests.unit.cosigner.running import Running, make_engine, resharing, signing
@@ -58,11 +58,11 @@ async def sign_up_to(step: str, node: Node, engine: Engine, request: SignRequest
 async def test_a_session_in_which_nothing_happens_signs_and_is_counted_in_the_token(node: Node, engine: Engine) -> None:
     running = await sign_up_to("presign.3", node, engine, sign_request(intent()))
     assert node.token.counters()[1] == 0
-    assert [one.amount for one in node.ledger.facts(NOW).spent] == []
+    assert moved(node.ledger.facts(NOW)) == []
     await running.end()
     assert running.said[-1] == "sign.1"
     assert node.token.counters()[1] == 1
-    assert [one.amount for one in node.ledger.facts(NOW).spent] == [50]
+    assert moved(node.ledger.facts(NOW)) == [50]
 
 
 def other_epoch(node: Node) -> None:
@@ -106,7 +106,7 @@ async def test_four_orders_that_began_side_by_side_do_not_exceed_the_limit_toget
     reasons = [end.reason for end in ends if isinstance(end, CountersealError)]
     assert reasons == [Reason.VELOCITY_EXCEEDED] * 2
     assert [running.said[-1] for running in sessions].count("sign.1") == 2
-    assert sum(one.amount for one in node.ledger.facts(NOW).spent) == 1800
+    assert sum(moved(node.ledger.facts(NOW))) == 1800
 
 
 def test_of_many_orders_at_once_exactly_as_many_are_committed_to_as_the_limit_allows(
@@ -134,7 +134,7 @@ def test_of_many_orders_at_once_exactly_as_many_are_committed_to_as_the_limit_al
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(commit, granted))
     assert set(reasons) == {Reason.VELOCITY_EXCEEDED}
-    spent = sum(one.amount for one in node.ledger.facts(NOW).spent)
+    spent = sum(moved(node.ledger.facts(NOW)))
     assert spent <= 2000
     assert spent == sum(amount for amount, yes in zip([95] * 8 + [900] * 2, done, strict=True) if yes)
     assert node.token.counters()[1] == sum(done)

@@ -17,12 +17,12 @@ from oms_core.errors import CountersealError, Reason, Refused
 from oms_core.keys import KeyState
 from oms_core.readings import plain_decision
 from oms_core.workspace import workspace_digest
-from tests.people import EXECUTION, NOW, intent, rules, sign_request, workspace
+from tests.people import EXECUTION, NOW, intent, moved, rules, sign_request, workspace
 from tests.unit.cosigner.node import Node, activate, material
 from tests.unit.cosigner.running import Running, make_engine, signing
 from tests.unit.cosigner.specs import spec
 
-CAP = "- rule: small\n  limit: {amount: 100, every: 24h}\n  when: {asset: ETH}\n"
+CAP = "- rule: small\n  limit: {amount: 100, every: 24h}\n  when: {asset: ETH, fee: no}\n"
 
 
 async def test_a_halt_ends_the_sessions_that_run_and_no_share_leaves(
@@ -141,4 +141,4 @@ async def test_orders_side_by_side_do_not_exceed_a_teams_own_limit_together(
     refusals = [end for end in ends if isinstance(end, CountersealError)]
     assert [one.reason for one in refusals] == [Reason.VELOCITY_EXCEEDED]
     assert refusals[0].details["rule"] == "local:small"
-    assert [one.amount for one in node.ledger.facts(NOW).spent] == [60]
+    assert moved(node.ledger.facts(NOW)) == [60]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oms_core.chains.intent import Intent
+from oms_core.chains.intent import Bounds, Intent
 from oms_core.chains.operations import Operation
 from oms_core.errors import Malformed, Reason
 from oms_core.keys import Change, ChangeKey
@@ -67,6 +67,10 @@ def see(field: str, operation: Operation | None = None, subject: Judged | None =
     return view_of_operation(index_of(workspace()), NOW, about, 0, one, by_name).see(field)
 
 
+def test_the_total_fee_is_what_an_order_may_pay_at_most() -> None:
+    assert see("fee.total", subject=intent(bounds=Bounds(10**16, 100_000))).values == (10**16,)
+
+
 def test_every_field_of_the_table_is_read_and_no_other() -> None:
     assert set(READERS) == set(FIELDS)
 
@@ -127,7 +131,8 @@ SHOWN: list[tuple[str, Operation | None, tuple[int | str, ...]]] = [
     ("registry.age", call(), (20 * DAY,)),
     ("registry.audit_age", call(), (30 * DAY,)),
     ("registry.severity", call(), (2,)),
-    ("fee.total", None, (10**16,)),
+    ("fee", None, (0,)),
+    ("fee.total", None, (0,)),
     ("fee.total", MESSAGE, (0,)),
     ("fee.gas", None, (100_000,)),
     ("purpose", None, ("given",)),

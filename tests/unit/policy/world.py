@@ -120,7 +120,7 @@ def intent(**changes: object) -> Intent:
         path=(0, 7),
         chain=CHAIN,
         action=Transfer(COIN, KRAKEN, ETHER),
-        bounds=Bounds(10**16, 100_000),
+        bounds=Bounds(0, 100_000),
         initiator="desk",
         purpose="rebalance",
         valid_from=NOW - 10,
