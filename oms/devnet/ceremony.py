@@ -10,10 +10,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from oms.devnet.cast import ORIGIN
+from oms.devnet.cast import ANCHOR, ANCHOR_WALLET, ORIGIN
 from oms.devnet.processes import run
 from oms.signer import write_secret
 
+ANCHOR_MINUTES = 10  # between anchors, once there is a wallet for them
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 
 
@@ -101,6 +102,14 @@ key = "log.pem"
 id = "{chain}"
 rpc = ["{rpc}"]
 confirmations = 2
+
+[anchoring]
+wallet = "{ANCHOR_WALLET}"
+contract = "log-anchor"
+user = "{ANCHOR}"
+key = "../people/{ANCHOR}.pem"
+key_id = "{ANCHOR}-1"
+minutes = {ANCHOR_MINUTES}
 """
     )
     return config
