@@ -26,7 +26,8 @@ class Amending(Stands):
         row = await self._store.order(order_id)
         signed = decode(SignedWithdrawal, withdrawal, LIMIT)
         initiator = verify_withdrawal(signed, _intent(row["proposal"]), None, self._workspace)
-        await self._end(order_id, State.CANCELLED, Reason.CANCELLED, f"by {initiator.user_id}", call)
+        text = f"by {initiator.user_id}"
+        await self._end(order_id, State.CANCELLED, Reason.CANCELLED, text, call, withdrawal)
 
     async def amend(self, order_id: str, new_id: str, proposal: Proposal, withdrawal: bytes, call: Call) -> None:
         """The old order → REPLACED, and the new one SUBMITTED, together or not at all.
@@ -41,9 +42,8 @@ class Amending(Stands):
             raise Refused("an order is amended within its wallet", Reason.NOT_ELIGIBLE)
         verify_withdrawal(decode(SignedWithdrawal, withdrawal, LIMIT), old, new, self._workspace)
         values = await self._desk.admitted(new_id, proposal)
-        await self._end(
-            order_id, State.REPLACED, Reason.REPLACED, f"by {new_id}", call, {**values, "replaces": order_id}
-        )
+        following = {**values, "replaces": order_id}
+        await self._end(order_id, State.REPLACED, Reason.REPLACED, f"by {new_id}", call, withdrawal, following)
 
     async def _end(
         self,
@@ -52,10 +52,13 @@ class Amending(Stands):
         reason: Reason,
         text: str,
         call: Call,
+        withdrawal: bytes,
         following: dict[str, object] | None = None,
     ) -> None:
         row = await self._store.order(order_id)
-        await self._store.withdraw(order_id, State(row["state"]), to, str(reason), text, call, following)
+        by = (_intent(row["proposal"]).initiator, b"")
+        was = State(row["state"])
+        await self._store.withdraw(order_id, was, to, str(reason), text, call, following, by, withdrawal)
         self._news.ring(order_id)
         self._news.ring(row["wallet_id"])
 

@@ -7,11 +7,14 @@ from typing import Any
 
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from coordinator.store import Call, one, remember, stage
+from coordinator.journal import COORDINATOR, append, events
+from coordinator.staging import OURS, said, stage
+from coordinator.store import Call, one, remember
 from coordinator.tables import statements, workspace_changes, workspace_versions
-from oms_core.errors import Conflict, NotFound, Reason
+from oms_core.errors import Conflict, Malformed, NotFound, Reason
+from oms_core.log.entries import WORKSPACE_APPROVED, Record
 from oms_core.workspace.lifecycle import ChangeState, advance
 
 SCHEDULING, ADOPTION = "SCHEDULING", "ADOPTION"
@@ -28,10 +31,11 @@ class ChainBook:
     async def add(self, change: dict[str, Any], call: Call) -> None:
         """A new change. Raises `Conflict` if its wish was submitted before."""
         values = {**change, "state": ChangeState.PROPOSED, "created_at": time.time()}
+        by = values.pop("by", OURS)
         try:
             async with self._engine.begin() as connection:
                 await connection.execute(insert(workspace_changes).values(values))
-                await stage(connection, change["change_id"], ChangeState.PROPOSED, "")
+                await stage(connection, change["change_id"], ChangeState.PROPOSED, "", change["proposal"], by=by)
                 await remember(connection, call, change["change_id"])
         except IntegrityError:
             raise Conflict("this wish was submitted before") from None
@@ -53,19 +57,28 @@ class ChainBook:
         async with self._engine.begin() as connection:
             return list((await connection.execute(query)).mappings())
 
-    async def move(self, change_id: str, was: ChangeState, to: ChangeState, **values: Any) -> None:
-        """One step. Raises `Conflict` (WRONG_STATE) if the change is not in ``was`` any more."""
+    async def move(
+        self, change_id: str, was: ChangeState, to: ChangeState, request: bytes = b"", **values: Any
+    ) -> None:
+        """One step; to APPROVED with the ChangeWorkspaceRequest, by which witnesses of the log know what is coming.
+
+        Raises `Conflict` (WRONG_STATE) if the change is not in ``was`` any more.
+        """
         advance(change_id, was, to)
+        if (to is ChangeState.APPROVED) is not bool(request):
+            raise Malformed("a change is approved by a request, and by nothing else")
         at = (workspace_changes.c.change_id == change_id) & (workspace_changes.c.state == was)
         async with self._engine.begin() as connection:
             statement = update(workspace_changes).where(at)
             done = await connection.execute(statement.values(state=to, **{"reason": "", "detail": "", **values}))
             if done.rowcount != 1:
                 raise Conflict(f"the change is not {was}", Reason.WRONG_STATE)
-            await stage(connection, change_id, to, values.get("reason", ""))
+            reason, documents = values.get("reason", ""), (request,) if request else ()
+            await stage(connection, change_id, to, reason, *documents, told=said(values))
 
     async def note(self, change_id: str, **values: Any) -> None:
-        """Change what is said about a change, not its state."""
+        """Change what is said about a change, its reason and detail, not its state."""
+        assert set(values) <= {"reason", "detail"}
         at = workspace_changes.c.change_id == change_id
         async with self._engine.begin() as connection:
             await connection.execute(update(workspace_changes).where(at).values(**values))
@@ -79,6 +92,8 @@ class ChainBook:
         async with self._engine.begin() as connection:
             if await one(connection, select(statements).where(key)) is None:
                 await connection.execute(insert(statements).values(values))
+                name, by = await _name(connection, subject), (f"cosigner-{index}", b"")
+                await append(connection, f"workspace.{kind.lower()}", name, Record(*by, "", (document,)))
 
     async def kept(self, subject: bytes, kind: str) -> dict[int, bytes]:
         """Statements of one kind about a change, by cosigner."""
@@ -90,13 +105,21 @@ class ChainBook:
     # Versions
 
     async def add_version(self, number: int, digest: bytes, subject: bytes, request: bytes) -> None:
-        """A version that counts. Once; raises `Conflict` (POLICY_VERSION_MISMATCH) if another one has its number."""
+        """A version that counts. Once; raises `Conflict` (POLICY_VERSION_MISMATCH) if another one has its number.
+
+        One that was learnt from nodes is in the log as approved from now on, as witnesses expect it.
+        """
         query = select(workspace_versions).where(workspace_versions.c.number == number)
         values = {"number": number, "digest": digest, "subject": subject, "request": request, "at": time.time()}
         async with self._engine.begin() as connection:
             held = await one(connection, query)
             if held is None:
                 await connection.execute(insert(workspace_versions).values(values))
+                name = await _name(connection, subject)
+                if WORKSPACE_APPROVED not in await events(connection, name):
+                    await append(connection, WORKSPACE_APPROVED, name, Record(COORDINATOR, b"", "learnt", (request,)))
+                leaf = Record(COORDINATOR, b"", f"version {number} {digest.hex()}", ())
+                await append(connection, "workspace.version", name, leaf)
             elif (held["digest"], held["subject"]) != (digest, subject):
                 raise Conflict(f"there is another version {number}", Reason.POLICY_VERSION_MISMATCH)
 
@@ -105,3 +128,10 @@ class ChainBook:
         query = select(workspace_versions).where(workspace_versions.c.number > after)
         async with self._engine.begin() as connection:
             return list((await connection.execute(query.order_by(workspace_versions.c.number))).mappings())
+
+
+async def _name(connection: AsyncConnection, subject: bytes) -> str:
+    """By which a change is called in the log: our id; for one that never came to us, its subject's digest."""
+    query = select(workspace_changes.c.change_id).where(workspace_changes.c.subject == subject)
+    row = await one(connection, query)
+    return str(row["change_id"]) if row is not None else subject.hex()

@@ -18,6 +18,7 @@ from sqlalchemy import RowMapping
 from coordinator import durable
 from coordinator.approving import Approving
 from coordinator.chain.evm import EvmChain, any_execution
+from coordinator.chain.evm import Standing as OnChain
 from coordinator.chain.rpc import RpcError
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
@@ -111,6 +112,7 @@ class Desk(Reviewing):
             "wallet_id": intent.wallet_id,
             "proposal": encode(proposal),
             "subject": subject_digest(intent),
+            "by": (intent.initiator, proposal.key_id.encode()),
             "adds": spends(self._workspace, intent, now, Provenance.OWN),
         }
 
@@ -272,6 +274,7 @@ class Desk(Reviewing):
             if is_message(intent_of(row)):
                 await self._move(order_id, State.SIGNED, State.CONFIRMED, "a message goes to no chain")
                 return
+            await self._store.sending(order_id)
             try:
                 await self._chain.broadcast(row["raw"])
             except Unavailable as error:
@@ -292,20 +295,23 @@ class Desk(Reviewing):
                     await self._chain.broadcast(row["raw"])
                     await self._news.wait(order_id, RETRY)
                 elif row["state"] == State.BROADCAST:
-                    await self._move(order_id, State.BROADCAST, State.MINED, block_number=standing.block)
+                    where = f"in block {standing.block} {standing.block_hash}"
+                    await self._move(order_id, State.BROADCAST, State.MINED, where, block_number=standing.block)
                 elif standing.depth < self._depth:
                     await self._store.note(order_id, confirmations=standing.depth, block_number=standing.block)
                     await self._news.wait(order_id, 0.25)
                 else:
-                    await self._finish(row, standing.succeeded, standing.depth)
+                    await self._finish(row, standing)
             except Unavailable as error:
                 await self._wait(order_id, error.reason, error.message)
             except RpcError as error:
                 await self._wait(order_id, error.reason, error.message)
 
-    async def _finish(self, row: RowMapping, succeeded: bool, depth: int) -> None:
-        if succeeded:
-            await self._move(row["order_id"], State.MINED, State.CONFIRMED, confirmations=depth)
+    async def _finish(self, row: RowMapping, standing: OnChain) -> None:
+        if standing.succeeded:
+            where = f"in block {standing.block} {standing.block_hash}"
+            depth = standing.depth
+            await self._move(row["order_id"], State.MINED, State.CONFIRMED, where, confirmations=depth)
         else:
             await self._end(row, State.FAILED_ON_CHAIN, Reason.FAILED_ON_CHAIN, "the chain reverted it")
 

@@ -88,6 +88,7 @@ class KeyChanges(Stands):
             "state": PENDING if decision.outcome is Outcome.NEEDS_APPROVAL else RUNNING,
             "proposal": encode(proposal),
             "subject": subject_digest(wish),
+            "by": (wish.initiator, proposal.key_id.encode()),
         }
         await self._book.add_change(values, call)
 

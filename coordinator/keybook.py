@@ -11,10 +11,16 @@ from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from coordinator.store import Call, one, remember, stage
+from coordinator.journal import COORDINATOR, OPERATOR, append
+from coordinator.staging import OURS, record, said, stage, written
+from coordinator.store import Call, one, remember
 from coordinator.tables import changes, owed, presignatures, quarantine, receipts, verdicts
 from oms_core.errors import Conflict, NotFound, Reason
+from oms_core.log.entries import Record
 from oms_core.protocol.judge import Verdict
+
+_LARGE = 1 << 20  # bytes of evidence, above which the log holds its hash alone
+_SAID = {"reason", "detail"}
 
 
 class KeyBook:
@@ -29,8 +35,10 @@ class KeyBook:
         """A new change of a key. Raises `Conflict` if its wish was submitted before."""
         try:
             async with self._engine.begin() as connection:
-                await connection.execute(insert(changes).values({**change, "created_at": time.time()}))
-                await stage(connection, change["change_id"], change["state"], "")
+                values = {**change, "created_at": time.time()}
+                by = values.pop("by", OURS)
+                await connection.execute(insert(changes).values(values))
+                await stage(connection, change["change_id"], change["state"], "", change["proposal"], by=by)
                 await remember(connection, call, change["change_id"])
         except IntegrityError:
             raise Conflict("this wish was submitted before") from None
@@ -58,10 +66,12 @@ class KeyBook:
             done = await connection.execute(statement.values(state=to, **{"reason": "", "detail": "", **values}))
             if done.rowcount != 1:
                 raise Conflict(f"the change is not {was}", Reason.WRONG_STATE)
-            await stage(connection, change_id, to, values.get("reason", ""))
+            reason = values.get("reason", "")
+            await stage(connection, change_id, to, reason, *written(values), told=said(values))
 
     async def note_change(self, change_id: str, **values: Any) -> None:
-        """Change what is said or kept about a change, not its state."""
+        """Change what is said about a change, its reason and detail, not its state."""
+        assert set(values) <= _SAID
         async with self._engine.begin() as connection:
             await connection.execute(update(changes).where(changes.c.change_id == change_id).values(**values))
 
@@ -72,6 +82,7 @@ class KeyBook:
         async with self._engine.begin() as connection:
             if await one(connection, select(receipts).where(key)) is None:
                 await connection.execute(insert(receipts).values(values))
+                await record(connection, change_id, "receipt", "", (receipt,), (f"cosigner-{index}", b""))
 
     async def receipts(self, change_id: str) -> list[bytes]:
         """Receipts of a change, by cosigner."""
@@ -86,10 +97,12 @@ class KeyBook:
         async with self._engine.begin() as connection:
             query = select(owed.c.cosigner).where(owed.c.change_id == change_id)
             told = set((await connection.execute(query)).scalars())
-            for index in indices:
-                if index not in told:
-                    values = {"change_id": change_id, "cosigner": index, "message": message}
-                    await connection.execute(insert(owed).values(values))
+            fresh = [index for index in indices if index not in told]
+            for index in fresh:
+                values = {"change_id": change_id, "cosigner": index, "message": message}
+                await connection.execute(insert(owed).values(values))
+            if fresh:
+                await record(connection, change_id, "owed", f"to cosigners {', '.join(map(str, fresh))}", (message,))
 
     async def owed_to(self, index: int) -> list[RowMapping]:
         """What a node has to be told, by change."""
@@ -107,7 +120,8 @@ class KeyBook:
         """The node has answered."""
         async with self._engine.begin() as connection:
             gone = owed.delete().where(owed.c.change_id == change_id, owed.c.cosigner == index)
-            await connection.execute(gone)
+            if (await connection.execute(gone)).rowcount:
+                await record(connection, change_id, "told", f"cosigner {index}")
 
     # Presignatures
 
@@ -157,10 +171,16 @@ class KeyBook:
                     "at": time.time(),
                 }
                 await connection.execute(insert(verdicts).values(values))
+                documents = (evidence,) if len(evidence) <= _LARGE else ()
+                note = f"{evidence_id} {hashlib.sha256(evidence).hexdigest()} {verdict.step}: {verdict.reason}"
+                leaf = Record(f"cosigner-{verdict.culprit}", b"", note, documents)
+                await append(connection, "evidence.verdict", about, leaf)
             held = await one(connection, select(quarantine).where(quarantine.c.cosigner == verdict.culprit))
             if held is None:
                 values = {"cosigner": verdict.culprit, "evidence_id": evidence_id, "at": time.time()}
                 await connection.execute(insert(quarantine).values(values))
+                leaf = Record(COORDINATOR, b"", evidence_id, ())
+                await append(connection, "cosigner.quarantined", f"cosigner-{verdict.culprit}", leaf)
         return evidence_id
 
     async def verdicts(self) -> list[RowMapping]:
@@ -185,4 +205,6 @@ class KeyBook:
         """The operator's word that a node may be chosen again; whether it was in quarantine."""
         async with self._engine.begin() as connection:
             gone = await connection.execute(quarantine.delete().where(quarantine.c.cosigner == index))
+            if gone.rowcount:
+                await append(connection, "cosigner.pardoned", f"cosigner-{index}", Record(OPERATOR, b"", "", ()))
             return int(gone.rowcount) == 1

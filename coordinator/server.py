@@ -21,8 +21,10 @@ from coordinator.chainbook import ChainBook
 from coordinator.config import Config
 from coordinator.cosigners import Cosigners
 from coordinator.desk import Desk
+from coordinator.journal import Journal
 from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
+from coordinator.log_key import read_log_key
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
 from coordinator.preflight import Preflight
@@ -59,13 +61,16 @@ def read_workspace(config: Config) -> Workspace:
 
 async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     """Serve until SIGTERM or SIGINT."""
-    standing = Standing(read_workspace(config))
+    standing, key = Standing(read_workspace(config)), read_log_key(config.log.key)
     engine = await open_database(config.database)
+    journal = Journal(engine, key, standing.current.log.origin)
+    book, chain_book, anchors = KeyBook(engine), ChainBook(engine), AnchorBook(engine)
+    later = await chain_book.versions(standing.current.version)
+    await journal.begin(standing.current, tuple(bytes(row["request"]) for row in later))
     store, news, rpc = Store(engine, lambda: standing.horizon), News(), Rpc(config.chain.rpc)
     chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(standing)
     preflight, seconds = Preflight(store, standing, cosigners), config.approval_seconds
     approving = Approving(store, standing, preflight, seconds)
-    book, chain_book, anchors = KeyBook(engine), ChainBook(engine), AnchorBook(engine)
     bringing = Bringing(chain_book, standing, cosigners, Voiding(store, book, standing, news), news)
     await bringing.load()
     outcomes = Outcomes(book, cosigners)

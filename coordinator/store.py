@@ -1,4 +1,7 @@
-"""Orders, wallets, decisions, reservations: every state change is a compare-and-swap, visible in its WHERE clause."""
+"""Orders, wallets, decisions, reservations: every state change is a compare-and-swap, visible in its WHERE clause.
+
+It leaves an entry in the log, in its own transaction (coordinator/journal.py).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from coordinator.journal import last_event
 from coordinator.reservations import commit, counted, reserve
+from coordinator.staging import OURS, By, record, said, stage, written
 from coordinator.tables import counters, decisions, nonces, orders, readings, refusals, requests, stages, wallets
 from oms_core.approvals import Approval, Verdict
 from oms_core.encoding import decode, encode
@@ -23,6 +28,7 @@ from oms_core.lifecycle import TERMINAL, IllegalTransition, State, advance
 from oms_core.policy.facts import Facts
 from oms_core.policy.limits import YEAR
 
+_SAID = {"reason", "detail", "trace", "confirmations", "block_number"}  # about an order; no part of its state
 _UNSENT = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING, State.SIGNED)
 
 
@@ -62,7 +68,7 @@ class Store:
     # Orders
 
     async def add_order(self, order: dict[str, Any], call: Call) -> None:
-        """A new order in state SUBMITTED, with what it ``adds`` to limits (the key of a tuple of spends).
+        """A new order in state SUBMITTED, with what it ``adds`` to limits (a tuple of spends), ``by`` whom it is.
 
         Raises `Conflict` if its intent was submitted before.
         """
@@ -108,10 +114,20 @@ class Store:
                 raise IllegalTransition(order_id, was, to)
             if to is State.SIGNED:
                 await commit(connection, order_id, int(time.time()))
-            await stage(connection, order_id, to, note or values["reason"])
+            told, documents = note or said(values), written(values)
+            await stage(connection, order_id, to, note or values["reason"], *documents, told=told)
 
     async def withdraw(
-        self, order_id: str, was: State, to: State, reason: str, text: str, call: Call, following: dict[str, Any] | None
+        self,
+        order_id: str,
+        was: State,
+        to: State,
+        reason: str,
+        text: str,
+        call: Call,
+        following: dict[str, Any] | None,
+        by: By = OURS,
+        withdrawal: bytes = b"",
     ) -> None:
         """End an order at its initiator's word, and put ``following`` in its place, if there is one: both or neither.
 
@@ -130,7 +146,8 @@ class Store:
                 await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
                 given = update(decisions).where(decisions.c.subject_id == order_id)
                 await connection.execute(given.values(void=reason))
-                await stage(connection, order_id, to, text)
+                documents = (withdrawal,) if withdrawal else ()
+                await stage(connection, order_id, to, text, *documents, by=by)
                 made = order_id
                 if following is not None:
                     made = following["order_id"]
@@ -140,9 +157,18 @@ class Store:
             raise Conflict("this intent was submitted before") from None
 
     async def note(self, order_id: str, **values: Any) -> None:
-        """Change what is said about an order, not its state."""
+        """Change what is said about an order, not its state; what was chosen for it is an entry of the log, too."""
         async with self._engine.begin() as connection:
             await connection.execute(update(orders).where(orders.c.order_id == order_id).values(**values))
+            for name in sorted(set(values) - _SAID):
+                await record(connection, order_id, name, documents=(values[name],) if values[name] else ())
+
+    async def sending(self, order_id: str) -> None:
+        """The order's signed bytes are about to leave: an entry once, however often they are sent."""
+        async with self._engine.begin() as connection:
+            if await last_event(connection, order_id) != "order.sending":
+                row = await one(connection, select(orders.c.hash).where(orders.c.order_id == order_id))
+                await record(connection, order_id, "sending", row["hash"] if row is not None else "")
 
     async def reserve_nonce(self, chain: str, account: str, order_id: str, least: int) -> int | None:
         """The order's nonce: the one it has, or the next free one from ``least`` on.
@@ -163,12 +189,15 @@ class Store:
             nonce = next(n for n in range(least, least + len(taken) + 1) if n not in taken)
             values = {"chain": chain, "account": account, "nonce": nonce, "order_id": order_id}
             await connection.execute(insert(nonces).values(values))
+            await record(connection, order_id, "nonce", f"{nonce} of {account} on {chain}")
             return nonce
 
     async def release_nonce(self, order_id: str) -> None:
         """Give back the nonce of an order that ended without a signature."""
         async with self._engine.begin() as connection:
-            await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
+            gone = await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
+            if gone.rowcount:
+                await record(connection, order_id, "nonce_released")
 
     async def facts(self, now: int, ahead_of: str = "") -> Facts:
         """What orders have reserved or spent by now; for the review of an order, ``ahead_of`` is its id."""
@@ -177,11 +206,13 @@ class Store:
 
     async def add_refusal(self, order_id: str, refusal: SignedRefusal) -> None:
         """Keep a cosigner's signed no; the newest of each reason."""
-        said = refusal.refusal
-        values = {"order_id": order_id, "cosigner": said.index, "reason": said.reason}
+        no = refusal.refusal
+        values = {"order_id": order_id, "cosigner": no.index, "reason": no.reason}
         async with self._engine.begin() as connection:
             await connection.execute(refusals.delete().filter_by(**values))
             await connection.execute(insert(refusals).values(**values, refusal=encode(refusal)))
+            by = (f"cosigner-{no.index}", b"")
+            await record(connection, order_id, "refusal", str(no.reason), (encode(refusal),), by)
 
     async def refusals(self, order_id: str) -> list[bytes]:
         """Signed refusals of an order, by cosigner."""
@@ -196,6 +227,7 @@ class Store:
         async with self._engine.begin() as connection:
             await connection.execute(readings.delete().filter_by(**values))
             await connection.execute(insert(readings).values(**values, reading=reading, lines=json.dumps(lines)))
+            await record(connection, subject_id, "reading", "", (reading,), (f"cosigner-{cosigner}", b""))
 
     async def readings(self, subject_id: str) -> list[RowMapping]:
         """What cosigners read, by cosigner."""
@@ -238,6 +270,8 @@ class Store:
                 "at": time.time(),
             }
             await connection.execute(insert(decisions).values(values))
+            by = (claim.approver, approval.credential_id)
+            await record(connection, subject_id, "decision", comment, (encode(approval),), by)
             await remember(connection, call, subject_id)
 
     async def decisions(self, subject_id: str) -> list[RowMapping]:
@@ -254,12 +288,14 @@ class Store:
         """A decision that counts no more; the person may decide anew."""
         mine = (decisions.c.subject_id == subject_id) & (decisions.c.person_id == person)
         async with self._engine.begin() as connection:
-            await connection.execute(update(decisions).where(mine).values(void=reason))
+            done = await connection.execute(update(decisions).where(mine).values(void=reason))
+            if done.rowcount:
+                await record(connection, subject_id, "void", f"{person}: {reason}")
 
     # Wallets
 
     async def add_wallet(
-        self, wallet_id: str, state: str, proposal: bytes, key_id: bytes, threshold: int, call: Call
+        self, wallet_id: str, state: str, proposal: bytes, key_id: bytes, threshold: int, call: Call, by: By = OURS
     ) -> None:
         """A new wallet. Raises `Conflict` if the id is taken."""
         values: dict[str, Any] = {"wallet_id": wallet_id, "state": state, "proposal": proposal, "key_id": key_id}
@@ -267,7 +303,7 @@ class Store:
         try:
             async with self._engine.begin() as connection:
                 await connection.execute(insert(wallets).values(**values, created_at=time.time()))
-                await stage(connection, wallet_id, state, "")
+                await stage(connection, wallet_id, state, "", proposal, by=by)
                 await remember(connection, call, wallet_id)
         except IntegrityError:
             raise Conflict(f"wallet {wallet_id} exists already") from None
@@ -286,9 +322,12 @@ class Store:
             return list((await connection.execute(select(wallets).order_by(wallets.c.created_at))).mappings())
 
     async def note_wallet(self, wallet_id: str, **values: Any) -> None:
-        """Change what is kept about a wallet, not its state."""
+        """Change what is kept about a wallet: its key's epoch or state, or its drill."""
         async with self._engine.begin() as connection:
             await connection.execute(update(wallets).where(wallets.c.wallet_id == wallet_id).values(**values))
+            named = (("state", str(values.get("state", "")).lower()), ("confirmations", "epoch"), ("drill", "drill"))
+            event = next((event for name, event in named if name in values), "changed")
+            await record(connection, wallet_id, event, documents=written(values))
 
     async def move_wallet(self, wallet_id: str, was: str, to: str, **values: Any) -> None:
         """One step of a wallet. Raises `Conflict` (WRONG_STATE) if it is not in ``was`` any more."""
@@ -297,7 +336,8 @@ class Store:
             done = await connection.execute(statement.values(state=to, **values))
             if done.rowcount != 1:
                 raise Conflict(f"wallet {wallet_id} is not {was}", Reason.WRONG_STATE)
-            await stage(connection, wallet_id, to, str(values.get("reason", "")))
+            reason = str(values.get("reason", ""))
+            await stage(connection, wallet_id, to, reason, *written(values), told=said(values))
 
     async def count_open(self) -> int:
         """Orders that have not ended."""
@@ -310,8 +350,9 @@ class Store:
 async def _submit(connection: AsyncConnection, order: dict[str, Any], note: str) -> None:
     values = {**order, "state": State.SUBMITTED, "created_at": time.time()}
     await reserve(connection, values.pop("adds", ()))
+    by = values.pop("by", OURS)
     await connection.execute(insert(orders).values(values))
-    await stage(connection, order["order_id"], State.SUBMITTED, note)
+    await stage(connection, order["order_id"], State.SUBMITTED, note, order["proposal"], by=by)
 
 
 async def one(connection: AsyncConnection, query: Any) -> RowMapping | None:
@@ -329,12 +370,6 @@ async def remember(connection: AsyncConnection, call: Call, object_id: str) -> N
     """The object that a call has made."""
     values = {"request_id": call.request_id, "method": call.method, "body": call.digest, "object_id": object_id}
     await connection.execute(insert(requests).values(values))
-
-
-async def stage(connection: AsyncConnection, subject_id: str, state: str, note: str) -> None:
-    """A line in the way of an order, a wallet or a change."""
-    values = {"subject_id": subject_id, "state": state, "at": time.time(), "note": note}
-    await connection.execute(insert(stages).values(values))
 
 
 def numbers(text: str) -> list[int]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
     Float,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -17,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 metadata = MetaData()
 
@@ -256,6 +259,47 @@ readings = Table(
     Column("lines", Text, nullable=False),
 )
 
+# A rowid on SQLite: BIGINT would be a second tree there.
+_COUNT = BigInteger().with_variant(Integer, "sqlite")
+
+log_items = Table(
+    "log_items",
+    metadata,
+    Column("index", _COUNT, primary_key=True, autoincrement=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("log_items_by_subject", "subject", "index"),
+)
+
+log_tiles = Table(
+    "log_tiles",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+log_checkpoints = Table(
+    "log_checkpoints",
+    metadata,
+    Column("size", _COUNT, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("count", Integer, nullable=False, index=True),
+)
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection that only reads, and holds up no writer: for what is long, and never changes once it is there."""
+    async with engine.connect() as connection:
+        yield await connection.execution_options(counterseal_reads=True)
+
 
 async def open_database(url: str) -> AsyncEngine:
     """Connect and make missing tables. A transaction takes the write lock at once and ends on disk."""
@@ -280,9 +324,14 @@ def _on_connect(connection: Any, _: object) -> None:
 
 
 def _on_begin_sqlite(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if _reads(connection) else "BEGIN IMMEDIATE")
 
 
 def _on_begin_postgresql(connection: Any) -> None:
     """What BEGIN IMMEDIATE is there: transactions that read and then write follow each other, on all replicas."""
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    if not _reads(connection):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+
+
+def _reads(connection: Any) -> bool:
+    return bool(connection.get_execution_options().get("counterseal_reads"))

@@ -100,8 +100,9 @@ class Wallets(Stands):
         if not set(wish.parties) <= set(identities(self._workspace)):
             raise Malformed("a party is not in the roster", Reason.UNKNOWN_USER)
         state = PENDING if decision.outcome is Outcome.NEEDS_APPROVAL else GENERATING
+        by = (wish.initiator, proposal.key_id.encode())
         await self._store.add_wallet(
-            wish.wallet_id, state, encode(proposal), subject_digest(wish), wish.threshold, call
+            wish.wallet_id, state, encode(proposal), subject_digest(wish), wish.threshold, call, by
         )
         return wish.wallet_id
 

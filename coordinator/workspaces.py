@@ -94,6 +94,7 @@ class Workspaces(Stands):
             "subject": subject_digest(wish),
             "version": wish.next.version,
             "digest": workspace_digest(wish.next),
+            "by": (wish.initiator, proposal.key_id.encode()),
         }
         await self._book.add(values, call)
 
@@ -159,7 +160,7 @@ class Workspaces(Stands):
             except (Refused, Malformed) as error:
                 await self._say(change_id, error.reason, error.message)
             else:
-                await self._move(row, ChangeState.APPROVED)
+                await self._move(row, ChangeState.APPROVED, request=encode(request))
         self._preflight.forget(change_id)
 
     async def bring(self, change_id: str) -> None:

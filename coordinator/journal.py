@@ -1,0 +1,271 @@
+"""The coordinator's log: what happens is written down in the transaction in which it happens, and signed soon after.
+
+An append is one row and two look-ups by index; no hash of the tree is made in it. `Journal.checkpoint` extends the
+tiles by what is new and signs the head. Every transaction that writes holds the database's one lock from its beginning
+(coordinator/tables.py), also across replicas, so entries have indices without gaps, in the order of their effects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection, Engine, RowMapping, bindparam, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from coordinator.tables import log_checkpoints, log_items, reading
+from coordinator.tiling import built, extend, tiles_in
+from oms_core.encoding import decode, encode
+from oms_core.errors import LocalError, Malformed, NotFound, Reason
+from oms_core.evidence import ChangeWorkspaceRequest
+from oms_core.log.entries import GENESIS, SALT, WORKSPACE_APPROVED, Item, Record, item, read_entry, read_record
+from oms_core.log.note import (
+    LOG,
+    Checkpoint,
+    Note,
+    Verifier,
+    log_message,
+    log_signature,
+    read_checkpoint,
+    read_note,
+    write_note,
+)
+from oms_core.log.tiles import hashes_from
+from oms_core.log.tree import EMPTY_ROOT, Hashes, consistency_proof, inclusion_proof, leaf_hash, root
+from oms_core.workspace import ChangeWorkspace, Workspace
+
+COORDINATOR, OPERATOR = "coordinator", "operator"
+"""The actors of what nobody else has asked for, and of what was said at the coordinator's console."""
+
+_MOST = 4096  # items at once
+_KINDS = {"txn_": "order", "wal_": "wallet", "chg_": "key", "wsc_": "workspace"}
+_LAST = select(log_items.c.index, log_items.c.at).order_by(log_items.c.index.desc()).limit(1)
+_PREVIOUS = select(func.max(log_items.c.index)).where(log_items.c.subject == bindparam("subject"))
+
+T = TypeVar("T")
+
+_bells: WeakKeyDictionary[Engine, asyncio.Event] = WeakKeyDictionary()
+
+
+def kind_of(subject_id: str) -> str:
+    """What an id stands for, as events begin: order, wallet, key or workspace."""
+    return _KINDS.get(subject_id[:4], "other")
+
+
+async def append(connection: AsyncConnection, event: str, subject: str, record: Record) -> int:
+    """One entry in the caller's transaction; returns its index. Raises `Malformed`, TOO_LARGE for its record.
+
+    Its time never falls, also when the clock does.
+    """
+    last = (await connection.execute(_LAST)).first()
+    index, at = (last[0] + 1, max(last[1], int(time.time()))) if last else (0, int(time.time()))
+    before = (await connection.execute(_PREVIOUS, {"subject": subject})).scalar() if subject else None
+    salt = secrets.token_bytes(SALT)
+    made = item(index, at, event, subject, -1 if before is None else before, record, salt)
+    values = {"index": index, "entry": made.entry, "record": made.record, "salt": salt, "subject": subject, "at": at}
+    await connection.execute(insert(log_items).values(**values, leaf=leaf_hash(made.entry)))
+    _bell(connection.engine).set()  # whoever wakes up waits for this transaction's lock before it looks
+    return index
+
+
+async def events(connection: AsyncConnection, subject: str) -> list[str]:
+    """What has happened to a subject so far, in order."""
+    query = select(log_items.c.entry).where(log_items.c.subject == subject).order_by(log_items.c.index)
+    return [read_entry(bytes(entry)).event for entry in (await connection.execute(query)).scalars()]
+
+
+async def last_event(connection: AsyncConnection, subject: str) -> str:
+    """What happened to a subject last; empty if nothing did."""
+    query = select(log_items.c.entry).where(log_items.c.subject == subject).order_by(log_items.c.index.desc())
+    entry = (await connection.execute(query.limit(1))).scalar()
+    return read_entry(bytes(entry)).event if entry else ""
+
+
+def _bell(engine: AsyncEngine) -> asyncio.Event:
+    return _bells.setdefault(engine.sync_engine, asyncio.Event())
+
+
+class Journal:
+    """The log in a database: appending to it, its tiles, and its heads under the log's key."""
+
+    def __init__(self, engine: AsyncEngine, key: Ed25519PrivateKey, origin: str) -> None:
+        self._engine, self._key, self.origin = engine, key, origin
+        self.verifier = Verifier(origin, key.public_key().public_bytes_raw(), LOG)
+        self.grown = _bell(engine)
+        """Set by whatever is appended through this process; whoever waits clears it, then asks for a checkpoint."""
+
+    async def begin(self, workspace: Workspace, later: tuple[bytes, ...] = ()) -> None:
+        """GENESIS with the workspace, where there is no log yet, and the changes that have led on from it.
+
+        ``later`` are ChangeWorkspaceRequests. Raises `LocalError` (CONFIG_INVALID) if the log in the database or its
+        key is not the newest workspace's.
+        """
+        documents = [decode(ChangeWorkspaceRequest, one, 8 << 20) for one in later]
+        newest = _wish(documents[-1]).next if documents else workspace
+        if (newest.log.origin, newest.log.public) != (self.origin, self.verifier.key):
+            raise LocalError("log.key is not the key of the workspace's log", Reason.CONFIG_INVALID)
+        async with self._engine.begin() as connection:
+            if await self.size(connection):
+                first = await self._row(connection, 0)
+                _check_genesis(Item(first["entry"], first["record"], first["salt"]), self.origin)
+                return
+            record = Record(COORDINATOR, b"", "", (encode(workspace),))
+            await append(connection, GENESIS, "", record)
+            for one in documents:
+                record = Record(COORDINATOR, b"", "before the log began", (encode(one),))
+                await append(connection, WORKSPACE_APPROVED, _wish(one).change_id, record)
+
+    async def append(self, connection: AsyncConnection, event: str, subject: str, record: Record) -> int:
+        """As the function of this name."""
+        return await append(connection, event, subject, record)
+
+    async def size(self, connection: AsyncConnection) -> int:
+        """How many entries there are, this transaction's own among them."""
+        last = (await connection.execute(_LAST)).first()
+        return last[0] + 1 if last else 0
+
+    # Heads
+
+    async def checkpoint(self) -> tuple[bytes, int]:
+        """The newest head under the log's key, and its size; signed now if the log has grown.
+
+        Raises `LocalError` (STORE_CORRUPT) if the tree does not extend what was signed before: then nothing is signed.
+        """
+        size = await self._extend()
+        async with self._engine.begin() as connection:
+            held = await self._newest(connection, 0)
+            if held is not None and held["size"] >= size:
+                return bytes(held["note"]), int(held["size"])
+            note, made = await connection.run_sync(self._signed, size, held)
+            values = {"size": size, "at": int(time.time()), "root": made, "note": note, "count": 0}
+            useless = log_checkpoints.delete().where(log_checkpoints.c.count == 0)  # they can be signed again
+            await connection.execute(useless)
+            await connection.execute(insert(log_checkpoints).values(values))
+        return note, size
+
+    async def sign_at(self, size: int) -> bytes:
+        """The head that the log had, or would have had, with so many entries. Raises `Malformed` above its size."""
+        return await self._over(size, lambda hashes: self._note(size, root(size, hashes)))
+
+    async def keep_cosignatures(self, size: int, note: bytes) -> None:
+        """Keep witnesses' lines, which the caller has verified; each witness's newest takes the place of its older one.
+
+        Raises `Malformed` (DIGEST_MISMATCH) if the note is not of this log's head.
+        """
+        own, given = await self.sign_at(size), read_note(note)
+        async with self._engine.begin() as connection:
+            query = select(log_checkpoints).where(log_checkpoints.c.size == size)
+            held = (await connection.execute(query)).mappings().first()
+            kept = read_note(bytes(held["note"]) if held is not None else own)
+            if given.body != kept.body:
+                raise Malformed("cosignatures of another head", Reason.DIGEST_MISMATCH)
+            lines = {(one.name, one.key_id): one for one in (*kept.signatures, *given.signatures)}
+            values = {
+                "size": size,
+                "at": int(time.time()),
+                "root": read_checkpoint(kept.body).root,
+                "note": write_note(Note(kept.body, tuple(lines.values()))).encode(),
+                "count": sum(key != (self.verifier.name, self.verifier.key_id) for key in lines),
+            }
+            await connection.execute(log_checkpoints.delete().where(log_checkpoints.c.size == size))
+            await connection.execute(insert(log_checkpoints).values(values))
+
+    async def newest(self, wanted: int = 1) -> tuple[bytes, int, int]:
+        """The newest head with so many cosignatures, its size, and how many it has; without any, if none has."""
+        async with reading(self._engine) as connection:
+            held = await self._newest(connection, wanted) or await self._newest(connection, 0)
+        if held is None:
+            return *(await self.checkpoint()), 0
+        return bytes(held["note"]), int(held["size"]), int(held["count"])
+
+    # Entries and proofs
+
+    async def items(self, start: int, stop: int, limit_bytes: int) -> list[Item]:
+        """Entries from ``start`` on, below ``stop``: as many as fit, at least one if there is one, at most 4096."""
+        rows = log_items.c.index >= start, log_items.c.index < min(stop, start + _MOST)
+        columns = (log_items.c.entry, log_items.c.record, log_items.c.salt)
+        length = func.length(log_items.c.entry) + func.length(log_items.c.record)
+        lengths = select(length + SALT).where(*rows).order_by(log_items.c.index)
+        async with reading(self._engine) as connection:
+            count = total = 0
+            for length in (await connection.execute(lengths)).scalars():
+                total += length
+                if count and total > limit_bytes:
+                    break
+                count += 1
+            query = select(*columns).where(*rows).order_by(log_items.c.index).limit(count)
+            return [Item(*map(bytes, row)) for row in await connection.execute(query)]
+
+    async def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
+        """The path of an entry in a tree of this size. Raises `Malformed` if there is no such tree or entry."""
+        return await self._over(size, lambda hashes: inclusion_proof(index, size, hashes))
+
+    async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """The proof that the newer tree extends the older. Raises `Malformed` if there are no such trees."""
+        return await self._over(new, lambda hashes: consistency_proof(old, new, hashes))
+
+    # Tiles
+
+    async def _over(self, size: int, ask: Callable[[Hashes], T]) -> T:
+        """What ``ask`` finds in the first ``size`` entries. Raises `Malformed` if there are fewer."""
+        async with reading(self._engine) as connection:
+            there = await connection.run_sync(built)
+        if size > there and size > await self._extend():
+            raise Malformed(f"the log has no {size} entries")
+        async with reading(self._engine) as connection:
+            return await connection.run_sync(lambda inner: ask(hashes_from(tiles_in(inner), size)))
+
+    async def _extend(self) -> int:
+        """Bring the tiles up to what is in the log now, a chunk a transaction; how many entries that are."""
+        async with self._engine.begin() as connection:
+            size = await self.size(connection)
+        while True:
+            async with self._engine.begin() as connection:
+                there = await connection.run_sync(extend)
+            if there >= size:
+                return there
+
+    def _signed(self, connection: Connection, size: int, held: RowMapping | None) -> tuple[bytes, bytes]:
+        read = tiles_in(connection)
+        if held is not None and root(held["size"], hashes_from(read, held["size"])) != held["root"]:
+            raise LocalError("the log's tree is not the one that was signed before", Reason.STORE_CORRUPT)
+        made = root(size, hashes_from(read, size)) if size else EMPTY_ROOT
+        return self._note(size, made), made
+
+    def _note(self, size: int, made: bytes) -> bytes:
+        body = Checkpoint(self.origin, size, made).body()
+        signature = self._key.sign(log_message(body))
+        return write_note(Note(body, (log_signature(self.verifier, signature),))).encode()
+
+    @staticmethod
+    async def _newest(connection: AsyncConnection, wanted: int) -> RowMapping | None:
+        query = select(log_checkpoints).where(log_checkpoints.c.count >= wanted)
+        query = query.order_by(log_checkpoints.c.size.desc()).limit(1)
+        return (await connection.execute(query)).mappings().first()
+
+    @staticmethod
+    async def _row(connection: AsyncConnection, index: int) -> RowMapping:
+        query = select(log_items).where(log_items.c.index == index)
+        row = (await connection.execute(query)).mappings().first()
+        if row is None:
+            raise NotFound(f"the log has no entry {index}")
+        return row
+
+
+def _wish(request: ChangeWorkspaceRequest) -> ChangeWorkspace:
+    assert isinstance(request.proposal.subject, ChangeWorkspace)
+    return request.proposal.subject
+
+
+def _check_genesis(first: Item, origin: str) -> None:
+    entry = read_entry(first.entry)
+    record = read_record(entry, first) if entry.event == GENESIS else None
+    if record is None:
+        raise LocalError("the log in the database does not begin as one", Reason.STORE_CORRUPT)
+    if decode(Workspace, record.documents[0], 4 << 20).log.origin != origin:
+        raise LocalError("the log in the database is another one than the workspace's", Reason.CONFIG_INVALID)

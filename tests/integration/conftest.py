@@ -1,0 +1,37 @@
+"""Databases of both kinds, empty, for whoever wants one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from coordinator.tables import metadata, open_database
+from tests.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database's URL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'log.sqlite'}"
+    return str(request.getfixturevalue("shared_postgres").url)
+
+
+@pytest.fixture
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    """A database with all tables; emptied in the end."""
+    opened = await open_database(database)
+    yield opened
+    async with opened.begin() as connection:
+        await connection.run_sync(metadata.drop_all)
+    await opened.dispose()
