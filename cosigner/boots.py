@@ -1,6 +1,7 @@
-"""Whether this node is the newest copy of itself: the token's counter, the store's, and what peers remember.
+"""Whether this node is the newest copy of itself: the token's counters, the store's, and what peers remember.
 
-If it is not, it refuses everything with ROLLBACK_DETECTED, over restarts too, until its operator reconciles it.
+If it is not, it refuses everything with ROLLBACK_DETECTED, over restarts too, until its operator reconciles it. So it
+does with LOG_FORKED if the log that it follows has two truths.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import structlog
 from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from cosigner import conflicts, logbook
+from cosigner.counters import Counters
 from cosigner.hsm import Token
 from cosigner.store import boots, heads
 from oms_core.chains.intent import CLOCK_SKEW
@@ -42,6 +45,7 @@ class Boots:
                     "writes": 0,
                     "reconciled_at": 0,
                     "rolled_back": "",
+                    "forgiven": 0,
                 }
                 connection.execute(insert(boots).values(row))
 
@@ -79,9 +83,10 @@ class Boots:
         """A write that may not be lost, the last of its transaction; `settle` follows before anything leaves.
 
         Raises `Refused` (ROLLBACK_DETECTED) if the store went back while this process runs, or this process did, or if
-        another session has noticed by now that the node is not the newest copy of itself.
+        another session has noticed by now that the node is not the newest copy of itself; (LOG_FORKED) if the log has.
         """
-        row, (_, writes) = connection.execute(select(boots)).one(), self._token.counters()
+        row, writes = connection.execute(select(boots)).one(), self._token.counters().writes
+        conflicts.check(connection)
         if row.rolled_back:
             raise Refused(f"this node was rolled back: {row.rolled_back}", Reason.ROLLBACK_DETECTED)
         if row.writes < writes:  # under the write lock the token is never ahead of an honest store
@@ -92,9 +97,11 @@ class Boots:
         connection.execute(update(boots).values(writes=self._remembered))
 
     def settle(self) -> None:
-        """Raise the token's count to the store's: from now on a store without those writes is known to be older."""
+        """Raise the token's counts to the store's: from now on a store without those writes is known to be older."""
         mine = self._signed.head.generation if self._signed is not None else self._token.generation()
-        self._token.advance_writes(int(self._row().writes), mine)
+        with self._engine.begin() as connection:
+            writes, head = connection.execute(select(boots.c.writes)).scalar_one(), logbook.followed(connection)
+        self._token.advance(mine, writes, head.size, head.root)
 
     def suspicion(self) -> str:
         """Why this node is not the newest copy of itself, looked at before a start; empty if it may well be."""
@@ -115,6 +122,12 @@ class Boots:
         return tuple(row.head for row in rows)
 
     def check(self) -> None:
+        """Raises `Refused`: ROLLBACK_DETECTED if this node is known not to be the newest copy of itself, LOG_FORKED."""
+        self.check_newest()
+        with self._engine.begin() as connection:
+            conflicts.check(connection)
+
+    def check_newest(self) -> None:
         """Raises `Refused` (ROLLBACK_DETECTED) if this node is known not to be the newest copy of itself."""
         if why := self.rolled_back:
             raise Refused(f"this node was rolled back: {why}", Reason.ROLLBACK_DETECTED)
@@ -153,14 +166,19 @@ class Boots:
     def reconcile(self, now: int) -> int:
         """The operator's word that this copy is the one to go on with; returns its next generation."""
         row = self._row()
+        with self._engine.begin() as connection:
+            head = logbook.followed(connection)
         try:
-            held, writes = self._token.counters()
+            held = self._token.counters()
         except LocalError:  # the token lost them: what it held is unknown, and people's word has to do
-            held, writes = 0, 0
-        following: int = max(row.generation, row.seen, held) + 1
-        writes = max(row.writes, writes)
-        self._token.set_counters(following, writes)
-        self._set(generation=following, starting=0, writes=writes, rolled_back="", reconciled_at=now)
+            held = Counters(0, 0, head.size, head.root)
+        following: int = max(row.generation, row.seen, held.generation) + 1
+        writes = max(row.writes, held.writes)
+        # The tree stays: a smaller one than the token's is followed until it meets that, and never cosigned before.
+        self._token.set_counters(Counters(following, writes, held.size, held.root))
+        forgiven = held.size if head.size < held.size else 0
+        values = {"generation": following, "starting": 0, "writes": writes, "forgiven": forgiven}
+        self._set(**values, rolled_back="", reconciled_at=now)
         return following
 
     def _follow(self, hello: Hello, public: bytes) -> None:
@@ -181,13 +199,25 @@ class Boots:
             connection.execute(change.on_conflict_do_update(index_elements=["index"], set_=values, where=newer))
 
     def _misfit(self) -> str:
-        (held, writes), row = self._token.counters(), self._row()
-        if row.generation == held or (row.starting and row.generation == held + 1):
-            if row.writes >= writes:  # more in the store: a crash before the token counted them, and nothing had left
-                return ""
-            return f"the store is an older copy: {row.writes} writes in the store, {writes} in the token"
-        where = "store" if row.generation < held else "token"
-        return f"the {where} is an older copy: boot {row.generation} in the store, {held} in the token"
+        held, row = self._token.counters(), self._row()
+        if row.generation == held.generation or (row.starting and row.generation == held.generation + 1):
+            if row.writes < held.writes:
+                return f"the store is an older copy: {row.writes} writes in the store, {held.writes} in the token"
+            # More in the store is a crash before the token counted them, and nothing had left.
+            return self._misfit_of_trees(held, row.forgiven)
+        where = "store" if row.generation < held.generation else "token"
+        return f"the {where} is an older copy: boot {row.generation} in the store, {held.generation} in the token"
+
+    def _misfit_of_trees(self, held: Counters, forgiven: int) -> str:
+        with self._engine.begin() as connection:
+            head = logbook.followed(connection)
+            if head.size >= held.size:
+                if logbook.root_at(connection, head, held.size) == held.root:
+                    return ""
+                return f"the store's log is another one than the token's, of {held.size} entries"
+        if held.size <= forgiven:
+            return ""
+        return f"the store is an older copy: {head.size} entries of the log in the store, {held.size} in the token"
 
     def _note(self, why: str) -> None:
         log.critical("rolled back", detail=why)

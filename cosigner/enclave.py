@@ -28,6 +28,7 @@ from cosigner.engine import Engine, Finished, RoundOut
 from cosigner.frames import read_frame, write_frame
 from cosigner.guard import Guard
 from cosigner.halt import Halt
+from cosigner.history import History
 from cosigner.hsm import Token
 from cosigner.keys import Keys
 from cosigner.ledger import Ledger
@@ -37,6 +38,7 @@ from cosigner.primes import PrimeReserve
 from cosigner.store import open_store
 from cosigner.vault import Vault
 from cosigner.versions import LIMIT
+from cosigner.witness import Witness
 from oms_core.chains.intent import subject_digest
 from oms_core.crypto.params import level
 from oms_core.encoding import decode, decode_one_of, encode
@@ -58,6 +60,7 @@ from oms_core.evidence import (
     SignRequest,
     request_digest,
 )
+from oms_core.log.entries import Item
 from oms_core.protocol.packets import SessionSpec
 from oms_core.words import in_words
 from oms_core.workspace import workspace_digest
@@ -85,6 +88,8 @@ class Enclave:
         self.vault.finish_erasing()
         self.convictions = Convictions(engine, self.token)
         self.chain = Chain(engine, self.token, self.vault.versions, self.boots)
+        self.history = History(engine)
+        self.witness = Witness(engine, self.token, self.vault.workspace, self.boots, self.history.fold)
         self.halt, self.local = Halt(engine), LocalRules.load(config.local_rules)
         self.keys = Keys(self.token, self.vault, self.ledger, self.boots, self.pool, self.halt, self.local)
         parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt, self.local)
@@ -225,8 +230,14 @@ class Enclave:
             case "get_workspace_requests":
                 after = await asyncio.to_thread(self.chain.requests, request.get_workspace_requests.after)
                 return pb.FromCosigner(workspace_requests=pb.WorkspaceRequests(requests=after))
+            case "witness":
+                return await self._witness(request.witness)
+            case "gossip":
+                notes = list(request.gossip.notes)
+                head, conflict = await asyncio.to_thread(self.witness.gossip, notes, int(time.time()))
+                return pb.FromCosigner(gossiped=pb.Gossiped(head=head, conflict=conflict))
             case "get_status":
-                return pb.FromCosigner(status=self._status())
+                return pb.FromCosigner(status=await asyncio.to_thread(self._status))
         raise Malformed("no such request", Reason.UNSUPPORTED_TYPE)
 
     async def _begin(self, begin: pb.Begin) -> pb.FromCosigner:
@@ -256,6 +267,13 @@ class Enclave:
         log.info("read", words=words, first=rendering.lines[0])
         return pb.FromCosigner(reading=pb.Reading(signed_reading=encode(signed), lines=rendering.lines))
 
+    async def _witness(self, asked: pb.Witness) -> pb.FromCosigner:
+        items = [Item(one.entry, one.record, one.salt) for one in asked.items]
+        said = await asyncio.to_thread(self.witness.follow, asked.request, items, int(time.time()))
+        line = said.line.encode()
+        witnessed = pb.Witnessed(status=said.answer, size=said.size, cosignature=line, detail=said.detail)
+        return pb.FromCosigner(witnessed=witnessed)
+
     def _hello(self) -> pb.Hello:
         workspace = self.vault.workspace()
         return pb.Hello(
@@ -268,6 +286,7 @@ class Enclave:
 
     def _status(self) -> pb.Status:
         self.token.check()
+        standing = self.witness.standing(int(time.time()))
         return pb.Status(
             index=self.config.index,
             workspace=workspace_digest(self.vault.workspace()),
@@ -300,6 +319,11 @@ class Enclave:
             rolled_back=self.boots.rolled_back,
             convicted=self.convictions.convicted(),
             halted=self.halt.why(),
+            log_size=standing.head.size,
+            log_root=standing.head.root,
+            log_full_at=standing.full_at,
+            log_mode=standing.mode,
+            log_detail=standing.detail,
         )
 
 

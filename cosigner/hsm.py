@@ -1,4 +1,4 @@
-"""The HSM slot over PKCS#11: sealing, identity signatures, and the boot generation.
+"""The HSM slot over PKCS#11: sealing, signatures, and what a restored disk must not make forgotten.
 
 Keys that never leave the token: AES-256 ``seal``, P-256 ``identity``, Ed25519 ``witness``, and an AES-256 key of its
 own for each share, so that destroying this key destroys the share wherever its sealed bytes still are. python-pkcs11
@@ -23,14 +23,16 @@ import pkcs11
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
 from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 
+from cosigner import counters
 from cosigner.config import Hsm
+from cosigner.counters import Counters
 from oms_core.errors import LocalError, Reason
+from oms_core.log.tree import EMPTY_ROOT
 from oms_core.protocol.identity import identity_digest
 
 T = TypeVar("T")
 
 _SEAL, _IDENTITY, _WITNESS = "counterseal-seal", "counterseal-identity", "counterseal-witness"
-_GENERATION = "counterseal-generation"
 _SHARE = "counterseal-share-"
 _EDWARDS25519 = b"\x13\x0cedwards25519"  # a PrintableString: the curve's name in PKCS#11 3.0
 _CANARY = b"counterseal canary"
@@ -161,40 +163,43 @@ class Token:
 
     def generation(self) -> int:
         """How often this node has started, as the token has it."""
-        return self.counters()[0]
+        return self.counters().generation
 
-    def counters(self) -> tuple[int, int]:
-        """(generation, writes): how often this node has started, and how often it has committed to something."""
-        return self._call(lambda: _highest(self._session))
+    def counters(self) -> Counters:
+        """All that the token remembers."""
+        return self._call(lambda: counters.read(self._session))
 
     def advance_generation(self, to: int) -> None:
         """Raise the generation. Raises `LocalError` (ROLLBACK_DETECTED) if that would not raise it."""
 
         def raised() -> None:
-            generation, writes = _highest(self._session)
-            if to <= generation:
+            held = counters.read(self._session)
+            if to <= held.generation:
                 raise LocalError("the token's boot generation is that high already", Reason.ROLLBACK_DETECTED)
-            _advance(self._session, to, writes)
+            counters.replace(self._session, held._replace(generation=to), _persist)
 
         self._call(raised)
 
-    def set_counters(self, generation: int, writes: int) -> None:
-        """Write both anew, also if the token has lost them: for the operator's reconciling alone."""
-        self._call(lambda: _advance(self._session, generation, writes))
+    def set_counters(self, to: Counters) -> None:
+        """Write all anew, also if the token has lost them: for the operator's reconciling alone."""
+        self._call(lambda: counters.replace(self._session, to, _persist))
 
-    def advance_writes(self, to: int, boot: int) -> None:
-        """Raise the number of writes; nothing happens if it is that high already, since threads end in any order.
+    def advance(self, boot: int, writes: int, size: int = 0, root: bytes = EMPTY_ROOT) -> None:
+        """Raise the number of writes and the log's tree, in one object; what is that high already stays.
 
-        Raises `LocalError` (ROLLBACK_DETECTED) if the token is in another boot than ``boot``.
+        Raises `LocalError` (ROLLBACK_DETECTED) if the token is in another boot than ``boot``, (LOG_FORKED) if it holds
+        another tree of this size.
         """
 
         def raised() -> None:
-            generation, writes = _highest(self._session)
-            if generation != boot:
+            held = counters.read(self._session)
+            if held.generation != boot:
                 text = "another process of this node has started on its token"
                 raise LocalError(text, Reason.ROLLBACK_DETECTED)
-            if to > writes:
-                _advance(self._session, generation, to)
+            # Size 0 says nothing about the tree: a node that follows no log yet has none.
+            following = held.raised(writes, size, root) if size else held.raised(writes, held.size, held.root)
+            if following != held:
+                counters.replace(self._session, following, _persist)
 
         self._call(raised)
 
@@ -323,19 +328,7 @@ def _make_keys(session: Any) -> None:
         capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY,
         private_template=_LOCKED,
     )
-    _write_counters(session, 0, 0)
-
-
-def _write_counters(session: Any, generation: int, writes: int) -> None:
-    session.create_object(
-        {
-            Attribute.CLASS: ObjectClass.DATA,
-            Attribute.LABEL: _GENERATION,
-            Attribute.TOKEN: True,
-            Attribute.PRIVATE: True,
-            Attribute.VALUE: generation.to_bytes(8, "big") + writes.to_bytes(8, "big"),
-        }
-    )
+    counters.write(session, Counters(0, 0))
 
 
 def _sec1(public: Any) -> bytes:
@@ -352,26 +345,6 @@ def _edwards(public: Any) -> bytes:
     if head != b"\x04\x20" or len(point) != 32:
         raise LocalError("the witness key is not on edwards25519", Reason.HSM_KEY_UNSUITABLE)
     return point
-
-
-def _held(session: Any) -> list[Any]:
-    return list(session.get_objects({Attribute.CLASS: ObjectClass.DATA, Attribute.LABEL: _GENERATION}))
-
-
-def _highest(session: Any) -> tuple[int, int]:
-    values = [value for one in _held(session) if len(value := one[Attribute.VALUE] or b"") == 16]
-    if not values:
-        raise LocalError("the token holds no boot generation", Reason.HSM_KEY_UNSUITABLE)
-    return max((int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big")) for value in values)
-
-
-def _advance(session: Any, generation: int, writes: int) -> None:
-    """Write the higher one before the lower one goes: a crash in between leaves both, and the higher counts."""
-    held = _held(session)
-    _write_counters(session, generation, writes)
-    _persist()
-    for one in held:
-        one.destroy()
 
 
 def _persist() -> None:

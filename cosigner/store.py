@@ -233,7 +233,52 @@ boots = Table(
     Column("writes", BigInteger, nullable=False),
     Column("reconciled_at", BigInteger, nullable=False),
     Column("rolled_back", String, nullable=False),
+    Column("forgiven", BigInteger, nullable=False),
 )
+"""``forgiven``: the size of the tree that the token held when the operator reconciled a store with a smaller one."""
+
+log_tiles = Table(
+    "log_tiles",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+
+log_head = Table(
+    "log_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("note", String, nullable=False),
+    Column("cosigned", BigInteger, nullable=False),
+    Column("cosigned_at", BigInteger, nullable=False),
+    Column("full_at", BigInteger, nullable=False),
+)
+"""The tree that this node follows, when its last entry was made, and the log's note of it; how much of it this node has
+cosigned, and when last; and the newest moment that full cosignatures vouch for."""
+
+log_notes = Table(
+    "log_notes",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, primary_key=True),
+    Column("note", String, nullable=False),
+)
+"""Signed heads of larger trees than this node's, to be compared when it has come so far."""
+
+log_conflicts = Table(
+    "log_conflicts",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("lifted", BigInteger, nullable=False),
+)
+"""By the head that does not fit. ``lifted``: when the operator said to go on all the same; 0 if not."""
 
 
 def open_store(path: Path) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cosigner.boots import Boots
+from cosigner.counters import Counters
 from cosigner.store import open_store
 from oms_core.protocol.packets import Hello
 from tests.parties import SoftIdentity
@@ -20,8 +21,8 @@ class SoftToken(SoftIdentity):
         super().__init__(index)
         self.held, self.writes = 0, 0
 
-    def counters(self) -> tuple[int, int]:
-        return self.held, self.writes
+    def counters(self) -> Counters:
+        return Counters(self.held, self.writes)
 
     def generation(self) -> int:
         return self.held

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from cosigner import hsm
+from cosigner import counters
 from cosigner.boots import Boots
+from cosigner.counters import Counters
 from cosigner.enclave import Enclave
 from cosigner.guard import Signing
 from oms_core.chains.intent import CLOCK_SKEW
@@ -84,10 +85,10 @@ def test_a_crash_between_any_two_writes_of_a_start_raises_no_alarm(
         if writes[0] - 1 == writes[1]:
             raise Crash
 
-    def advance(session: object, generation: int, writes: int) -> None:
-        held = hsm._held(session)
+    def advance(session: object, to: Counters, _: object) -> None:
+        held = counters.held(session)
         write()
-        hsm._write_counters(session, generation, writes)
+        counters.write(session, to)
         write()
         for one in held:
             one.destroy()
@@ -101,7 +102,7 @@ def test_a_crash_between_any_two_writes_of_a_start_raises_no_alarm(
 
     node = stopped.boot()
     with monkeypatch.context() as patched:
-        patched.setattr(hsm, "_advance", advance)
+        patched.setattr(counters, "replace", advance)
         patched.setattr(Boots, "_set", setting)
         for at in crashes:
             node.stop()

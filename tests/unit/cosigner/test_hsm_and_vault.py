@@ -10,8 +10,9 @@ import pytest
 from pkcs11 import Attribute
 from sqlalchemy import Engine, update
 
-from cosigner import hsm
+from cosigner import counters
 from cosigner.config import Config
+from cosigner.counters import Counters
 from cosigner.hsm import Token
 from cosigner.store import sealed
 from cosigner.vault import Clear, Vault
@@ -66,32 +67,66 @@ def test_the_boot_generation_only_rises(token: Token) -> None:
 
 
 def test_a_crash_between_the_two_writes_of_a_generation_leaves_the_higher_one(token: Token) -> None:
-    first, writes = token.counters()
-    token._call(lambda: hsm._write_counters(token._session, first + 1, writes))
-    assert token.counters() == (first + 1, writes)
-    token.advance_generation(first + 2)
-    token._call(lambda: hsm._write_counters(token._session, first + 2, writes + 1))
-    assert token.counters() == (first + 2, writes + 1)
-    token.advance_writes(writes + 2, first + 2)
-    assert token.counters() == (first + 2, writes + 2)
-    assert len(token._call(lambda: hsm._held(token._session))) == 1
+    first = token.counters()
+    second = first._replace(generation=first.generation + 1)
+    token._call(lambda: counters.write(token._session, second))
+    assert token.counters() == second
+    token.advance_generation(first.generation + 2)
+    third = first._replace(generation=first.generation + 2, writes=first.writes + 1)
+    token._call(lambda: counters.write(token._session, third))
+    assert token.counters() == third
+    token.advance(third.generation, third.writes + 1)
+    assert token.counters() == third._replace(writes=third.writes + 1)
+    assert len(token._call(lambda: counters.held(token._session))) == 1
+
+
+def test_a_crash_between_the_two_writes_of_a_tree_leaves_the_larger_one(token: Token) -> None:
+    first = token.counters()
+    for size in (5, 6, 300):
+        token._call(lambda size=size: counters.write(token._session, Counters(*first[:2], size, bytes(32))))
+        assert token.counters() == Counters(*first[:2], size, bytes(32))
 
 
 def test_the_number_of_writes_only_rises_and_outlives_a_new_generation(token: Token) -> None:
-    generation, writes = token.counters()
+    generation, writes, *_ = token.counters()
     for to, expected in ((writes + 3, writes + 3), (writes + 1, writes + 3), (writes + 3, writes + 3)):
-        token.advance_writes(to, generation)
-        assert token.counters() == (generation, expected)
+        token.advance(generation, to)
+        assert token.counters() == Counters(generation, expected)
     token.advance_generation(generation + 1)
-    assert token.counters() == (generation + 1, writes + 3)
+    assert token.counters() == Counters(generation + 1, writes + 3)
     with pytest.raises(LocalError) as caught:
-        token.advance_writes(writes + 4, generation)
+        token.advance(generation, writes + 4)
     assert caught.value.reason is Reason.ROLLBACK_DETECTED
+
+
+def test_the_logs_tree_in_the_token_only_grows_and_has_one_root_for_each_size(token: Token) -> None:
+    generation, writes, *_ = token.counters()
+    for size, expected in ((3, 3), (2, 3), (0, 3), (3, 3), (7, 7)):
+        token.advance(generation, writes, size, bytes([size]) * 32)
+        assert token.counters() == Counters(generation, writes, expected, bytes([expected]) * 32)
+    with pytest.raises(LocalError) as caught:
+        token.advance(generation, writes + 1, 7, bytes(32))
+    assert caught.value.reason is Reason.LOG_FORKED
+    token.advance_generation(generation + 1)
+    assert token.counters() == Counters(generation + 1, writes, 7, b"\7" * 32)
+
+
+def test_writes_and_the_logs_tree_are_raised_by_one_object_and_nothing_is_written_where_nothing_rises(
+    token: Token, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Counters] = []
+    write = counters.write
+    monkeypatch.setattr(counters, "write", lambda session, to: (written.append(to), write(session, to)))
+    generation, writes, *_ = token.counters()
+    for _ in range(2):
+        token.advance(generation, writes + 1, 9, b"r" * 32)
+        token.advance(generation, writes, 8, b"s" * 32)
+    assert written == [Counters(generation, writes + 1, 9, b"r" * 32)]
 
 
 def test_a_token_that_has_lost_its_counters_is_written_anew_by_reconciling_alone(node: Node) -> None:
     def lose() -> None:
-        for one in hsm._held(node.token._session):
+        for one in counters.held(node.token._session):
             one.destroy()
 
     node.token._call(lose)

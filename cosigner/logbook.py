@@ -1,0 +1,81 @@
+"""What this node has on disk of the log that it follows: the tree as tiles, and its head. All inside a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+
+from cosigner.store import log_head, log_tiles
+from oms_core.errors import LocalError, Reason
+from oms_core.log.tiles import hashes_from, new_tiles
+from oms_core.log.tree import EMPTY_ROOT, Hashes, frontier
+from oms_core.log.tree import root as root_of
+
+_ONLY = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How far this node has followed the log. All times are in Unix seconds, 0 if there was none.
+
+    ``at`` is the last entry's; ``note`` the checkpoint of this tree under the log's signature, with the cosignatures
+    that are known of it. The first ``cosigned`` entries are a tree that it has cosigned, last at ``cosigned_at``;
+    ``full_at`` is the newest moment that full cosignatures vouch for.
+    """
+
+    size: int = 0
+    root: bytes = EMPTY_ROOT
+    at: int = 0
+    note: str = ""
+    cosigned: int = 0
+    cosigned_at: int = 0
+    full_at: int = 0
+
+
+def followed(connection: Connection) -> Followed:
+    """The head."""
+    row = connection.execute(select(log_head)).first()
+    if row is None:
+        return Followed()
+    return Followed(row.size, row.root, row.at, row.note, row.cosigned, row.cosigned_at, row.full_at)
+
+
+def put(connection: Connection, head: Followed) -> None:
+    """Make this the head."""
+    values = {name: getattr(head, name) for name in Followed.__slots__}
+    change = insert(log_head).values(id=_ONLY, **values)
+    connection.execute(change.on_conflict_do_update(index_elements=["id"], set_=values))
+
+
+def hashes(connection: Connection, size: int) -> Hashes:
+    """The subtrees of the first ``size`` entries, for one question. Raises as `hashes_from` does."""
+    return hashes_from(lambda level, index: _tile(connection, level, index), size)
+
+
+def root_at(connection: Connection, head: Followed, size: int) -> bytes:
+    """The root of the first ``size`` entries, of which the node has followed that many. Raises `LocalError`."""
+    return head.root if size == head.size else root_of(size, hashes(connection, size))
+
+
+def grow(connection: Connection, head: Followed, leaf_hashes: Sequence[bytes]) -> bytes:
+    """Put these leaves after those of the head; returns the new root.
+
+    Reads one tile a level, whatever the tree's size. Raises `LocalError` (STORE_CORRUPT) if the tiles are another tree.
+    """
+    before = frontier(head.size, hashes(connection, head.size))
+    if before.root() != head.root:
+        raise LocalError("the store's tiles are not those of its head", Reason.STORE_CORRUPT)
+    changed = new_tiles(head.size, leaf_hashes, lambda level, index: _tile(connection, level, index))
+    for (level, index), written in changed.items():
+        values = {"level": level, "index": index, "hashes": written}
+        change = insert(log_tiles).values(values)
+        connection.execute(change.on_conflict_do_update(index_elements=["level", "index"], set_={"hashes": written}))
+    return before.extended(leaf_hashes).root()
+
+
+def _tile(connection: Connection, level: int, index: int) -> bytes:
+    query = select(log_tiles.c.hashes).where(log_tiles.c.level == level, log_tiles.c.index == index)
+    return bytes(connection.execute(query).scalar() or b"")

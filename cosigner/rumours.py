@@ -1,0 +1,169 @@
+"""What others say that the log has signed, held against the tree that this node follows. All inside a transaction.
+
+Only the log's own signature counts, so nobody else can stop a node by what he says. Two heads under it that do not fit
+are a conflict that anybody can judge. A head of a larger tree waits until this node has come so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from cosigner import conflicts, logbook
+from cosigner.boots import Boots
+from cosigner.logbook import Followed
+from cosigner.store import log_notes
+from oms_core.chains.intent import CLOCK_SKEW
+from oms_core.encoding import decode
+from oms_core.errors import CountersealError, Malformed, ProofInvalid, Refused
+from oms_core.log.conflict import LogConflict, verify_conflict
+from oms_core.log.cover import cover
+from oms_core.log.note import Checkpoint, Note, Verifier, read_note, verify_log, write_note
+from oms_core.log.tree import consistency_path
+from oms_core.log.witness import AddCheckpoint
+
+MAX_WAITING = 64  # heads of larger trees
+
+FITS = "this node's log begins with that tree of {size} entries"
+WAITS = "that tree has {size} entries, and this node has followed {own}; it will be compared when this node is there"
+FORKS = "CONFLICT: {words}. This node does nothing from now on; see `cosigner log-conflict`"
+
+
+def bare(note: Note, key: Verifier) -> str:
+    """The note with the log's own signature alone. Raises `ProofInvalid` if it has none, `Malformed`."""
+    verify_log(note, key)
+    return write_note(Note(note.body, (note.by(key)[0],)))
+
+
+def hear(
+    connection: Connection,
+    boots: Boots | None,
+    said: bytes | Note,
+    key: Verifier,
+    witnesses: Mapping[int, Verifier],
+    now: int,
+) -> None:
+    """Compare one head: what does not fit is kept, and what full cosignatures vouch for is remembered.
+
+    ``boots`` counts a conflict in the token; None for an operator's command beside a running enclave.
+    """
+    try:
+        note = said if isinstance(said, Note) else read_note(said)
+        checkpoint = verify_log(note, key)
+    except (Malformed, ProofInvalid):
+        return
+    head = logbook.followed(connection)
+    if checkpoint.size > head.size:
+        _wait(connection, boots, checkpoint, bare(note, key), key, now)
+    elif logbook.root_at(connection, head, checkpoint.size) == checkpoint.root:
+        if witnesses:
+            _credit(connection, head, checkpoint, note, key, witnesses, now)
+    else:
+        foreign, hashes = bare(note, key), logbook.hashes(connection, head.size)
+        path = consistency_path(checkpoint.size, head.size, hashes)
+        _keep(connection, boots, checkpoint, LogConflict(foreign, head.note or foreign, path), key, now)
+
+
+def hear_waiting(connection: Connection, boots: Boots | None, key: Verifier, now: int) -> None:
+    """Compare what has waited until this node has come so far."""
+    size = logbook.followed(connection).size
+    due = list(connection.execute(select(log_notes.c.note).where(log_notes.c.size <= size)).scalars())
+    if due:
+        connection.execute(delete(log_notes).where(log_notes.c.size <= size))
+    for note in due:
+        hear(connection, boots, note.encode(), key, {}, now)
+
+
+def hear_proof(connection: Connection, boots: Boots, request: AddCheckpoint, key: Verifier, now: int) -> None:
+    """A request whose own proof shows that the log has signed another past than this node has followed."""
+    head = logbook.followed(connection)
+    with suppress(Malformed, ProofInvalid):
+        checkpoint = verify_log(request.note, key)
+        found = LogConflict(head.note, bare(request.note, key), request.proof)
+        if head.note and head.size < checkpoint.size:
+            _keep(connection, boots, checkpoint, found, key, now)
+
+
+def compare(connection: Connection, data: bytes, key: Verifier, now: int) -> str:
+    """The operator's question about a file: a signed head that somebody else was shown, or a conflict; in words.
+
+    Raises `Malformed`, and `ProofInvalid` for what the log has not signed, or what shows nothing.
+    """
+    try:
+        note = read_note(data)
+    except Malformed:
+        found = decode(LogConflict, data, conflicts.LIMIT)
+        words = verify_conflict(found, (key,))
+        _keep(connection, None, verify_log(read_note(found.second), key), found, key, now)
+        return FORKS.format(words=words)
+    checkpoint = verify_log(note, key)
+    hear(connection, None, note, key, {}, now)
+    if kept := conflicts.find(connection, checkpoint.size, checkpoint.root):
+        return FORKS.format(words=verify_conflict(kept, (key,)))
+    own = logbook.followed(connection).size
+    return (FITS if checkpoint.size <= own else WAITS).format(size=checkpoint.size, own=own)
+
+
+def _wait(
+    connection: Connection, boots: Boots | None, checkpoint: Checkpoint, note: str, key: Verifier, now: int
+) -> None:
+    here = log_notes.c.size == checkpoint.size
+    for other in connection.execute(select(log_notes).where(here)):
+        if other.root != checkpoint.root:
+            _keep(connection, boots, checkpoint, LogConflict(other.note, note, ()), key, now)
+    values = {"size": checkpoint.size, "root": checkpoint.root, "note": note}
+    connection.execute(insert(log_notes).values(values).on_conflict_do_nothing())
+    # Whoever has the log's key can sign any number of them: those that this node will reach first are kept.
+    beyond = select(log_notes.c.size).order_by(log_notes.c.size).offset(MAX_WAITING).limit(1)
+    if (least := connection.execute(beyond).scalar()) is not None:
+        connection.execute(delete(log_notes).where(log_notes.c.size >= least))
+
+
+def _credit(
+    connection: Connection,
+    head: Followed,
+    checkpoint: Checkpoint,
+    note: Note,
+    key: Verifier,
+    witnesses: Mapping[int, Verifier],
+    now: int,
+) -> None:
+    try:
+        found = cover(note, key, witnesses, now + CLOCK_SKEW)
+    except Refused:  # too few, or forged: then it says nothing about who has seen it
+        return
+    following = head
+    if checkpoint.size == head.size:
+        following = replace(head, note=_merged(head.note, note, key, witnesses, now + CLOCK_SKEW))
+    if found.full and found.vouched_at > head.full_at:
+        following = replace(following, full_at=found.vouched_at)
+    if following != head:
+        logbook.put(connection, following)
+
+
+def _merged(known: str, note: Note, key: Verifier, witnesses: Mapping[int, Verifier], until: int) -> str:
+    """The log's line, and of each witness the newest one; those of ``known`` were verified when they came."""
+    before, lines = read_note(known), [note.by(key)[0]]
+    for witness in witnesses.values():
+        times = {int.from_bytes(line.data[:8], "big"): line for line in (*before.by(witness), *note.by(witness))}
+        if usable := [at for at in times if at <= until]:
+            lines.append(times[max(usable)])
+    return write_note(Note(note.body, tuple(lines)))
+
+
+def _keep(
+    connection: Connection, boots: Boots | None, checkpoint: Checkpoint, found: LogConflict, key: Verifier, now: int
+) -> None:
+    """Keep it if anybody would be convinced by it. A store from before is then an older one."""
+    if conflicts.find(connection, checkpoint.size, checkpoint.root):
+        return
+    with suppress(CountersealError):
+        verify_conflict(found, (key,))
+        if boots is not None:
+            with suppress(Refused):  # it may be frozen already, or not its newest copy: kept all the same
+                boots.count(connection)
+        conflicts.keep(connection, checkpoint.size, checkpoint.root, found, now)
