@@ -22,8 +22,8 @@ class Followed:
     """How far this node has followed the log. All times are in Unix seconds, 0 if there was none.
 
     ``at`` is the last entry's; ``note`` the checkpoint of this tree under the log's signature, with the cosignatures
-    that are known of it. The first ``cosigned`` entries are a tree that it has cosigned, last at ``cosigned_at``;
-    ``full_at`` is the newest moment that full cosignatures vouch for.
+    that are known of it. The first ``cosigned`` entries are a tree that it has cosigned, last at ``cosigned_at``. What
+    comes next was made after ``since``; ``full_at`` is the newest moment that full cosignatures vouch for.
     """
 
     size: int = 0
@@ -32,6 +32,7 @@ class Followed:
     note: str = ""
     cosigned: int = 0
     cosigned_at: int = 0
+    since: int = 0
     full_at: int = 0
 
 
@@ -40,7 +41,7 @@ def followed(connection: Connection) -> Followed:
     row = connection.execute(select(log_head)).first()
     if row is None:
         return Followed()
-    return Followed(row.size, row.root, row.at, row.note, row.cosigned, row.cosigned_at, row.full_at)
+    return Followed(**{name: getattr(row, name) for name in Followed.__slots__})
 
 
 def put(connection: Connection, head: Followed) -> None:

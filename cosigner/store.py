@@ -255,10 +255,11 @@ log_head = Table(
     Column("note", String, nullable=False),
     Column("cosigned", BigInteger, nullable=False),
     Column("cosigned_at", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
     Column("full_at", BigInteger, nullable=False),
 )
 """The tree that this node follows, when its last entry was made, and the log's note of it; how much of it this node has
-cosigned, and when last; and the newest moment that full cosignatures vouch for."""
+cosigned, and when last; before when nothing more may be; and the newest moment that full cosignatures vouch for."""
 
 log_notes = Table(
     "log_notes",

@@ -74,7 +74,7 @@ class Witness:
         """Answer a request with the entries that it is about.
 
         `Answer.CONFLICT` with the size that this node has come to, if that is not the request's old one; also, after it
-        has come there, if what it has followed is old: asked again from there, it goes on, or cosigns.
+        has come there, if the token remembers a larger tree: asked from there, it goes on.
         Raises `Refused` (ROLLBACK_DETECTED, LOG_FORKED, LOG_STALE for its own clock, PEER_IDENTITY), `LocalError`.
         """
         self._boots.check_alone()
@@ -195,16 +195,16 @@ class Witness:
                     text = f"this node has cosigned {held.size} entries of this log, and cosigns no smaller tree"
                     raise WitnessRefused(Answer.UNPROCESSABLE, head.size, text)
                 following = replace(head, note=_kept(head.note, request.note, key))
-                cosigns = True
+                since = now
             else:
                 following = self._grown(connection, head, checkpoint, items, now)
                 following = replace(following, note=bare(request.note, key))
                 self._check_held(connection, following, head.size, held.size, held.root)
-                # What is old may have more to come: the time of a cosignature bounds that of whatever follows it.
-                cosigns = following.size >= held.size and following.at >= now - CLOCK_SKEW
-            if cosigns:
-                at = max(now, head.cosigned_at)
-                following = replace(following, cosigned=following.size, cosigned_at=at)
+                # Of what is old there may be more to come: a node that was away is shown it piece by piece.
+                since = now if following.at >= now - CLOCK_SKEW else 0
+            if following.size >= held.size:
+                at, since = max(now, head.cosigned_at), max(since, head.since)
+                following = replace(following, cosigned=following.size, cosigned_at=at, since=since)
             logbook.put(connection, following)
             if following.size > head.size:
                 self._boots.count(connection)
@@ -222,7 +222,7 @@ class Witness:
         at, entries = head.at, list[Entry]()
         try:
             for index, one in enumerate(items, head.size):
-                entries.append(_next(one, index, at, head.cosigned_at, now))
+                entries.append(_next(one, index, at, head.since, now))
                 at = entries[-1].at
             root = logbook.grow(connection, head, [leaf_hash(one.entry) for one in items])
             if root != checkpoint.root:
@@ -250,10 +250,10 @@ class Witness:
                 hear(connection, self._boots, request.note, key, witnesses, now)
 
 
-def _next(one: Item, index: int, before: int, cosigned_at: int, now: int) -> Entry:
+def _next(one: Item, index: int, before: int, since: int, now: int) -> Entry:
     """The item's entry, if it may come next: in its place, not earlier than the one before, nor than is believable.
 
-    Nobody back-dates an entry behind what this node has cosigned without it, but for the difference of clocks.
+    Nobody back-dates an entry behind what this node has cosigned as new without it, but for the difference of clocks.
     """
     entry = read_entry(one.entry)
     if entry.index != index:
@@ -262,8 +262,8 @@ def _next(one: Item, index: int, before: int, cosigned_at: int, now: int) -> Ent
         raise Malformed(f"entry {index} is of {entry.at}, and the one before of {before}")
     if entry.at > now + CLOCK_SKEW:
         raise Malformed(f"entry {index} is of {entry.at}, which is to come")
-    if entry.at < cosigned_at - CLOCK_SKEW:
-        raise Malformed(f"entry {index} is of {entry.at}, and without it this node has cosigned at {cosigned_at}")
+    if entry.at < since - CLOCK_SKEW:
+        raise Malformed(f"entry {index} is of {entry.at}, and without it this node has cosigned at {since}")
     return entry
 
 

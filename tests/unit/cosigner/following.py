@@ -63,23 +63,18 @@ class Follower:
         return self.witness.follow(request(log, old, new), between, self.now)
 
     def cosigned(self, new: int | None = None) -> Witnessed:
-        """As `ask`, and the cosignature is one. The first entry is old: that is followed before it is cosigned."""
+        """As `ask`, and the cosignature is one."""
         said = self.ask(new)
-        if self.head.cosigned == 0:
-            said = self.ask(new)
         assert said.answer == Answer.OK, said.detail
         assert self.time(said) > 0
         return said
 
-    def catch_up(self, log: Logbook | None = None, batch: int = 2000) -> Witnessed:
-        """As often as it takes, so many entries at a time."""
-        log = log or self.log
-        while True:
-            size = min(log.size, self.head.size + batch)
-            said = self.ask(size, log=log)
-            if (said.answer, said.size) != (Answer.CONFLICT, size) and size == log.size:
-                return said
-            assert said.size == size
+    def catch_up(self, log: Logbook | None = None, batch: int = 2000) -> list[Answer]:
+        """So many entries at a time, as long as there are any."""
+        log, said = log or self.log, list[Answer]()
+        while self.head.size < log.size:
+            said.append(self.ask(min(log.size, self.head.size + batch), log=log).answer)
+        return said
 
     def time(self, said: Witnessed, log: Logbook | None = None) -> int:
         """When the node has cosigned, by its valid cosignature of the log's tree of that size."""
