@@ -213,10 +213,11 @@ class Engine:
         wish, roster, key_id = granted.wish, identities(granted.workspace), run.spec.key_id
         assert run.primes is not None
         material = yield from make_key(session, key_id, wish.threshold, roster, run.primes)
-        self._vault.put_key(wish.wallet_id, material, drill=wish.drill)
+        self._vault.put_new_key(wish.wallet_id, material, wish.drill)
         mine = confirmation(wish.wallet_id, material)
         yield from acknowledge(session, mine)
-        self._vault.advance_key(key_id, 0, KeyState.PENDING, KeyState.PRE_ACTIVE, self._counted(granted.workspace))
+        counted = self._counted(granted.workspace, material)
+        self._vault.advance_key(key_id, 0, KeyState.PENDING, KeyState.PRE_ACTIVE, counted)
         self._boots.settle()
         return self._confirmed(wish.wallet_id, material)
 
@@ -260,7 +261,7 @@ class Engine:
         if granted.material is not None:
             self._check_current(granted.material, KeyState.ACTIVE)
         self._vault.put_key(granted.wish.wallet_id, material)
-        self._vault.note(self._counted(granted.workspace))
+        self._vault.note(self._counted(granted.workspace, material))
         self._boots.settle()
         return self._confirmed(granted.wish.wallet_id, material)
 
@@ -287,12 +288,13 @@ class Engine:
         self._ledger.record(granted.account, request, granted.workspace, older, now, also)
         self._boots.settle()
 
-    def _counted(self, workspace: Workspace) -> Also:
+    def _counted(self, workspace: Workspace, made: KeyMaterial) -> Also:
         """What counts a write, if the version under which it was granted still counts, and the node goes on."""
 
         def also(connection: Connection) -> None:
             self._halt.check_within(connection)
             self._vault.check_workspace(connection, workspace)
+            self._vault.check_sealed(connection, made)
             self._boots.count(connection)
 
         return also

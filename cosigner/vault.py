@@ -6,6 +6,7 @@ destroying that. A wallet has at most one epoch that is not PENDING: the one tha
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -53,6 +54,7 @@ class Vault:
 
     def __init__(self, engine: Engine, token: Token) -> None:
         self._engine, self._token = engine, token
+        self._turn = threading.Lock()
         self.versions = Versions(engine, token, self._pinned)
 
     def pin_workspace(self, workspace: Workspace) -> None:
@@ -95,6 +97,30 @@ class Vault:
         if state is not KeyState.PENDING and any(c.wallet_id == wallet_id for c in self.all_keys()):
             raise Conflict(f"wallet {wallet_id} has a key here already", Reason.WRONG_STATE)
         self._insert(self._clear("key", wallet_id, share.key_id, share.epoch, state, drill), encode(material))
+
+    def put_new_key(self, wallet_id: str, material: KeyMaterial, drill: bool) -> None:
+        """Seal the material of a key that is being made, in the place of an attempt that came to nothing.
+
+        What is PENDING this node has never confirmed, so nobody can rely on it. Raises `Conflict` if the key is here in
+        any other state, or was.
+        """
+        with self._engine.begin() as connection:
+            clears = self._clears(connection, material.share.key_id)
+            if any(clear.state != KeyState.PENDING for clear in clears):
+                raise Conflict("the key was made already", Reason.WRONG_STATE)
+            self._delete(connection, clears)
+        self.finish_erasing()
+        self.put_key(wallet_id, material, drill=drill)
+
+    def check_sealed(self, connection: Connection, material: KeyMaterial) -> None:
+        """Inside a transaction: what is sealed of this epoch is this, and not what another session has put there.
+
+        Raises `Conflict` (WRONG_STATE).
+        """
+        name = _name("key", material.share.key_id, material.share.epoch)
+        row = connection.execute(select(sealed).where(sealed.c.name == name)).first()
+        if row is None or self._token.unseal(row.blob, row.clear, _under(decode(Clear, row.clear))) != encode(material):
+            raise Conflict("another session has made the key meanwhile", Reason.WRONG_STATE)
 
     def check_restorable(self, wallet_id: str, material: KeyMaterial) -> None:
         """Whether `restore_key` would take it.
@@ -299,18 +325,22 @@ class Vault:
         self.finish_erasing()
 
     def finish_erasing(self) -> None:
-        """Destroy the HSM's keys of what the store has let go of; after a crash in between, at the next start."""
-        with self._engine.begin() as connection:
-            labels = connection.execute(select(erasing.c.label)).scalars().all()
-        if not labels:
-            return
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql("COMMIT")
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        for label in labels:
-            self._token.destroy(label)
-        with self._engine.begin() as connection:
-            connection.execute(delete(erasing).where(erasing.c.label.in_(labels)))
+        """Destroy the HSM's keys of what the store has let go of; after a crash in between, at the next start.
+
+        One after the other: the label of a key that is made once more is destroyed before it is given out again.
+        """
+        with self._turn:
+            with self._engine.begin() as connection:
+                labels = connection.execute(select(erasing.c.label)).scalars().all()
+            if not labels:
+                return
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("COMMIT")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            for label in labels:
+                self._token.destroy(label)
+            with self._engine.begin() as connection:
+                connection.execute(delete(erasing).where(erasing.c.label.in_(labels)))
 
     def _read(self, name: str) -> tuple[Clear, bytes]:
         with self._engine.begin() as connection:

@@ -13,9 +13,11 @@ from cosigner import engine as module
 from cosigner.convictions import Convictions
 from cosigner.engine import Engine, Finished, RoundOut
 from cosigner.local_rules import LocalRules
-from oms_core.crypto.params import TOY
+from oms_core.crypto.params import TOY, Level
 from oms_core.encoding import encode
 from oms_core.evidence import Request
+from oms_core.protocol.auxinfo import Primes
+from oms_core.protocol.create_key import acknowledge, confirmation, make_key
 from oms_core.protocol.envelope import Channel
 from oms_core.protocol.heads import sign_head
 from oms_core.protocol.packets import SessionSpec
@@ -26,6 +28,7 @@ from oms_core.protocol.shares import KeyMaterial, Moduli
 from oms_core.protocol.sign import sign
 from tests.parties import identity, roster
 from tests.people import NOW
+from tests.primes import primes
 from tests.unit.cosigner.node import Node, material
 
 SIZE = replace(TOY, name="L112")
@@ -44,9 +47,27 @@ def make_engine(node: Node, monkeypatch: pytest.MonkeyPatch, local: str = "") ->
     monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW, monotonic=module.time.monotonic))
     me: Any = identity(ME)
     convictions = Convictions(node.store, me)
-    reserve: Any = None
+    reserve: Any = Reserve()
     parts = (me, node.vault, node.ledger, node.boots, node.pool, convictions, node.halt)
     return Engine(*parts, LocalRules(local, "local-rules.yaml"), reserve, 8, 60.0)
+
+
+class Reserve:
+    """Primes of toy sizes, at once; the first party's."""
+
+    async def take(self, _: Level) -> Primes:
+        return primes(TOY, ME)
+
+
+def creating(spec: SessionSpec) -> Callable[[Session], Steps[Any]]:
+    """What a peer does in a session that makes a key for wal_2."""
+
+    def go(session: Session) -> Steps[Any]:
+        mine = primes(TOY, session.me)
+        made = yield from make_key(session, spec.key_id, spec.threshold, roster(spec.parties), mine)
+        return (yield from acknowledge(session, confirmation("wal_2", made)))
+
+    return go
 
 
 def signing(spec: SessionSpec) -> Callable[[Session], Steps[Any]]:

@@ -80,7 +80,7 @@ async def test_a_key_that_is_made_or_dealt_while_the_operator_halts_the_node_is_
     engine = make_engine(node, monkeypatch)
     node.halt.halt("now", NOW)
     with pytest.raises(Refused) as caught:
-        node.vault.note(engine._counted(workspace()))
+        node.vault.note(engine._counted(workspace(), material()))
     assert caught.value.reason == Reason.HALTED
     assert node.token.counters()[1] == 0
 
