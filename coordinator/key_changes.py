@@ -36,6 +36,7 @@ from oms_core.policy.judge import Outcome
 from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.packets import Resharing
 from oms_core.protocol.shares import Epoch, SignedConfirmation, check_confirmations
+from oms_core.refusals import PASSING
 from oms_core.workspace import identities, member, workspace_digest
 from proto import cosigner_pb2 as pb
 
@@ -46,6 +47,7 @@ ENDED = frozenset({DONE, FAILED, DENIED})
 MAX_ATTEMPTS = 8
 MAX_SKIPPED = 1024  # epoch numbers above the one that counts: nodes take no higher ones
 RETRY = 2.0  # seconds
+_AGAIN = PASSING | {Reason.EPOCH_STALE}
 _HOPELESS = frozenset({Reason.UNKNOWN_WALLET, Reason.EPOCH_STALE, Reason.APPROVAL_EXPIRED, Reason.EXPIRED})
 
 
@@ -82,6 +84,9 @@ class KeyChanges(Stands):
         wallet = await self._wallets.standing(wish.wallet_id)
         if wish.epoch != wallet.key[1]:
             raise Refused(f"the wallet's key is in epoch {wallet.key[1]}, not {wish.epoch}", Reason.EPOCH_STALE)
+        if wish.change in DEALS and not set(decision.cosigners) <= {*wallet.parties, *wish.parties}:
+            text = f"rules want cosigners {list(decision.cosigners)} among those who deal or get the key"
+            raise Refused(text, Reason.QUORUM_UNAVAILABLE)
         values = {
             "change_id": change_id,
             "wallet_id": wish.wallet_id,
@@ -103,7 +108,7 @@ class KeyChanges(Stands):
                 await self._move(change_id, PENDING, DENIED, reason=Reason.APPROVAL_DENIED, detail=text)
             elif facts.now >= _wish(row).valid_until:
                 await self._move(change_id, PENDING, FAILED, reason=Reason.EXPIRED, detail="not approved in time")
-            elif decision.outcome is Outcome.PERMIT:
+            elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
                 await self._move(change_id, PENDING, RUNNING)
             else:
                 await self._approving.preflight.show(change_id, decode(Proposal, row["proposal"]))
@@ -119,7 +124,9 @@ class KeyChanges(Stands):
             await self._move(change_id, RUNNING, COMMITTING, request=encode(request))
             return
         wallet, refused = await self._wallets.standing(row["wallet_id"]), set[int]()
+        waited = False
         for attempt in range(MAX_ATTEMPTS):
+            delayed = False
             try:
                 claims = await self._claims(wallet)
                 number = 1 + claims[attempt % len(claims)]
@@ -127,7 +134,8 @@ class KeyChanges(Stands):
             except SessionFailed as failed:
                 guilty = await self._outcomes.failed(change_id, failed)
                 said = {i: Reason(r.refusal.reason) for i, r in failed.refusals.items()}
-                refused |= {i for i, reason in said.items() if reason is not Reason.EPOCH_STALE}
+                refused |= {i for i, reason in said.items() if reason not in _AGAIN}
+                delayed = Reason.DELAYED in said.values()
                 if refused and not self._possible(_wish(row), wallet, refused):
                     reason = next(said[i] for i in said if i in refused) if refused & set(said) else Reason.NO_PERMIT
                     await self._move(change_id, RUNNING, FAILED, reason=reason, detail=failed.detail[:500])
@@ -146,7 +154,8 @@ class KeyChanges(Stands):
                 kept = encode(Confirmations(signed))
                 await self._move(change_id, RUNNING, COMMITTING, certificate=kept, request=encode(request))
                 return
-            await asyncio.sleep(RETRY * (attempt + 1))
+            await self._wallets.pause(change_id, _wish(row), attempt, long=delayed and not waited)
+            waited |= delayed
         row = await self._book.change(change_id)
         await self._move(change_id, RUNNING, FAILED, reason=row["reason"], detail=row["detail"])
 
@@ -163,7 +172,9 @@ class KeyChanges(Stands):
             raise Unavailable(f"cosigners {missing} are not attached", Reason.QUORUM_UNAVAILABLE)
         request = await self._request(row, None)
         spec = new_spec("aux", wallet.level, (key_id, number, b""), threshold, receivers, request)
-        dealers = self._dealers(wish, wallet, refused)
+        facts = await self._store.facts(int(time.time()))
+        decision, _ = await self._approving.standing(row["change_id"], wish, facts)
+        dealers = self._dealers(wish, wallet, refused, set(decision.cosigners) - set(receivers))
         epoch = await self._public(wallet, dealers)
         aux = agree(await run_session(self._cosigners, self._workspace, spec, request))
         request = await self._request(row, epoch)
@@ -199,10 +210,10 @@ class KeyChanges(Stands):
             return not refused
         return not refused & set(wish.parties) and len(set(wallet.parties) - refused) >= wallet.threshold
 
-    def _dealers(self, wish: ChangeKey, wallet: ActiveWallet, refused: set[int]) -> tuple[int, ...]:
+    def _dealers(self, wish: ChangeKey, wallet: ActiveWallet, refused: set[int], wanted: set[int]) -> tuple[int, ...]:
         if wish.change is Change.REFRESH:
             return wallet.parties
-        dealers = self._cosigners.quorum(wallet.parties, wallet.threshold, refused)
+        dealers = self._cosigners.quorum(wallet.parties, wallet.threshold, refused, tuple(sorted(wanted)))
         if dealers is None:
             raise Unavailable("too few holders of the key are attached", Reason.QUORUM_UNAVAILABLE)
         return dealers

@@ -68,10 +68,12 @@ def without_quorum(said: tuple[Refusal, ...]) -> Ending:
 def can_sign(workspace: Workspace, cosigners: set[int], size: int, wanted: Iterable[int]) -> bool:
     """Whether so many of these could sign together, with all those among them whom rules want."""
     wanted = set(wanted)
+    if not wanted <= cosigners or len(wanted) > size:
+        return False
     if not workspace.distinct_operators:
-        return wanted <= cosigners and len(cosigners) >= size
+        return len(cosigners) >= size
     operators = {one.operator for one in workspace.roster if one.index in cosigners}
-    return wanted <= cosigners and operators_differ(workspace, wanted) and len(operators) >= size
+    return operators_differ(workspace, wanted) and len(operators) >= size
 
 
 def hold(said: Iterable[Refusal]) -> Hold | None:

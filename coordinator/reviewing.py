@@ -40,6 +40,8 @@ class Reviewing(Orders):
                 return
             if decision.outcome is Outcome.DENY:
                 await self._end(row, State.REJECTED, decision.objections[0].reason, decision.detail, **trace)
+            elif unmet := await self._unsignable(row, decision):
+                await self._end(row, State.REJECTED, Reason.QUORUM_UNAVAILABLE, unmet, **trace)
             elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
                 await self._move(order_id, State.SUBMITTED, State.APPROVED, **trace)
                 self._show_meanwhile(row)
@@ -110,6 +112,16 @@ class Reviewing(Orders):
     async def _reject(self, row: RowMapping, end: Ending, **values: Any) -> None:
         alert(row["order_id"], end)
         await self._end(row, State.REJECTED, end.reason, end.text, **values)
+
+    async def _unsignable(self, row: RowMapping, decision: Decision) -> str:
+        """Why no quorum of the wallet's could ever sign it by these rules; empty if one could."""
+        wallet = await self._wallets.active(row["wallet_id"])
+        if can_sign(self._workspace, set(wallet.parties), wallet.threshold, decision.cosigners):
+            return ""
+        wanted = (
+            f"rules want cosigners {list(decision.cosigners)}" if decision.cosigners else "operators have to differ"
+        )
+        return f"{wanted}, and {wallet.threshold} of {list(wallet.parties)} sign: no quorum fits"
 
     async def _unread(self, row: RowMapping) -> str:
         """What is missing until people may be asked; empty if nothing is.

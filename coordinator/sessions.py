@@ -21,6 +21,7 @@ from oms_core.protocol.accuse import CASE_LIMIT, Equivocation, SignedCase
 from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.judge import Verdict, judge
 from oms_core.protocol.packets import SessionSpec
+from oms_core.refusals import PASSING
 from oms_core.workspace import Workspace, identities, member
 from proto import cosigner_pb2 as pb
 
@@ -49,8 +50,16 @@ class SessionFailed(Exception):
     """Verdicts that anybody comes to from the evidence beside them."""
     stale: bool = False
     """A node no longer holds the presignature: nobody's fault."""
+    outdated: bool = False
+    """A node went over to another version of the workspace in the meantime, or says so."""
     parties: tuple[int, ...] = ()
     """Who took part."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether nothing stood in the way but what passes by itself."""
+        said = {Reason(no.refusal.reason) for no in self.refusals.values()}
+        return (bool(said) or self.outdated) and said <= PASSING and not self.blames
 
     @property
     def suspects(self) -> set[int]:
@@ -185,7 +194,7 @@ async def _ask_all(
             return error
 
     asked = dict(zip(requests, await asyncio.gather(*(ask(i) for i in requests)), strict=True))
-    answers, refusals, silent, details, stale = {}, {}, set(), [], False
+    answers, refusals, silent, details, stale, outdated = {}, {}, set(), [], False, False
     blames: list[Blame] = []
     proven: list[tuple[Verdict, bytes]] = []
     for i, answer in asked.items():
@@ -208,11 +217,12 @@ async def _ask_all(
             details.append(f"cosigner {i} does not hold the presignature")
         else:
             silent.add(i)
+            outdated |= body == "failed" and answer.failed.reason == Reason.POLICY_VERSION_MISMATCH
             details.append(f"cosigner {i} failed: {answer.failed.reason} {answer.failed.detail}")
     if len(answers) != len(requests):
         detail = "; ".join(details)
         log.warning("session failed", session=spec.session_id.hex()[:16], detail=detail[:500])
-        raise SessionFailed(refusals, tuple(blames), silent, detail, proven, stale)
+        raise SessionFailed(refusals, tuple(blames), silent, detail, proven, stale, outdated)
     return answers
 
 

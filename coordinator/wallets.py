@@ -28,6 +28,7 @@ from oms_core.crypto.curve import Point
 from oms_core.encoding import decode, document, encode
 from oms_core.errors import CountersealError, Malformed, Reason, Refused, Unavailable
 from oms_core.evidence import CreateRequest, ProbeRequest, drill_digest, probe_digest
+from oms_core.keys import ChangeKey
 from oms_core.policy.judge import Outcome
 from oms_core.protocol.shares import KeyConfirmation, SignedConfirmation, check_confirmations
 from oms_core.workspace import identities, workspace_digest
@@ -38,6 +39,8 @@ log = structlog.get_logger()
 GENERATING, PRE_ACTIVE, ACTIVE, FAILED, DENIED = "GENERATING", "PRE_ACTIVE", "ACTIVE", "FAILED", "DENIED"
 ENDED = frozenset({ACTIVE, FAILED, DENIED})
 MAX_PROBES = 10
+MAX_ATTEMPTS = 8
+RETRY, LONGEST_PAUSE = 2.0, 30.0  # seconds
 
 
 @document("confirmations/1")
@@ -99,6 +102,9 @@ class Wallets(Stands):
             raise Refused(first.text, first.reason, rule=first.rule_id)
         if not set(wish.parties) <= set(identities(self._workspace)):
             raise Malformed("a party is not in the roster", Reason.UNKNOWN_USER)
+        if not set(decision.cosigners) <= set(wish.parties):
+            text = f"rules want cosigners {list(decision.cosigners)} among those who make the key"
+            raise Refused(text, Reason.QUORUM_UNAVAILABLE)
         state = PENDING if decision.outcome is Outcome.NEEDS_APPROVAL else GENERATING
         by = (wish.initiator, proposal.key_id.encode())
         await self._store.add_wallet(
@@ -117,44 +123,94 @@ class Wallets(Stands):
                 await self._move(wallet_id, PENDING, DENIED, reason=Reason.APPROVAL_DENIED, detail=text)
             elif facts.now >= _wish(row).valid_until:
                 await self._move(wallet_id, PENDING, FAILED, reason=Reason.EXPIRED, detail="not approved in time")
-            elif decision.outcome is Outcome.PERMIT:
+            elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
                 await self._move(wallet_id, PENDING, GENERATING)
             else:
                 await self._approving.preflight.show(wallet_id, _proposal(row))
                 await self._news.wait(wallet_id)
 
     async def generate(self, wallet_id: str) -> None:
-        """GENERATING → PRE_ACTIVE, with every party's signed confirmation."""
-        row = await self._store.wallet(wallet_id)
-        if row["state"] != GENERATING:
-            return
-        wish, rounds = _wish(row), self.progress.setdefault(wallet_id, [])
-        try:
-            await self._attached(wish)
-            facts = await self._store.facts(int(time.time()))
-            _, approvals = await self._approving.standing(wallet_id, wish, facts)
-            request = CreateRequest(_proposal(row), workspace_digest(self._workspace), approvals)
-            key = (subject_digest(wish), 0, b"")
-            spec = new_spec("create-key", wish.level, key, wish.threshold, wish.parties, request)
+        """GENERATING → PRE_ACTIVE, with every party's signed confirmation.
 
-            def progress(step: str, number: int, elapsed: float) -> None:
-                rounds.append(Progress(step, number, elapsed))
-                self._news.ring(wallet_id)
+        What passes by itself is waited out, and then the key is made anew: a delay that nodes count, or a change of the
+        workspace, under whose new version the rules are asked, and people if it takes that, once more.
+        """
+        waited = False
+        for attempt in range(MAX_ATTEMPTS):
+            while (row := await self._store.wallet(wallet_id))["state"] == GENERATING and not await self._still(row):
+                await self.approvals(wallet_id)
+            if row["state"] != GENERATING:
+                return
+            under = self._standing.digest
+            try:
+                signed = await self._make(row)
+            except SessionFailed as failed:
+                guilty = await self._outcomes.failed(wallet_id, failed)
+                said = [Reason(no.refusal.reason) for no in failed.refusals.values()]
+                reason = Reason.DELAYED if Reason.DELAYED in said else (*said, Reason.SESSION_FAILED)[0]
+                passing = not guilty and (failed.passes or under != self._standing.digest)
+                if not passing or attempt + 1 == MAX_ATTEMPTS:
+                    await self._move(wallet_id, GENERATING, FAILED, reason=reason, detail=failed.detail[:500])
+                    return
+                await self._store.note_wallet(wallet_id, reason=reason, detail=failed.detail[:500])
+                await self.pause(wallet_id, _wish(row), attempt, long=reason is Reason.DELAYED and not waited)
+                waited |= reason is Reason.DELAYED
+            except CountersealError as error:
+                await self._move(wallet_id, GENERATING, FAILED, reason=error.reason, detail=error.message)
+                return
+            else:
+                kept = encode(Confirmations(signed))
+                await self._move(wallet_id, GENERATING, PRE_ACTIVE, confirmations=kept, reason="", detail="")
+                return
 
-            results = await run_session(self._cosigners, self._workspace, spec, request, progress)
-            signed = tuple(decode(SignedConfirmation, results[i], 4096) for i in wish.parties)
-            said = check_confirmations(signed, {i: identities(self._workspace)[i] for i in wish.parties})
-            if (said.wallet_id, said.key_id) != (wallet_id, subject_digest(wish)):
-                raise Malformed("the confirmations are of another wallet", Reason.DIGEST_MISMATCH)
-        except SessionFailed as failed:
-            await self._outcomes.failed(wallet_id, failed)
-            reason = next((Reason(r.refusal.reason) for r in failed.refusals.values()), Reason.SESSION_FAILED)
-            await self._move(wallet_id, GENERATING, FAILED, reason=reason, detail=failed.detail[:500])
-        except CountersealError as error:
-            await self._move(wallet_id, GENERATING, FAILED, reason=error.reason, detail=error.message)
+    async def _still(self, row: RowMapping) -> bool:
+        """Whether the wish is what rules permit and people approve now. If not, it has failed, or people are asked."""
+        wallet_id, wish, facts = row["wallet_id"], _wish(row), await self._store.facts(int(time.time()))
+        decision, _ = await self._approving.standing(wallet_id, wish, facts)
+        if facts.now >= wish.valid_until:
+            text = row["detail"] or "not made in time"
+            await self._move(wallet_id, GENERATING, FAILED, reason=Reason.EXPIRED, detail=text)
+        elif decision.outcome is Outcome.DENY:
+            first = decision.objections[0]
+            await self._move(wallet_id, GENERATING, FAILED, reason=first.reason, detail=first.text)
+        elif decision.outcome is Outcome.NEEDS_APPROVAL:
+            needed = "; ".join(need.words for need in decision.needs if need.missing)
+            await self._move(wallet_id, GENERATING, PENDING, reason=Reason.APPROVAL_MISSING, detail=needed[:500])
         else:
-            kept = encode(Confirmations(signed))
-            await self._move(wallet_id, GENERATING, PRE_ACTIVE, confirmations=kept)
+            return True
+        return False
+
+    async def _make(self, row: RowMapping) -> tuple[SignedConfirmation, ...]:
+        """One session; what every party confirms. Raises `SessionFailed` and others."""
+        wallet_id, wish = row["wallet_id"], _wish(row)
+        rounds = self.progress.setdefault(wallet_id, [])
+        await self._attached(wish)
+        facts = await self._store.facts(int(time.time()))
+        _, approvals = await self._approving.standing(wallet_id, wish, facts)
+        request = CreateRequest(_proposal(row), workspace_digest(self._workspace), approvals)
+        key = (subject_digest(wish), 0, b"")
+        spec = new_spec("create-key", wish.level, key, wish.threshold, wish.parties, request)
+
+        def progress(step: str, number: int, elapsed: float) -> None:
+            rounds.append(Progress(step, number, elapsed))
+            self._news.ring(wallet_id)
+
+        results = await run_session(self._cosigners, self._workspace, spec, request, progress)
+        signed = tuple(decode(SignedConfirmation, results[i], 4096) for i in wish.parties)
+        said = check_confirmations(signed, {i: identities(self._workspace)[i] for i in wish.parties})
+        if (said.wallet_id, said.key_id) != (wallet_id, subject_digest(wish)):
+            raise Malformed("the confirmations are of another wallet", Reason.DIGEST_MISMATCH)
+        return signed
+
+    async def pause(self, subject_id: str, wish: CreateWallet | ChangeKey, attempt: int, long: bool) -> None:
+        """Until it is worth asking again: once as ``long`` as the delay, which every node counts from now."""
+        facts, seconds = await self._store.facts(int(time.time())), min(RETRY * (attempt + 1), LONGEST_PAUSE)
+        if long:
+            decision, _ = await self._approving.standing(subject_id, wish, facts)
+            seconds = min(decision.delay + 1, wish.valid_until - facts.now)
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            await self._news.wait(subject_id, min(left, LONGEST_PAUSE))
 
     async def activate(self, wallet_id: str) -> None:
         """PRE_ACTIVE → ACTIVE: a quorum makes the test signature, every party verifies it and everyone's word."""

@@ -198,6 +198,7 @@ class Guard:
         expected = (subject_digest(wish.subject), wish.subject.parties, wish.subject.threshold, wish.subject.level)
         if (spec.key_id, spec.parties, spec.threshold, spec.level) != expected or spec.epoch or spec.epoch_hash:
             raise Refused("the session does not make the wallet that was approved", Reason.INTENT_TX_MISMATCH)
+        check_wanted(wish.cosigners, spec.parties)
         if any(clear.wallet_id == wish.subject.wallet_id for clear in self._vault.all_keys()):
             raise Refused(f"wallet {wish.subject.wallet_id} exists here already", Reason.WRONG_STATE)
         self._ledger.check_counters(request, wish)
@@ -274,6 +275,7 @@ class Guard:
             raise Refused("the key is another wallet's here", Reason.EPOCH_STALE)
         if spec.resharing is None:
             return self._new_moduli(spec, wish, workspace, material)
+        check_wanted(authorized.cosigners, spec.parties)
         return self._reshare(spec, spec.resharing, request, wish, workspace, material)
 
     def _new_moduli(
@@ -352,6 +354,6 @@ class Guard:
 
 
 def check_wanted(cosigners: Iterable[int], parties: tuple[int, ...]) -> None:
-    """Those whom a rule wants among who signs are there. Raises `Refused` (QUORUM_UNAVAILABLE)."""
+    """Those whom a rule wants to sign, or to deal or get a key, are there. Raises `Refused` (QUORUM_UNAVAILABLE)."""
     if not (wanted := set(cosigners)) <= set(parties):
-        raise Refused(f"a rule wants cosigners {sorted(wanted)} among those who sign", Reason.QUORUM_UNAVAILABLE)
+        raise Refused(f"a rule wants cosigners {sorted(wanted)} among those who take part", Reason.QUORUM_UNAVAILABLE)

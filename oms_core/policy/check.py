@@ -12,7 +12,7 @@ from oms_core.errors import Malformed, Reason
 from oms_core.policy.compiled import MAX_TESTS
 from oms_core.policy.fields import Field, Type, field_named
 from oms_core.policy.index import Index, index_of
-from oms_core.policy.rules import DAY, Cap, Hours, Kind, Operator, Per, Rule, Test, Unit, Zone
+from oms_core.policy.rules import DAY, Action, Cap, Hours, Kind, Operator, Per, Rule, Test, Unit, Zone
 from oms_core.workspace import Workspace
 from oms_core.workspace.names import NAME
 
@@ -58,6 +58,9 @@ def check_rule(workspace: Workspace, rule: Rule) -> None:
             raise Malformed(f"{where}: a REQUIRE asks for somebody, or for a delay")
         if any(quorum.threshold < 1 for quorum in (*asked.all_of, *asked.any_of)):
             raise Malformed(f"{where}: a threshold is at least 1")
+        if asked.cosigners and {Action.KEY_SUSPEND} == _actions(rule):
+            text = f"{where}: cosigners: each suspends a key for itself, so nobody takes part in that with others"
+            raise Malformed(text, Reason.UNSATISFIABLE)
     if rule.starts < 0 or rule.ends < 0 or (rule.ends and rule.ends <= rule.starts):
         raise Malformed(f"{where}: ends: not after it starts")
     index = index_of(workspace)
@@ -74,6 +77,15 @@ def check_rule(workspace: Workspace, rule: Rule) -> None:
     if rule.during is not None:
         with _at(f"{where}, during"):
             _check_hours(rule.during)
+
+
+def _actions(rule: Rule) -> set[str]:
+    """The actions that a rule may speak of."""
+    actions: set[str] = set(Action)
+    for test in rule.when:
+        if test.field == "action":
+            actions = {one for one in actions if (one in test.values) is (test.operator is Operator.IS)}
+    return actions
 
 
 @contextmanager

@@ -152,7 +152,8 @@ class Requirement:
 
     A person counts in one quorum only, unless ``overlap``. Approvals older than ``expires_in`` seconds do not count
     (0: as long as they say themselves). ``delay`` seconds pass between the proposal and the signature. ``cosigners``
-    have to be among those who sign.
+    have to be among those who sign, or of a key among those who make it, deal it or get it; a key's state each changes
+    for itself.
     """
 
     all_of: tuple[Quorum, ...]

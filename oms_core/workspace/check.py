@@ -7,7 +7,7 @@ import re
 from oms_core.errors import Malformed, Reason
 from oms_core.policy.check import check_rule
 from oms_core.policy.rules import Quorum, Requirement
-from oms_core.workspace import Direction, Privilege, Workspace
+from oms_core.workspace import Direction, Privilege, Workspace, operators_differ
 from oms_core.workspace.check_log import check_log
 from oms_core.workspace.check_people import check_people, check_roster
 from oms_core.workspace.check_registry import check_registry
@@ -95,6 +95,9 @@ def _check_requirement(
     unique(f"{where}: cosigners", requirement.cosigners)
     names = {str(one.index) for one in workspace.roster}
     known(f"{where}: cosigners", [str(index) for index in requirement.cosigners], names)
+    if workspace.distinct_operators and not operators_differ(workspace, requirement.cosigners):
+        text = f"{where}: cosigners: two of them have one operator, and such two never sign together"
+        raise Malformed(text, Reason.UNSATISFIABLE)
 
 
 def _check_quorum(workspace: Workspace, where: str, quorum: Quorum, privileges: tuple[Privilege, ...]) -> None:

@@ -11,12 +11,17 @@ from types import SimpleNamespace
 import pytest
 
 from coordinator import key_changes as module
-from coordinator.key_changes import COMMITTING, DONE
-from oms_core.errors import Reason
-from oms_core.keys import MAX_EPOCH, Change, KeyState
+from coordinator.key_changes import COMMITTING, DONE, RUNNING
+from coordinator.sessions import SessionFailed
+from coordinator.store import Call
+from oms_core.chains.intent import subject_digest
+from oms_core.encoding import decode, encode
+from oms_core.errors import Reason, Refused, Unavailable
+from oms_core.keys import MAX_EPOCH, Change, ChangeKey, KeyState
 from oms_core.protocol.create_key import confirmation
+from oms_core.protocol.shares import Epoch, SignedConfirmation
 from proto import cosigner_pb2 as pb
-from tests.people import NOW, change
+from tests.people import NOW, approve, change, change_request, following, propose, rules, workspace
 from tests.unit.coordinator.desk import (
     ALL,
     Answer,
@@ -27,6 +32,7 @@ from tests.unit.coordinator.desk import (
     with_certificates,
     with_receipt,
 )
+from tests.unit.coordinator.test_refused_signing import no
 from tests.unit.cosigner.epochs import certificate, confirmed, dealt
 from tests.unit.cosigner.node import KEY_ID, material
 from tests.unit.cosigner.specs import about_the_key
@@ -286,3 +292,86 @@ async def test_numbers_that_cannot_be_are_not_tried(desk: Desk, number: int) -> 
     wallet = await desk.wallets.standing("wal_1")
     desk.attach({1: says(number), 2: says(9)})
     assert await desk.changes._claims(wallet) == [9, 0]
+
+
+# Delays and cosigners that rules want
+
+
+def under(desk: Desk, requirement: str) -> None:
+    """Rules that want this for changes of keys as well."""
+    more = rules(f"- rule: more\n  require: {requirement}\n  when: {{action: KEY_CHANGE}}\n")
+    desk.standing.advance(following(rules=(*workspace().rules, *more)))
+
+
+async def taken_on(desk: Desk, wanted: ChangeKey, state: str = RUNNING) -> None:
+    row = {"change_id": "chg_1", "wallet_id": "wal_1", "state": state, "subject": subject_digest(wanted)}
+    await desk.book.add_change({**row, "proposal": encode(propose(wanted))}, Call("change", "SubmitKeyChange", b""))
+    for name in BOTH:
+        call = Call(f"by {name}", "Decide", b"")
+        await desk.store.decide("chg_1", approve(wanted, name), f"person-{name}", 0, "", call)
+
+
+async def test_a_dealing_that_has_to_wait_is_tried_again_when_its_delay_is_over(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under(desk, "{delay: 60s}")
+    await taken_on(desk, about_the_key(), "PENDING_APPROVAL")
+    await desk.changes.approvals("chg_1")
+    assert await desk.state() == RUNNING
+    sessions: list[int] = []
+    pauses: list[bool] = []
+
+    async def new_epoch(*_: object) -> object:
+        sessions.append(1)
+        if len(sessions) < 3:
+            said = {i: no(i, Reason.DELAYED) for i in ALL}
+            raise SessionFailed(said, (), set(), "refused", parties=ALL)
+        signed = tuple(decode(SignedConfirmation, one) for one in certificate(dealt()))
+        return signed, change_request(about_the_key())
+
+    async def pause(_: str, __: object, attempt: int, long: bool) -> None:
+        pauses.append(long)
+
+    monkeypatch.setattr(desk.changes, "_new_epoch", new_epoch)
+    monkeypatch.setattr(desk.wallets, "pause", pause)
+    await desk.changes.deal("chg_1")
+    assert (await desk.state(), pauses) == (COMMITTING, [True, False])
+
+
+async def test_dealers_are_chosen_with_the_cosigners_whom_rules_want_and_who_get_nothing(desk: Desk) -> None:
+    under(desk, "{cosigners: [1, 5]}")
+    desk.attach({i: failed(Reason.OVERLOADED) for i in ALL})
+    asked: list[tuple[int, ...]] = []
+
+    async def public(_: object, dealers: tuple[int, ...]) -> Epoch:
+        asked.append(dealers)
+        raise Unavailable("enough")
+
+    desk.changes._public = public  # type: ignore[assignment]
+    wanted = about_the_key(Change.RESHARE, parties=(2, 3, 4, 5), threshold=3)
+    await taken_on(desk, wanted)
+    row, wallet = await desk.book.change("chg_1"), await desk.wallets.standing("wal_1")
+    with pytest.raises(Unavailable, match="enough"):
+        await desk.changes._new_epoch(row, wallet, 1, {2})
+    assert len(asked[0]) == 3
+    assert 1 in asked[0]
+
+
+async def test_a_dealing_without_a_cosigner_whom_rules_want_is_not_taken_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under(desk, "{cosigners: [5]}")
+    wanted = about_the_key(Change.RESHARE, parties=(1, 2, 3), threshold=2)
+    wallet = await desk.wallets.standing("wal_1")
+
+    async def without_five(_: str) -> object:
+        return replace(wallet, parties=(1, 2, 3, 4))
+
+    monkeypatch.setattr(desk.wallets, "standing", without_five)
+    call = Call("change", "SubmitKeyChange", b"")
+    with pytest.raises(Refused, match="want cosigners") as caught:
+        await desk.changes.submit("chg_1", propose(wanted), call)
+    assert caught.value.reason == Reason.QUORUM_UNAVAILABLE
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+    await desk.changes.submit("chg_1", propose(wanted), call)

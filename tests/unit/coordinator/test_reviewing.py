@@ -15,7 +15,7 @@ from coordinator import objections, orders, preflight, reviewing
 from oms_core.errors import Reason
 from oms_core.evidence import Refusal, SignedRefusal
 from oms_core.workspace import Workspace
-from tests.people import NOW, intent, workspace
+from tests.people import NOW, intent, rules, workspace
 from tests.unit.coordinator.desk import Answer, failed
 from tests.unit.coordinator.readers import ALL, LARGE, Way, reads, refuses
 
@@ -201,6 +201,23 @@ async def test_an_order_that_too_few_would_sign_is_rejected_before_anybody_is_as
     state, reason, detail = await way.row()
     assert (state, reason) == ("REJECTED", Reason.ROLLBACK_DETECTED)
     assert all(f"cosigner {i}: ROLLBACK_DETECTED" in detail for i in (1, 2, 3))
+
+
+@pytest.mark.parametrize("wanted", ["[1, 2, 3, 4]", "[1, 2]"], ids=["more than sign", "two of one operator"])
+async def test_an_order_that_no_quorum_could_ever_sign_by_the_rules_is_rejected_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    both = rules(
+        "".join(f"- rule: with-{i}\n  require: {{cosigners: [{i}]}}\n" for i in wanted.strip("[]").split(", "))
+    )
+    roster = tuple(replace(one, operator="op-1") if one.index == 2 else one for one in workspace().roster)
+    changed = replace(workspace(), rules=(*workspace().rules, *both), roster=roster, distinct_operators=True)
+    way = await opened(tmp_path, monkeypatch, changed)
+    await way.review(await way.submitted())
+    state, reason, detail = await way.row()
+    assert (state, reason) == ("REJECTED", Reason.QUORUM_UNAVAILABLE)
+    assert f"rules want cosigners {wanted}, and 3 of [1, 2, 3, 4, 5] sign" in detail
+    await way.desk.engine.dispose()
 
 
 async def test_a_no_that_passes_by_itself_is_no_end_and_the_cosigner_is_asked_again(way: Way) -> None:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from cosigner.guard import Dealing, Guard, Signing
-from oms_core.chains.intent import Proposal
+from cosigner import keys as keys_module
+from cosigner.guard import Creation, Dealing, Guard, Signing
+from cosigner.vault import SealedAux
+from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.chains.render import render, rendering_digest
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import PresignRequest, ProbeRequest, ReadRequest, Request, SignRequest, request_digest
-from oms_core.keys import KeyState
+from oms_core.keys import Change, KeyState
 from oms_core.protocol.identity import verify_identity
+from oms_core.protocol.shares import AuxInfo, aux_digest
 from oms_core.readings import plain_decision
 from oms_core.workspace import Workspace, workspace_digest
 from tests.parties import identity
 from tests.people import (
     NOW,
     approve,
+    change,
     change_request,
     create_request,
     intent,
@@ -30,7 +35,7 @@ from tests.people import (
     workspace,
 )
 from tests.unit.cosigner.node import KEY_ID, Node, material
-from tests.unit.cosigner.specs import ALL, about_the_key, deal, new_moduli, refused, spec
+from tests.unit.cosigner.specs import ALL, about_the_key, deal, dealing, new_moduli, refused, spec
 
 LARGE = intent(500)
 
@@ -223,3 +228,70 @@ def test_moduli_are_made_by_a_committee_with_two_of_one_operator(node: Node) -> 
     approvals = tuple(approve(wanted, name, under=changed) for name in ("sam", "sonja"))
     request = replace(change_request(wanted, *approvals), workspace=workspace_digest(changed))
     assert isinstance(under(node, changed).decide(new_moduli(request), request, NOW), Dealing)
+
+
+# Cosigners that rules want where a key is made or dealt
+
+
+def wanting(*cosigners: int) -> Workspace:
+    """A workspace whose rules want these cosigners for whatever is done."""
+    rule = f"- rule: with\n  require: {{cosigners: {list(cosigners)}}}\n"
+    return replace(workspace(), rules=(*workspace().rules, *rules(rule)))
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["the workspace's", "the team's own"])
+@pytest.mark.parametrize(("wanted", "fits"), [(3, True), (4, False)])
+def test_a_key_is_made_by_a_committee_that_has_the_cosigners_whom_rules_want(
+    node: Node, wanted: int, fits: bool, local: bool
+) -> None:
+    shared = workspace() if local else wanting(wanted)
+    node.vault.pin_workspace(shared)
+    guard = node.guarded(f"- rule: with\n  require: {{cosigners: [{wanted}]}}\n" if local else "")
+    subject = wish(wallet_id="wal_2", parties=(1, 2, 3), threshold=2)
+    given = tuple(approve(subject, name, under=shared) for name in ("sam", "sonja"))
+    request = replace(create_request(subject, *given), workspace=workspace_digest(shared))
+    made = spec(
+        request, protocol="create-key", key_id=subject_digest(subject), epoch_hash=b"", parties=(1, 2, 3), threshold=2
+    )
+    if fits:
+        assert isinstance(guard.decide(made, request, NOW), Creation)
+    else:
+        error = refused(guard, made, request)
+        assert error.reason == Reason.QUORUM_UNAVAILABLE
+        assert "wants cosigners [4] among those who take part" in error.message
+
+
+@pytest.mark.parametrize(("dealers", "fits"), [((1, 2, 5), True), ((2, 3, 5), True), ((2, 3, 4), False)])
+def test_a_key_is_dealt_by_or_to_the_cosigners_whom_rules_want(
+    node: Node, dealers: tuple[int, ...], fits: bool
+) -> None:
+    shared = wanting(5)
+    guard = under(node, shared)
+    node.vault.put_aux("wal_1", KEY_ID, 1, SealedAux("L112", _members(material().aux, (1, 2, 3, 4))))
+    subject = about_the_key(Change.RESHARE, parties=(1, 2, 3, 4), threshold=3)
+    given = tuple(approve(subject, name, under=shared) for name in ("sam", "sonja"))
+    request = replace(change_request(subject, *given), workspace=workspace_digest(shared), epoch=material().public)
+    new = {
+        "new_dealers": dealers,
+        "new_receivers": (1, 2, 3, 4),
+        "new_aux": aux_digest(_members(material().aux, (1, 2, 3, 4))),
+    }
+    made = dealing(request, **new)
+    if fits:
+        assert isinstance(guard.decide(made, request, NOW), Dealing)
+    else:
+        assert refused(guard, made, request).reason == Reason.QUORUM_UNAVAILABLE
+
+
+def _members(aux: AuxInfo, parties: tuple[int, ...]) -> AuxInfo:
+    return replace(aux, public=tuple(one for one in aux.public if one.index in parties))
+
+
+def test_a_key_is_stopped_whatever_cosigners_rules_want(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = wanting(5)
+    under(node, shared)
+    monkeypatch.setattr(keys_module, "time", SimpleNamespace(time=lambda: NOW))
+    subject = change(Change.SUSPEND)
+    given = tuple(approve(subject, name, under=shared) for name in ("sam", "sonja"))
+    node.keys.change(encode(replace(change_request(subject, *given), workspace=workspace_digest(shared))))
+    assert node.vault.find_key("wal_1").state == KeyState.SUSPENDED

@@ -136,6 +136,34 @@ def test_a_rule_may_not_name_cosigners_that_there_are_not() -> None:
     why(replace(PLAIN, rules=asked(RISK, cosigners=(1, 1))), "rule require-risk: cosigners are not unique")
 
 
+def test_a_rule_may_not_name_cosigners_that_could_never_take_part_together() -> None:
+    roster = tuple(replace(one, operator="op-1") if one.index == 2 else one for one in PLAIN.roster)
+    shared = replace(PLAIN, roster=roster, rules=asked(RISK, cosigners=(1, 2)))
+    check_workspace(shared)
+    apart = replace(shared, distinct_operators=True)
+    assert why(apart, "cosigners: two of them have one operator") is Reason.UNSATISFIABLE
+    check_workspace(replace(shared, distinct_operators=True, rules=asked(RISK, cosigners=(1, 3))))
+
+
+@pytest.mark.parametrize(
+    ("when", "fits"),
+    [
+        ("{action: KEY_SUSPEND}", False),
+        ("{action: {not: [TRANSFER, CALL, APPROVE, MESSAGE, TYPED_MESSAGE, DEPLOY, KEY_CREATE, KEY_CHANGE]}}", False),
+        ("[{action: [KEY_SUSPEND, TRANSFER]}, {action: {not: TRANSFER}}]", False),
+        ("{action: [KEY_SUSPEND, KEY_CHANGE]}", True),
+        ("{action: KEY_CREATE}", True),
+        ("{source.wallet: wal_1}", True),
+    ],
+)
+def test_a_rule_may_not_want_cosigners_where_each_acts_for_itself(when: str, fits: bool) -> None:
+    made = replace(PLAIN, rules=(*PLAIN.rules, *rules(f"- rule: r\n  require: {{cosigners: [1]}}\n  when: {when}\n")))
+    if fits:
+        check_workspace(made)
+    else:
+        assert why(made, "rule r: cosigners: each suspends a key for itself") is Reason.UNSATISFIABLE
+
+
 def test_to_disable_the_last_who_could_approve_is_refused_to_revoke_her_key_is_reported() -> None:
     one = replace(PLAIN, rules=asked(replace(RISK, threshold=1, groups=(), users=("olga",))))
     check_workspace(one)
