@@ -16,8 +16,11 @@ from oms_core.policy.judge import Outcome, judge
 from oms_core.proposals import verify_proposal
 from oms_core.protocol.identity import verify_identity
 from oms_core.workspace import ChangeWorkspace, Workspace, member, workspace_digest
+from oms_core.workspace.change import honest_among, newly_listed
+from oms_core.workspace.words import span_words
 
 SIGNED_LIMIT = 4096  # bytes of a signed reading or refusal
+SHOWN_WITHIN = 600  # seconds, from when a change says that it was written to when cosigners have read it
 
 
 def plain_decision(subject: Subject, workspace: Workspace) -> bytes:
@@ -85,11 +88,15 @@ def verify_read_refusal(data: bytes, workspace: Workspace, request: ReadRequest)
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Who read what I read, who read something else, and whose word does not hold."""
+    """Who read what I read, who read something else, and whose word does not hold.
+
+    ``moments`` are the Unix seconds at which those who read the same did so, by their own clocks; ascending.
+    """
 
     same: tuple[int, ...]
     different: tuple[Reading, ...]
     invalid: int
+    moments: tuple[int, ...]
 
     @property
     def unanimous(self) -> bool:
@@ -111,7 +118,21 @@ def agreement(subject: Subject, workspace: Workspace, readings: Iterable[bytes])
         if reading.index not in found or (found[reading.index].rendering, found[reading.index].decision) == own:
             found[reading.index] = reading  # of two stories of one node, the one that differs stays
     same = tuple(i for i, one in sorted(found.items()) if (one.rendering, one.decision) == own)
-    return Agreement(same, tuple(one for i, one in sorted(found.items()) if i not in same), invalid)
+    moments = tuple(sorted(found[i].at for i in same))
+    return Agreement(same, tuple(one for i, one in sorted(found.items()) if i not in same), invalid, moments)
+
+
+def check_written(wish: ChangeWorkspace, workspace: Workspace, found: Agreement) -> None:
+    """That what a change brings in has not been dated back: cosigners read it soon after it says it was written.
+
+    Ages of entries count from then. Of those who were the first to read it one is honest, and read it no earlier than
+    it was proposed. Raises `Refused` (EXPIRED).
+    """
+    first = found.moments[: honest_among(len(workspace.roster))]
+    created = wish.next.created_at
+    if first and first[-1] > created + SHOWN_WITHIN and (new := newly_listed(workspace, wish.next)):
+        late = f"cosigners were shown it {span_words(first[-1] - created)} after it says that it was written"
+        raise Refused(f"entry {new[0].entry_id}: added_at: {late}", Reason.EXPIRED)
 
 
 def readings_needed(workspace: Workspace, threshold: int) -> int:

@@ -9,9 +9,9 @@ from oms_core.encoding import decode, encode
 from oms_core.errors import Malformed, NotFound, ProofInvalid, Reason, Refused
 from oms_core.evidence import SignedRefusal
 from oms_core.protocol.identity import verify_identity
-from oms_core.readings import Agreement, agreement, readings_needed
+from oms_core.readings import Agreement, agreement, check_written, readings_needed
 from oms_core.words import in_words
-from oms_core.workspace import Workspace, identities, member
+from oms_core.workspace import ChangeWorkspace, Workspace, identities, member
 from proto import oms_pb2 as pb
 
 
@@ -34,6 +34,7 @@ def prompt(one: Waiting, workspace: Workspace) -> list[str]:
 def check_readings(one: Waiting, workspace: Workspace, pinned: Workspace | None) -> None:
     """Raises `Refused` if a cosigner reads something else than is shown here, or too few have said what they read.
 
+    Also for a change whose new entries would be older than that they were asked for; see `check_written`.
     A reading also says on which workspace its node stands. So where a version is ``pinned``, more than half of its
     cosigners vouch for the one that the coordinator shows, or nothing is pressed.
     """
@@ -44,6 +45,8 @@ def check_readings(one: Waiting, workspace: Workspace, pinned: Workspace | None)
     if len(found.same) < (needed := readings_needed(workspace, threshold)):
         text = f"{len(found.same)} of at least {needed} cosigners have said what they read; see --despite-difference"
         raise Refused(text, Reason.READINGS_MISSING)
+    if isinstance(one.subject, ChangeWorkspace):
+        check_written(one.subject, workspace, found)
     if pinned is not None:
         shown, known = identities(workspace), identities(pinned)
         vouching = [i for i in found.same if known.get(i) == shown[i]]

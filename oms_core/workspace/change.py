@@ -5,11 +5,11 @@ A change is judged by the governance of the version that it changes, never by it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from oms_core.authorize import Approver, verify_approvals
-from oms_core.chains.intent import check_subject
+from oms_core.chains.intent import CLOCK_SKEW, check_subject
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, ProofInvalid, Reason, Refused
 from oms_core.evidence import ChangeWorkspaceRequest, SignedScheduling
@@ -19,7 +19,9 @@ from oms_core.policy.require import Asking, needs
 from oms_core.proposals import verify_proposal
 from oms_core.protocol.identity import verify_identity
 from oms_core.workspace import (
+    AddressEntry,
     ChangeWorkspace,
+    ContractEntry,
     Direction,
     Governance,
     Member,
@@ -37,10 +39,11 @@ from oms_core.workspace.quorums import RemovalReport, Unmet, removal_report, uns
 from oms_core.workspace.words import requirement_words, span_words, time_words
 
 __all__ = [
-    "Approved", "Part", "RemovalReport", "Removed", "Unmet", "check_successor", "direction", "honest_among", "parts",
-    "ready", "removal_report", "removed_people", "sentences", "unsatisfiable", "verify_change",
+    "Approved", "Part", "RemovalReport", "Removed", "Unmet", "check_successor", "direction", "honest_among",
+    "newly_listed", "parts", "ready", "removal_report", "removed_people", "sentences", "unsatisfiable", "verify_change",
 ]  # fmt: skip
 MAX_LIFE = 31 * 86_400  # seconds: a wish cannot be dated back further than this
+MAX_WAIT = 86_400  # seconds between when a new entry says that it was added and when the last approver decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +115,22 @@ def check_successor(current: Workspace, following: Workspace) -> None:
             if kept is None or kept.public_key != credential.public_key or kept.revoked < credential.revoked:
                 said = f"user {one.user_id}: credentials: what was enrolled is revoked for good, and not taken away"
                 raise Malformed(said)
+    for entry, added_at in _entries(current, following):
+        if entry.added_at != (following.created_at if added_at is None else added_at):
+            raise Malformed(f"entry {entry.entry_id}: added_at: the created_at of the version that brought it in")
+
+
+def _entries(current: Workspace, following: Workspace) -> Iterator[tuple[AddressEntry | ContractEntry, int | None]]:
+    """Each entry of a next version, and since when it has been there; None for what is new, or has moved."""
     for book in ("address_book", "contracts"):
-        before = {entry.entry_id: entry for entry in getattr(current, book)}
+        before = {(one.entry_id, one.chain, one.address): one.added_at for one in getattr(current, book)}
         for entry in getattr(following, book):
-            was = before.get(entry.entry_id)
-            moved = was is None or (was.chain, was.address) != (entry.chain, entry.address)
-            if entry.added_at != (following.created_at if moved or was is None else was.added_at):
-                raise Malformed(f"entry {entry.entry_id}: added_at: the created_at of the version that brought it in")
+            yield entry, before.get((entry.entry_id, entry.chain, entry.address))
+
+
+def newly_listed(current: Workspace, following: Workspace) -> tuple[AddressEntry | ContractEntry, ...]:
+    """Entries that a next version brings in, or moves to another account: their age counts from its created_at."""
+    return tuple(entry for entry, added_at in _entries(current, following) if added_at is None)
 
 
 def verify_change(request: ChangeWorkspaceRequest, current: Workspace, now: int) -> Approved:
@@ -126,7 +138,8 @@ def verify_change(request: ChangeWorkspaceRequest, current: Workspace, now: int)
 
     ``now`` is when it was seen; whether its delay is over, `ready` says. Raises `Refused`: POLICY_VERSION_MISMATCH if
     it stands on another version, NOT_ELIGIBLE for people without the privilege, SELF_APPROVAL, APPROVAL_MISSING, and
-    what an assertion may be refused for; `Malformed` for what cannot be a next version.
+    what an assertion may be refused for; `Malformed` for what cannot be a next version, with EXPIRED for an entry that
+    says that it was added long before the last of them decided.
     """
     wish = request.proposal.subject
     if not isinstance(wish, ChangeWorkspace):
@@ -139,6 +152,7 @@ def verify_change(request: ChangeWorkspaceRequest, current: Workspace, now: int)
     approvers = verify_approvals(request.approvals, current, wish, now)
     way = direction_of(found)
     _check_quorum(current, wish, way, approvers, now)
+    _check_dates(current, wish.next, approvers)
     return Approved(wish, initiator, approvers, found, way, governed(current, way).approvals.delay)
 
 
@@ -184,6 +198,19 @@ def _check_quorum(
     if selfish := sorted(one.user.user_id for one in approvers if one.user.person_id in gaining):
         raise Refused(f"{said}; {', '.join(selfish)} would gain by it and cannot count", Reason.SELF_APPROVAL)
     raise Refused(said, Reason.APPROVAL_MISSING)
+
+
+def _check_dates(current: Workspace, following: Workspace, approvers: tuple[Approver, ...]) -> None:
+    """Ages of entries count from when they say that they were added, so nobody may say so long before it was so.
+
+    Of those who decided one at least is honest, and by her own clock she decided no earlier than that was asked; so the
+    last of them counts, and whoever says that she decided later makes it only stricter.
+    """
+    last = max((one.decided_at for one in approvers), default=0)
+    for entry in newly_listed(current, following):
+        if entry.added_at + MAX_WAIT + CLOCK_SKEW < last:
+            said = f"entry {entry.entry_id}: added_at: {span_words(last - entry.added_at)} before the last approver"
+            raise Malformed(f"{said} decided; at most {span_words(MAX_WAIT)}, or it is proposed anew", Reason.EXPIRED)
 
 
 def honest_among(count: int) -> int:

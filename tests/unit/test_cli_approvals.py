@@ -16,20 +16,22 @@ from oms_core.encoding import encode
 from oms_core.errors import Reason, Refused
 from oms_core.evidence import ReadRequest, Refusal, SignedReading, SignedRefusal
 from oms_core.policy.facts import Facts
-from oms_core.readings import read
+from oms_core.readings import SHOWN_WITHIN, read
 from oms_core.words import in_words
-from oms_core.workspace import Workspace, workspace_digest
+from oms_core.workspace import AddressEntry, EntryState, Workspace, workspace_digest
 from proto import oms_pb2 as pb
 from tests.parties import identity
-from tests.people import NOW, intent, propose, wish, workspace
+from tests.people import CHAIN, NOW, STRANGE, following, intent, propose, reform, wish, workspace
 
 LARGE = intent(500)
 
 
-def reading(index: int, subject: Subject = LARGE, lines: tuple[str, ...] = (), signer: int = 0) -> pb.CosignerReading:
+def reading(
+    index: int, subject: Subject = LARGE, lines: tuple[str, ...] = (), signer: int = 0, at: int = NOW
+) -> pb.CosignerReading:
     """As the coordinator passes it on; of other sentences, or under another's key, if a test wants."""
     request = ReadRequest(propose(subject), workspace_digest(workspace()))
-    made, rendering = read(index, request, workspace(), Facts(NOW))
+    made, rendering = read(index, request, workspace(), Facts(at))
     if lines:
         rendering = Rendering(lines)
         made = replace(made, rendering=rendering_digest(rendering))
@@ -130,3 +132,34 @@ def test_refusals_are_shown_as_cosigners_signed_them_and_others_as_nobodys() -> 
         "  a refusal that no cosigner has signed",
         "  a refusal that no cosigner has signed",
     ]
+
+
+# A change that brings in entries, whose ages count from when it says it was written
+
+
+ENTRY = AddressEntry("new", "New", CHAIN, STRANGE, (), EntryState.ACTIVE, NOW)
+LISTING = reform(following(address_book=(*workspace().address_book, ENTRY)), valid_until=NOW + 9000)
+LATE = NOW + SHOWN_WITHIN + 1
+
+
+def test_a_change_that_cosigners_read_soon_after_it_was_written_may_be_approved_whenever_people_come_to_it() -> None:
+    check_readings(
+        waiting(*(reading(i, LISTING, at=LATE - 1) for i in range(1, 6)), subject=LISTING), workspace(), None
+    )
+
+
+@pytest.mark.parametrize("early", [0, 1, 2])
+def test_an_entry_that_is_dated_back_before_cosigners_were_shown_it_keeps_a_person_from_pressing(early: int) -> None:
+    """Two of five may lie about when they read it."""
+    all_five = [reading(i, LISTING, at=NOW if i <= early else LATE) for i in range(1, 6)]
+    assert refused(waiting(*all_five, subject=LISTING)) == Reason.EXPIRED
+
+
+def test_two_cosigners_that_come_late_keep_nobody_from_pressing() -> None:
+    all_five = [reading(i, LISTING, at=NOW if i <= 3 else LATE) for i in range(1, 6)]
+    check_readings(waiting(*all_five, subject=LISTING), workspace(), None)
+
+
+def test_a_change_without_new_entries_may_have_been_written_long_ago() -> None:
+    plain = reform(following(incompatible=()), valid_until=NOW + 9000)
+    check_readings(waiting(*(reading(i, plain, at=LATE) for i in range(1, 6)), subject=plain), workspace(), None)
