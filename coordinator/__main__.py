@@ -1,4 +1,4 @@
-"""`coordinator`: serve, or check a configuration."""
+"""`coordinator`: serve, check a configuration, and what its operator does with the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import click
 
 from coordinator import logs
 from coordinator.config import load
+from coordinator.erasing import erase
+from coordinator.journal import Journal
 from coordinator.keybook import KeyBook
+from coordinator.log_files import write_files
+from coordinator.log_key import read_log_key
 from coordinator.server import read_workspace, serve
 from coordinator.tables import open_database
 from oms_core.errors import CountersealError
@@ -59,6 +63,41 @@ def pardon(path: Path, index: int) -> None:
 
     was = asyncio.run(work())
     click.echo(f"cosigner {index} {'is pardoned' if was else 'was not in quarantine'}")
+
+
+@cli.command("log-tiles")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.pass_obj
+def log_tiles(path: Path, folder: Path) -> None:
+    """Write the log, without its records, as files for a web server (C2SP tlog-tiles); only what is new is written."""
+
+    async def work() -> int:
+        config = load(path)
+        workspace, key = read_workspace(config), read_log_key(config.log.key)
+        engine = await open_database(config.database)
+        try:
+            return await write_files(engine, Journal(engine, key, workspace.log.origin), folder)
+        finally:
+            await engine.dispose()
+
+    click.echo(f"{asyncio.run(work())} files written to {folder}")
+
+
+@cli.command("erase")
+@click.argument("index", type=int)
+@click.option("--reason", required=True, help="Why; it stands in the log, and is no place for personal data.")
+@click.pass_obj
+def erase_record(path: Path, index: int, reason: str) -> None:
+    """Erase the record of one entry of the log. The tree, and every proof, stays as it is."""
+
+    async def work() -> int:
+        engine = await open_database(load(path).database)
+        try:
+            return await erase(engine, index, reason)
+        finally:
+            await engine.dispose()
+
+    click.echo(f"the record of entry {index} is erased; entry {asyncio.run(work())} says so")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from coordinator.amending import Amending
 from coordinator.anchorbook import AnchorBook
 from coordinator.api_anchors import AnchorCalls
 from coordinator.api_keys import MAX_PROPOSAL, KeyCalls
+from coordinator.api_log import LogCalls
 from coordinator.api_orders import OrderCalls, new_order_id
 from coordinator.api_prepare import PrepareCalls
 from coordinator.api_workspaces import WorkspaceCalls
@@ -22,6 +23,7 @@ from coordinator.chain.evm import EvmChain
 from coordinator.chainbook import ChainBook
 from coordinator.cosigners import Cosigners
 from coordinator.desk import Desk
+from coordinator.journal import Journal
 from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
 from coordinator.news import News
@@ -39,7 +41,7 @@ from oms_core.workspace import user
 from proto import oms_pb2 as pb
 
 
-class OmsService(AnchorCalls, KeyCalls, OrderCalls, PrepareCalls, WorkspaceCalls):
+class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, WorkspaceCalls):
     """Everything an OMS front end, a person's tool or an algo asks of the network."""
 
     def __init__(
@@ -57,12 +59,13 @@ class OmsService(AnchorCalls, KeyCalls, OrderCalls, PrepareCalls, WorkspaceCalls
         chain_book: ChainBook,
         workspaces: Workspaces,
         anchors: AnchorBook,
+        journal: Journal,
     ) -> None:
         self._store, self._standing, self._desk, self._keys = store, standing, desk, keys
         self._book, self._changes = book, changes
         self._chain_book, self._workspaces, self._reports = chain_book, workspaces, OrderedDict()
         self._approving, self._cosigners, self._chain, self._news = approving, cosigners, chain, news
-        self._anchors = anchors
+        self._anchors, self._journal = anchors, journal
         self._amending = Amending(store, standing, desk, news)
 
     # Wallets

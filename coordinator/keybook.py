@@ -196,6 +196,13 @@ class KeyBook:
             raise NotFound(f"no evidence {evidence_id[:64]!r}", Reason.UNKNOWN_TRANSACTION)
         return row
 
+    async def export(self, evidence_id: str, whom: str) -> RowMapping:
+        """As `verdict`, for somebody who takes it away: who that was stands in the log."""
+        row = await self.verdict(evidence_id)
+        async with self._engine.begin() as connection:
+            await append(connection, "evidence.exported", row["about"], Record(whom, b"", evidence_id, ()))
+        return row
+
     async def quarantined(self) -> set[int]:
         """Convicted nodes that no operator has pardoned."""
         async with self._engine.begin() as connection:

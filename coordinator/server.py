@@ -88,7 +88,20 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
         interceptors=[ErrorInterceptor()], options=server_options(config), maximum_concurrent_rpcs=500
     )
     service = OmsService(
-        store, book, standing, desk, keys, changes, approving, cosigners, chain, news, chain_book, workspaces, anchors
+        store,
+        book,
+        standing,
+        desk,
+        keys,
+        changes,
+        approving,
+        cosigners,
+        chain,
+        news,
+        chain_book,
+        workspaces,
+        anchors,
+        journal,
     )
     oms_pb2_grpc.add_OmsServicer_to_server(service, outer)
     for server, address in ((inner, config.listen_cosigners), (outer, config.listen_oms)):

@@ -17,6 +17,7 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from oms.log_calls import LogCalls
 from oms_core.approvals import Approval, ApprovalClaim
 from oms_core.chains.intent import CreateWallet, Intent, Proposal, Subject, What
 from oms_core.encoding import decode, decode_one_of, encode
@@ -76,7 +77,7 @@ class Waiting:
     refusals: tuple[pb.CosignerRefusal, ...]
 
 
-class Client:
+class Client(LogCalls):
     """One connection to a coordinator. Use it as an async context manager."""
 
     def __init__(self, endpoint: str, tls: Tls, server_name: str = SERVER_NAME) -> None:

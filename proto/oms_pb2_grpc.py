@@ -174,6 +174,26 @@ class OmsStub:
                 request_serializer=proto_dot_oms__pb2.GetAnchorsRequest.SerializeToString,
                 response_deserializer=proto_dot_oms__pb2.GetAnchorsResponse.FromString,
                 _registered_method=True)
+        self.GetCheckpoint = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/GetCheckpoint',
+                request_serializer=proto_dot_oms__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.Checkpoint.FromString,
+                _registered_method=True)
+        self.ListLogItems = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/ListLogItems',
+                request_serializer=proto_dot_oms__pb2.ListLogItemsRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.ListLogItemsResponse.FromString,
+                _registered_method=True)
+        self.GetLogProof = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/GetLogProof',
+                request_serializer=proto_dot_oms__pb2.GetLogProofRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.LogHashes.FromString,
+                _registered_method=True)
+        self.GetLogConsistency = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/GetLogConsistency',
+                request_serializer=proto_dot_oms__pb2.GetLogConsistencyRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.LogHashes.FromString,
+                _registered_method=True)
         self.ListEvidence = channel.unary_unary(
                 '/counterseal.oms.v1.Oms/ListEvidence',
                 request_serializer=proto_dot_oms__pb2.ListEvidenceRequest.SerializeToString,
@@ -364,6 +384,31 @@ class OmsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCheckpoint(self, request, context):
+        """The log: what anybody needs to follow and to verify it
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLogItems(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLogProof(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLogConsistency(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEvidence(self, request, context):
         """Evidence against cosigners
         """
@@ -519,6 +564,26 @@ def add_OmsServicer_to_server(servicer, server):
                     servicer.GetAnchors,
                     request_deserializer=proto_dot_oms__pb2.GetAnchorsRequest.FromString,
                     response_serializer=proto_dot_oms__pb2.GetAnchorsResponse.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=proto_dot_oms__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.Checkpoint.SerializeToString,
+            ),
+            'ListLogItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLogItems,
+                    request_deserializer=proto_dot_oms__pb2.ListLogItemsRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.ListLogItemsResponse.SerializeToString,
+            ),
+            'GetLogProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLogProof,
+                    request_deserializer=proto_dot_oms__pb2.GetLogProofRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.LogHashes.SerializeToString,
+            ),
+            'GetLogConsistency': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLogConsistency,
+                    request_deserializer=proto_dot_oms__pb2.GetLogConsistencyRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.LogHashes.SerializeToString,
             ),
             'ListEvidence': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvidence,
@@ -1287,6 +1352,114 @@ class Oms:
             '/counterseal.oms.v1.Oms/GetAnchors',
             proto_dot_oms__pb2.GetAnchorsRequest.SerializeToString,
             proto_dot_oms__pb2.GetAnchorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/GetCheckpoint',
+            proto_dot_oms__pb2.GetCheckpointRequest.SerializeToString,
+            proto_dot_oms__pb2.Checkpoint.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLogItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/ListLogItems',
+            proto_dot_oms__pb2.ListLogItemsRequest.SerializeToString,
+            proto_dot_oms__pb2.ListLogItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLogProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/GetLogProof',
+            proto_dot_oms__pb2.GetLogProofRequest.SerializeToString,
+            proto_dot_oms__pb2.LogHashes.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLogConsistency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/GetLogConsistency',
+            proto_dot_oms__pb2.GetLogConsistencyRequest.SerializeToString,
+            proto_dot_oms__pb2.LogHashes.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,6 +68,11 @@ class OmsStub:
     ListWorkspaceChanges: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListWorkspaceChangesRequest, _oms_pb2.ListWorkspaceChangesResponse]
     GetAnchors: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetAnchorsRequest, _oms_pb2.GetAnchorsResponse]
     """Anchors of the log in the chain, newest first"""
+    GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetCheckpointRequest, _oms_pb2.Checkpoint]
+    """The log: what anybody needs to follow and to verify it"""
+    ListLogItems: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListLogItemsRequest, _oms_pb2.ListLogItemsResponse]
+    GetLogProof: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetLogProofRequest, _oms_pb2.LogHashes]
+    GetLogConsistency: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetLogConsistencyRequest, _oms_pb2.LogHashes]
     ListEvidence: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListEvidenceRequest, _oms_pb2.ListEvidenceResponse]
     """Evidence against cosigners"""
     GetEvidence: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetEvidenceRequest, _oms_pb2.Evidence]
@@ -110,6 +115,11 @@ class OmsAsyncStub(OmsStub):
     ListWorkspaceChanges: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListWorkspaceChangesRequest, _oms_pb2.ListWorkspaceChangesResponse]  # type: ignore[assignment]
     GetAnchors: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetAnchorsRequest, _oms_pb2.GetAnchorsResponse]  # type: ignore[assignment]
     """Anchors of the log in the chain, newest first"""
+    GetCheckpoint: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetCheckpointRequest, _oms_pb2.Checkpoint]  # type: ignore[assignment]
+    """The log: what anybody needs to follow and to verify it"""
+    ListLogItems: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListLogItemsRequest, _oms_pb2.ListLogItemsResponse]  # type: ignore[assignment]
+    GetLogProof: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetLogProofRequest, _oms_pb2.LogHashes]  # type: ignore[assignment]
+    GetLogConsistency: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetLogConsistencyRequest, _oms_pb2.LogHashes]  # type: ignore[assignment]
     ListEvidence: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListEvidenceRequest, _oms_pb2.ListEvidenceResponse]  # type: ignore[assignment]
     """Evidence against cosigners"""
     GetEvidence: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetEvidenceRequest, _oms_pb2.Evidence]  # type: ignore[assignment]
@@ -317,6 +327,35 @@ class OmsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_oms_pb2.GetAnchorsResponse, _abc.Awaitable[_oms_pb2.GetAnchorsResponse]]:
         """Anchors of the log in the chain, newest first"""
+
+    @_abc_1.abstractmethod
+    def GetCheckpoint(
+        self,
+        request: _oms_pb2.GetCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.Checkpoint, _abc.Awaitable[_oms_pb2.Checkpoint]]:
+        """The log: what anybody needs to follow and to verify it"""
+
+    @_abc_1.abstractmethod
+    def ListLogItems(
+        self,
+        request: _oms_pb2.ListLogItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.ListLogItemsResponse, _abc.Awaitable[_oms_pb2.ListLogItemsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetLogProof(
+        self,
+        request: _oms_pb2.GetLogProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.LogHashes, _abc.Awaitable[_oms_pb2.LogHashes]]: ...
+
+    @_abc_1.abstractmethod
+    def GetLogConsistency(
+        self,
+        request: _oms_pb2.GetLogConsistencyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.LogHashes, _abc.Awaitable[_oms_pb2.LogHashes]]: ...
 
     @_abc_1.abstractmethod
     def ListEvidence(

@@ -58,7 +58,8 @@ async def fill(engine: AsyncEngine, count: int) -> None:
             one = item(index, 1, "order.signed", f"txn_{index}", -1, SAID, salt)
             row = {"index": index, "entry": one.entry, "record": one.record, "salt": salt, "at": 1}
             made.append({**row, "subject": f"txn_{index}", "leaf": leaf_hash(one.entry)})
-        await connection.execute(insert(log_items), made)
+        if made:
+            await connection.execute(insert(log_items), made)
 
 
 async def naive(engine: AsyncEngine) -> Tree:
