@@ -8,11 +8,9 @@ from dataclasses import replace
 import pytest
 
 from oms_core.approvals import Verdict
-from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, Malformed, Reason, Refused
 from oms_core.evidence import ChangeWorkspaceRequest
-from oms_core.policy.rules import DAY
 from oms_core.workspace import (
     AddressEntry,
     Assurance,
@@ -27,7 +25,7 @@ from oms_core.workspace import (
     user,
     workspace_digest,
 )
-from oms_core.workspace.change import MAX_WAIT, Removed, removed_people, verify_change
+from oms_core.workspace.change import Removed, removed_people, verify_change
 from tests.parties import identity
 from tests.people import (
     CHAIN,
@@ -352,47 +350,6 @@ def test_what_was_once_there_keeps_its_meaning_however_many_approve(
 def test_an_entry_cannot_be_dated_back_with_the_whole_version() -> None:
     wish = asked(LOOSER, "carol", "alice", valid_from=NOW + 10)
     assert "created_at: before the wish's valid_from" in refusal(wish, now=NOW + 5).message
-
-
-OLD = replace(PLAIN, created_at=NOW - 3 * DAY, address_book=(replace(PLAIN.address_book[0], added_at=NOW - 3 * DAY),))
-KEPT = OLD.address_book[0]
-
-
-def listing(written: int, *book: AddressEntry, **decided: int) -> ChangeWorkspaceRequest:
-    """A change of ``OLD`` that says it was written then, and when each of the committee decided."""
-    dated = tuple(one if one.address == KEPT.address else replace(one, added_at=written) for one in book)
-    made = following(OLD, created_at=written, address_book=dated)
-    wish = reform(made, valid_from=NOW - 2 * DAY, valid_until=NOW + 9000)
-    return workspace_request(wish, *(approve(wish, who, decided_at=at, under=OLD) for who, at in decided.items()))
-
-
-TOO_OLD = NOW - MAX_WAIT - CLOCK_SKEW - 1
-
-
-def test_an_entry_cannot_have_been_added_long_before_the_last_approver_decided() -> None:
-    for written in (NOW, NOW - MAX_WAIT, TOO_OLD + 1):
-        request = listing(written, KEPT, ENTRY, carol=NOW, alice=NOW)
-        assert verify_change(request, OLD, NOW).direction is Direction.LOOSEN
-    error = refusal(listing(TOO_OLD, KEPT, ENTRY, carol=NOW, alice=NOW), OLD)
-    assert (error.reason, type(error)) == (Reason.EXPIRED, Malformed)
-    assert "entry new: added_at: 86461 seconds before the last approver decided" in error.message
-
-
-@pytest.mark.parametrize("liar", ["carol", "alice"])
-def test_an_approver_who_dates_her_own_decision_back_with_the_change_gains_nothing_by_it(liar: str) -> None:
-    decided = {name: TOO_OLD if name == liar else NOW for name in ("carol", "alice")}
-    assert refusal(listing(TOO_OLD, KEPT, ENTRY, **decided), OLD).reason is Reason.EXPIRED
-
-
-def test_an_entry_that_moves_is_new() -> None:
-    moved = replace(KEPT, address=STRANGE)
-    assert verify_change(listing(TOO_OLD + 1, moved, carol=NOW, alice=NOW), OLD, NOW).parts
-    assert "entry known: added_at" in refusal(listing(TOO_OLD, moved, carol=NOW, alice=NOW), OLD).message
-
-
-def test_people_may_take_longer_over_a_change_without_new_entries() -> None:
-    renamed = replace(KEPT, label="Somebody known")
-    assert verify_change(listing(TOO_OLD, renamed, carol=NOW, alice=NOW), OLD, NOW).parts
 
 
 def test_a_disabled_user_and_a_revoked_key_are_tightenings_and_stay_for_good() -> None:
