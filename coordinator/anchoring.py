@@ -118,7 +118,10 @@ class Anchoring(Stands):
         except ProofInvalid as error:
             self._say(error.message)
             return None
-        return (data.decode(), size) if size and len(seen) >= wanted else None
+        if not size or len(seen) < wanted:
+            self._say(f"{len(seen)} witnesses have cosigned the log's newest checkpoint, and it takes {wanted}")
+            return None
+        return data.decode(), size
 
     async def _due(self, size: int) -> bool:
         now, pause = time.time(), 60 * self._settings.minutes

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable
+from typing import Protocol
 
 import grpc
 import structlog
 
 from coordinator import durable
 from coordinator.anchorbook import AnchorBook
+from coordinator.anchoring import Anchoring
 from coordinator.api import OmsService
 from coordinator.approving import Approving
 from coordinator.bringing import Bringing
@@ -44,6 +46,14 @@ from oms_core.workspace.check import check_workspace
 from proto import cosigner_pb2_grpc, oms_pb2_grpc
 
 log = structlog.get_logger()
+
+
+class Loop(Protocol):
+    """What runs in the background."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop."""
+
 
 _END_SECONDS = 5.0  # for a loop to finish what it does
 
@@ -81,6 +91,10 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     workspaces = Workspaces(chain_book, store, standing, cosigners, bringing, preflight, news, seconds)
     parts = (store, standing, cosigners, keys, approving, outcomes, presigning)
     desk = desk_of(*parts, chain, config.chain.confirmations, news)
+    loops: list[Loop] = [presigning, changes, bringing]
+    if config.anchoring is not None:
+        sources = (anchors, store, standing, keys, desk, chain, journal)
+        loops.append(Anchoring(config.anchoring, *sources, durable.begin))
 
     inner = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(config))
     cosigner_pb2_grpc.add_CosignerLinkServicer_to_server(cosigners, inner)
@@ -113,7 +127,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     ways = {"order": desk.steps(), "wallet": keys.steps(), "change": changes.steps(), "workspace": workspaces.steps()}
     durable.launch("counterseal", durable_url(config.database), config.executor_id, ways)
     stop = asyncio.Event()
-    background = [asyncio.create_task(part.run(stop)) for part in (presigning, changes, bringing)]
+    background = [asyncio.create_task(loop.run(stop)) for loop in loops]
     log.info("coordinator ready", oms=config.listen_oms, cosigners=config.listen_cosigners)
 
     for number in (signal.SIGTERM, signal.SIGINT):
