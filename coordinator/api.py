@@ -33,9 +33,8 @@ from coordinator.tls import Context, peer
 from coordinator.workspaces import Workspaces
 from oms_core.approvals import Approval, challenge
 from oms_core.chains.intent import CreateWallet, Proposal, Subject
-from oms_core.chains.render import render
 from oms_core.encoding import decode, encode
-from oms_core.errors import CountersealError, Malformed
+from oms_core.errors import CountersealError, Malformed, NotFound, Refused
 from oms_core.lifecycle import State
 from oms_core.workspace import user
 from proto import oms_pb2 as pb
@@ -183,7 +182,7 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
                 subject_id=pending.subject_id,
                 subject=encode(pending.subject),
                 proposal=pending.proposal,
-                lines=render(pending.subject, self._workspace).lines,
+                lines=views.sentences(pending.subject, self._workspace),
                 claim=encode(pending.claim),
                 challenge=challenge(pending.claim),
                 rp_id=self._workspace.rp_id,
@@ -254,5 +253,8 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
 
     async def _readings(self, subject_id: str, subject: Subject) -> list[pb.CosignerReading]:
         preflight = self._approving.preflight
-        same = (await preflight.agreement(subject_id, subject)).same
+        try:
+            same = (await preflight.agreement(subject_id, subject)).same
+        except (Refused, Malformed, NotFound):  # under this version nobody reads anything in it
+            same = ()
         return views.readings(await preflight.readings(subject_id), self._workspace, same)

@@ -15,10 +15,10 @@ from coordinator.news import News
 from coordinator.standing import Stands
 from coordinator.store import Call, Store
 from coordinator.tls import Context, peer
+from coordinator.views import sentences
 from coordinator.views import wallet as wallet_view
 from coordinator.wallets import Wallets
 from oms_core.chains.intent import Proposal
-from oms_core.chains.render import render
 from oms_core.encoding import decode
 from oms_core.errors import Malformed
 from oms_core.keys import ChangeKey
@@ -112,7 +112,7 @@ class KeyCalls(Stands, pb_grpc.OmsServicer):
             reason=row["reason"],
             detail=row["detail"],
             proposal=row["proposal"],
-            lines=render(wish, self._workspace).lines,
+            lines=sentences(wish, self._workspace),
             receipts=await self._book.receipts(row["change_id"]),
             owing=sorted(await self._book.owing(row["change_id"])),
         )

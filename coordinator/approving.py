@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import structlog
 from sqlalchemy import RowMapping
 
 from coordinator.preflight import Preflight
@@ -13,9 +14,13 @@ from oms_core.approvals import Approval, ApprovalClaim, Verdict
 from oms_core.authorize import expected_claim, verify_approval
 from oms_core.chains.intent import Proposal, Subject
 from oms_core.encoding import decode
-from oms_core.errors import Reason, Refused
+from oms_core.errors import Malformed, NotFound, Reason, Refused
+from oms_core.memo import by_identity
 from oms_core.policy.facts import Facts
-from oms_core.policy.judge import Decision, Given, Outcome, judge
+from oms_core.policy.judge import Decision, Given, Objection, Outcome, judge, judge_operations
+from oms_core.workspace import Workspace
+
+log = structlog.get_logger()
 
 PENDING = "PENDING_APPROVAL"
 _NO = (Outcome.DENY, Outcome.NEEDS_APPROVAL)
@@ -29,6 +34,24 @@ class Pending:
     proposal: bytes
     subject: Subject
     claim: ApprovalClaim
+
+
+def decide(workspace: Workspace, subject: Subject, facts: Facts, given: tuple[Given, ...]) -> Decision:
+    """What the rules say; a no to what cannot even be read under this version: a token that it moves has left the list.
+
+    `judge` raises then. Orders were taken on under an earlier version, and have to come to an end all the same.
+    """
+    try:
+        return judge(workspace, subject, facts, given)
+    except (Refused, Malformed, NotFound) as error:
+        nothing = judge_operations(_without_rules(workspace), subject, (), facts)  # type: ignore[arg-type]
+        text = f"it cannot be read under version {workspace.version} of the workspace: {error.message}"
+        return replace(nothing, objections=(Objection("", error.reason, -1, text),), needs=())
+
+
+@by_identity(size=4)
+def _without_rules(workspace: Workspace) -> Workspace:
+    return replace(workspace, rules=())
 
 
 class Approving(Stands):
@@ -49,7 +72,7 @@ class Approving(Stands):
         alive = tuple(approval for approval in approvals if approval.claim.expires_at > facts.now)
         while True:
             given = tuple(given for approval in alive if (given := self._given(approval)) is not None)
-            decision, current = judge(self._workspace, subject, facts, given), self._standing.digest
+            decision, current = decide(self._workspace, subject, facts, given), self._standing.digest
             named = {approval.claim.workspace for approval in alive} - {current}
             against = {digest for digest in named if not self._permits(digest, subject, facts, given)}
             if decision.outcome in _NO or not against:
@@ -59,7 +82,7 @@ class Approving(Stands):
     def _permits(self, version: bytes, subject: Subject, facts: Facts, given: tuple[Given, ...]) -> bool:
         """Whether an earlier version would let it go, with everybody's approval."""
         then = self._standing.find(version)
-        return then is not None and judge(then, subject, facts, given).outcome not in _NO
+        return then is not None and decide(then, subject, facts, given).outcome not in _NO
 
     def _given(self, approval: Approval) -> Given | None:
         """A verified approval as the rules count it; None if the workspace knows its credential no more."""
@@ -79,7 +102,11 @@ class Approving(Stands):
             decision, _ = await self.standing(subject_id, subject, facts)
             if any(approver in need.eligible for need in decision.needs if need.missing):
                 expires = min(subject.valid_until, facts.now + self._seconds)
-                claim = expected_claim(subject, self._workspace, approver, Verdict.APPROVE, facts.now, expires)
+                try:
+                    claim = expected_claim(subject, self._workspace, approver, Verdict.APPROVE, facts.now, expires)
+                except (Refused, Malformed, NotFound) as error:  # what cannot be read hides nothing else that waits
+                    log.warning("cannot be shown", subject=subject_id, reason=error.reason, detail=error.message)
+                    continue
                 found.append(Pending(subject_id, row["proposal"], subject, claim))
         return found
 

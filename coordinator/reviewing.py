@@ -15,7 +15,7 @@ from coordinator.orders import Orders, intent_of, proposal_of
 from coordinator.wallets import Wallets
 from oms_core.approvals import Verdict
 from oms_core.authorize import review
-from oms_core.errors import Reason
+from oms_core.errors import Malformed, NotFound, Reason, Refused
 from oms_core.lifecycle import State
 from oms_core.policy.judge import Decision, Outcome
 from oms_core.readings import readings_needed
@@ -33,11 +33,15 @@ class Reviewing(Orders):
         Nobody is asked to approve before as many cosigners as will sign have read the order, and said so.
         """
         while (row := await self._store.order(order_id))["state"] == State.SUBMITTED:
-            facts = await self._store.facts(int(time.time()), ahead_of=order_id)
-            _, decision = review(proposal_of(row), self._workspace, facts)
-            trace = {"trace": told(decision)}
             if await self._expired(row):
                 return
+            facts = await self._store.facts(int(time.time()), ahead_of=order_id)
+            try:
+                _, decision = review(proposal_of(row), self._workspace, facts)
+            except (Refused, Malformed, NotFound) as error:  # it was taken on under an earlier version
+                await self._end(row, State.REJECTED, error.reason, error.message)
+                return
+            trace = {"trace": told(decision)}
             if decision.outcome is Outcome.DENY:
                 await self._end(row, State.REJECTED, decision.objections[0].reason, decision.detail, **trace)
             elif unmet := await self._unsignable(row, decision):

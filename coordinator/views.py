@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy import RowMapping
 
@@ -15,14 +15,15 @@ from coordinator.store import numbers
 from coordinator.wallets import confirmed
 from oms_core.approvals import Approval
 from oms_core.chains.evm import address_of, to_checksum
-from oms_core.chains.intent import CreateWallet, Proposal
+from oms_core.chains.intent import Allow, Call, CreateWallet, Intent, Proposal, Subject, Transfer, subject_digest
 from oms_core.chains.render import render
 from oms_core.encoding import decode, encode
+from oms_core.errors import CountersealError
 from oms_core.evidence import SignedRefusal
 from oms_core.lifecycle import State
 from oms_core.policy.judge import Need
 from oms_core.words import in_words
-from oms_core.workspace import Workspace, member
+from oms_core.workspace import Workspace
 from proto import oms_pb2 as pb
 
 _UNSIGNED = (State.SUBMITTED, State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
@@ -73,7 +74,7 @@ def transaction(
         detail=detail,
         proposal=row["proposal"],
         subject_digest=row["subject"],
-        lines=render(subject, workspace).lines,
+        lines=sentences(subject, workspace),
         stages=[pb.Stage(state=stage["state"], at=stage["at"], note=stage["note"]) for stage in stages],
         hash=row["hash"],
         block_number=row["block_number"],
@@ -100,6 +101,45 @@ def transaction(
     )
 
 
+def sentences(subject: Subject, workspace: Workspace) -> tuple[str, ...]:
+    """What a subject means; where that can no longer be said under this version, why, and what it says itself.
+
+    A workspace goes on, and what was done before has still to be shown: a token may have left the list since.
+    """
+    try:
+        return render(subject, workspace).lines
+    except CountersealError as error:
+        why = f"{error.reason}: {error.message}"
+        said = (
+            f"WARNING: this cannot be read under version {workspace.version} of the workspace: {why}.",
+            f"Its digest is {subject_digest(subject).hex()}.",
+            *_plain(subject),
+            f"Asked for by {subject.initiator}.",
+            f"Reason given: {subject.purpose or 'none'}.",
+        )
+        return tuple("".join(letter if letter.isprintable() else "?" for letter in line) for line in said)
+
+
+def _plain(subject: Subject) -> Iterator[str]:
+    """What the fields of an order say, without any name of the workspace."""
+    if not isinstance(subject, Intent):
+        return
+    kind = type(subject.action).__name__
+    yield f"{kind} from wallet {subject.wallet_id} on {subject.chain}, order {subject.intent_id}."
+    match subject.action:
+        case Transfer(asset, to, amount):
+            yield f"Exactly {amount} base units of {asset} to {to_checksum(to)}."
+        case Allow(asset, spender, amount):
+            yield f"Exactly {amount} base units of {asset} may be taken by {to_checksum(spender)}."
+        case Call(to, value, data):
+            yield f"Exactly {value} wei and {len(data)} bytes to {to_checksum(to)}: 0x{data[:260].hex()}."
+
+
+def _name(index: int, workspace: Workspace) -> str:
+    """A cosigner's name; empty for one that the roster has no more."""
+    return next((one.name for one in workspace.roster if one.index == index), "")
+
+
 def _why(row: RowMapping, refusals: Iterable[bytes]) -> tuple[str, str]:
     """Reason and detail: before the signature, what cosigners say is wrong comes before what the order waits for."""
     held = hold(read_refusals(refusals)) if row["state"] in _UNSIGNED else None
@@ -113,7 +153,7 @@ def readings(rows: Iterable[RowMapping], workspace: Workspace, same: Iterable[in
     return [
         pb.CosignerReading(
             index=row["cosigner"],
-            name=member(workspace, row["cosigner"]).name,
+            name=_name(row["cosigner"], workspace),
             same=row["cosigner"] in same,
             signed_reading=row["reading"],
             lines=json.loads(row["lines"]),
@@ -152,7 +192,7 @@ def _refusal(data: bytes, workspace: Workspace) -> pb.CosignerRefusal:
     refusal = decode(SignedRefusal, data).refusal
     return pb.CosignerRefusal(
         index=refusal.index,
-        name=member(workspace, refusal.index).name,
+        name=_name(refusal.index, workspace),
         reason=refusal.reason,
         detail=refusal.detail,
         signed_refusal=data,
