@@ -12,12 +12,12 @@ from oms.cli import transactions
 from oms.cli.proposals import destination
 from oms.cli.shared import Settings, call
 from oms.client import Client
-from oms_core.chains.amount import parse_amount
 from oms_core.chains.evm import NATIVE_DECIMALS, native_asset
 from oms_core.chains.intent import Intent, Proposal, Transfer, subject_digest
 from oms_core.chains.render import render
 from oms_core.encoding import decode
 from oms_core.errors import Malformed, NotFound, Reason
+from oms_core.policy.units import decimal
 from oms_core.words import in_words
 from oms_core.workspace import Workspace, asset_named
 from proto import oms_pb2 as pb
@@ -68,7 +68,7 @@ def amended(old: Intent, workspace: Workspace, amount: str, to: str, purpose: st
         raise NotFound("the asset is not in this workspace", Reason.UNSUPPORTED_TYPE)
     action = replace(
         old.action,
-        amount=parse_amount(amount, decimals) if amount else old.action.amount,
+        amount=decimal(amount, decimals) if amount else old.action.amount,
         to=destination(workspace, to) if to else old.action.to,
     )
     now = int(time.time())

@@ -27,7 +27,6 @@ from oms.cli.shared import call
 from oms_core.analysis.backtest import PastOrder, Replay
 from oms_core.analysis.explain import decision_lines, moment, quota_lines, rules_lines
 from oms_core.analysis.orders import KEYS, Deed, Order, words
-from oms_core.chains.amount import parse_amount
 from oms_core.chains.intent import Intent
 from oms_core.errors import Malformed
 from oms_core.policy.decision import Decision, Given, Outcome
@@ -36,6 +35,7 @@ from oms_core.policy.judge import judge
 from oms_core.policy.limits import Keys, horizon
 from oms_core.policy.rules import Action
 from oms_core.policy.spends import Judged
+from oms_core.policy.units import decimal
 from oms_core.workspace import Assurance, Workspace, user
 
 _PAST = click.option(
@@ -94,7 +94,7 @@ def _order(workspace: Workspace, asked: dict[str, str], now: int) -> Order:
         chain = chain or (asset.asset.partition("/")[0] if asset else "")
         if not chain:
             raise Malformed("name an asset or a chain")
-        amount = parse_amount(asked["amount"], asset.decimals if asset else 18)
+        amount = decimal(asked["amount"], asset.decimals if asset else 18)
         moves = action in {Action.TRANSFER, Action.APPROVE}
         if moves and asset is None:
             raise Malformed(f"a {action} is of an asset")

@@ -34,7 +34,6 @@ from oms_core.analysis.patterns import Names
 from oms_core.analysis.properties import And, parse_condition, parse_property
 from oms_core.analysis.prove import MILLISECONDS, Verdict
 from oms_core.analysis.prove import prove as proved
-from oms_core.chains.amount import parse_amount
 from oms_core.errors import Malformed
 from oms_core.policy import units
 from oms_core.policy.decision import Decision
@@ -167,7 +166,7 @@ def _bound(workspace: Workspace, text: str) -> tuple[Test, Test | None]:
     if symbol == "USD":
         return Test("amount.usd", Operator.AT_LEAST, (units.micro_usd(text),)), None
     asset = asset_of(workspace, symbol)
-    wanted = parse_amount(number.replace(",", ""), asset.decimals)
+    wanted = units.decimal(number, asset.decimals)
     return Test("amount", Operator.AT_LEAST, (wanted,)), Test("asset", Operator.IS, (asset.asset,))
 
 

@@ -12,10 +12,10 @@ from oms.cli.transactions import show_transaction
 from oms.cli.wallets import parse_path
 from oms.client import Client
 from oms_core.chains import abi
-from oms_core.chains.amount import parse_amount
 from oms_core.chains.evm import parse_address
 from oms_core.chains.intent import Allow, Call, Deploy, Message, Transfer, TypedData, What
 from oms_core.errors import Malformed, NotFound, Reason
+from oms_core.policy.units import decimal
 from oms_core.workspace import Asset, Workspace
 from proto import oms_pb2 as pb
 
@@ -48,7 +48,7 @@ def token(context: click.Context, wallet_id: str, symbol: str, to: str, amount: 
 
     def action(workspace: Workspace) -> What:
         asset = named(workspace, symbol)
-        return Transfer(asset.asset, destination(workspace, to), parse_amount(amount, asset.decimals))
+        return Transfer(asset.asset, destination(workspace, to), decimal(amount, asset.decimals))
 
     _propose(context, wallet_id, action)
 
@@ -64,7 +64,7 @@ def allow(context: click.Context, wallet_id: str, symbol: str, spender: str, amo
 
     def action(workspace: Workspace) -> What:
         asset = named(workspace, symbol)
-        return Allow(asset.asset, destination(workspace, spender), parse_amount(amount, asset.decimals))
+        return Allow(asset.asset, destination(workspace, spender), decimal(amount, asset.decimals))
 
     _propose(context, wallet_id, action)
 
@@ -84,7 +84,7 @@ def call_contract(
     if bool(method) == bool(data):
         raise click.UsageError("either a METHOD or --data")
     payload = abi.encode_texts(method, arguments) if method else _hex(data)
-    wei = parse_amount(value, 18)
+    wei = decimal(value, 18)
     _propose(context, wallet_id, lambda workspace: Call(destination(workspace, to), wei, payload))
 
 
@@ -95,7 +95,7 @@ def call_contract(
 @click.pass_context
 def deploy(context: click.Context, wallet_id: str, code: Path, value: str) -> None:
     """Create a contract from the init code in the file CODE (hex)."""
-    action = Deploy(parse_amount(value, 18), _hex(code.read_text().strip()))
+    action = Deploy(decimal(value, 18), _hex(code.read_text().strip()))
     _propose(context, wallet_id, lambda _: action)
 
 

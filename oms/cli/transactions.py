@@ -10,10 +10,10 @@ import click
 from oms.cli.shared import Settings, call, show
 from oms.cli.wallets import parse_path
 from oms.client import Client
-from oms_core.chains.amount import parse_amount
 from oms_core.chains.evm import NATIVE_DECIMALS
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import decode
+from oms_core.policy.units import decimal
 from oms_core.words import in_words
 from proto import oms_pb2 as pb
 
@@ -40,7 +40,7 @@ def transfer(
     yes: bool,
 ) -> None:
     """Propose to send AMOUNT (in whole coins, such as 1.5) to TO (an address, or entry:ID of the address book)."""
-    wei = parse_amount(amount, NATIVE_DECIMALS)
+    wei = decimal(amount, NATIVE_DECIMALS)
 
     async def work(client: Client, read: Settings) -> pb.Transaction:
         intent, lines = await client.prepare_transfer(

@@ -20,8 +20,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from oms_core.chains.amount import parse_amount
 from oms_core.errors import CountersealError, Malformed
+from oms_core.policy import units
 from oms_core.policy.fields import Type, field_named
 from oms_core.policy.rules import Operator, Test
 
@@ -245,7 +245,7 @@ class _Reader:
                 return token.text
             raise self._fail(f"{field} is a number", token)
         try:
-            return parse_amount(token.text.replace(",", ""), MICRO_USD if held.type is Type.USD else 0)
+            return units.decimal(token.text, MICRO_USD if held.type is Type.USD else 0)
         except CountersealError as error:
             raise Malformed(f"character {token.at + 1}: {error.message}", error.reason) from None
 

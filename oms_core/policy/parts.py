@@ -62,6 +62,8 @@ def number_or_text(word: str) -> int | str:
     try:
         return units.micro_usd(word) if plain != word else units.whole(word)
     except Malformed:
+        if _NUMERIC.match(plain) and plain != word:
+            raise  # a worth that is not written well is no text
         return word
 
 
@@ -73,6 +75,9 @@ def moment(tree: Tree) -> int:
     except ValueError:
         raise Malformed(f"{word[:40]!r} is not a moment as in 2030-01-31T18:00:00Z") from None
     return int(at.timestamp())
+
+
+_NUMERIC = re.compile(r"-?[0-9][0-9.,]*\Z")
 
 
 class Zones:

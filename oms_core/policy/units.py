@@ -1,4 +1,8 @@
-"""Numbers as rules write them: whole or decimal, in thousands with commas, with a unit. No floats, no guessing."""
+"""Numbers as rules write them: whole or decimal, in thousands with commas, with a unit. No floats, no guessing.
+
+A comma sets off exactly three digits, a point stands before decimals. Half of the world writes it the other way round:
+what could be either, ``1.000``, is refused, and is never written.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ _SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(0|[1-9][0-9]{0,9})([smhd])\Z")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,79})\Z")
 _CUT = re.compile(r"-?0[0-9]")
+_EITHER = re.compile(r"[1-9][0-9]{0,2}\.[0-9]{3}\Z")
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?\Z")
 
 
@@ -41,7 +46,22 @@ def _ungrouped(text: str) -> str:
     """Without commas between thousands. Raises `Malformed` for what is left of a number that was cut at one."""
     if _CUT.match(text):
         raise Malformed(f"{text[:40]!r} begins with 0: the rest of a number that was cut at a comma?")
-    return text.replace(",", "") if _GROUPED.match(text) else text
+    if "," in text and not _GROUPED.match(text):
+        raise Malformed(f"{text[:40]!r} is not a number: commas set off three digits each, a point is before decimals")
+    return text.replace(",", "")
+
+
+def decimal(text: str, decimals: int) -> int:
+    """``1,250.5`` in units of the last of so many decimals. Raises `Malformed`, PRECISION for more than that."""
+    plain = _ungrouped(text)
+    if _EITHER.match(text):
+        small = f"{text}0" if decimals > 3 else f"{int(text.replace('.', '')):,} base units"
+        raise Malformed(
+            f"{text} may be meant for {text.replace('.', ',')}, or for {small}: one of these is to be written"
+        )
+    if len(plain.partition(".")[2]) > decimals:
+        raise Malformed(f"{text[:40]} has more than {decimals} digits after the point", Reason.PRECISION)
+    return parse_amount(plain, decimals)
 
 
 def grouped(number: int) -> str:
@@ -65,7 +85,7 @@ def duration(number: int) -> str:
 
 def micro_usd(text: str) -> int:
     """``500,000 USD``, ``0.25 USD`` or the number alone. Raises `Malformed`."""
-    return parse_amount(_ungrouped(text.removesuffix(" USD")), USD_DECIMALS)
+    return decimal(text.removesuffix(" USD"), USD_DECIMALS)
 
 
 def usd(number: int) -> str:
@@ -76,7 +96,7 @@ def usd(number: int) -> str:
 def wei(text: str) -> int:
     """``1.5 ETH``, or wei as an integer alone. Raises `Malformed`."""
     if text.endswith(f" {NATIVE}"):
-        return parse_amount(_ungrouped(text.removesuffix(f" {NATIVE}")), NATIVE_DECIMALS)
+        return decimal(text.removesuffix(f" {NATIVE}"), NATIVE_DECIMALS)
     return natural(text)
 
 
@@ -93,7 +113,7 @@ def base_units(text: str, assets: Iterable[Asset]) -> int:
     decimals = {one.decimals if one.symbol == symbol else None for one in assets}
     if len(decimals) != 1 or None in decimals:
         raise Malformed(f"{symbol[:20]!r} is a unit only where the rule's asset is {symbol[:20]!r} alone")
-    return parse_amount(_ungrouped(number), next(d for d in decimals if d is not None))
+    return decimal(number, next(d for d in decimals if d is not None))
 
 
 def in_units(number: int, assets: Iterable[Asset]) -> str:
@@ -102,9 +122,11 @@ def in_units(number: int, assets: Iterable[Asset]) -> str:
     if len(kinds) != 1:
         return grouped(number)
     ((symbol, decimals),) = kinds
-    return f"{_decimal(number, decimals)} {symbol}"
+    text = _decimal(number, decimals)
+    return grouped(number) if _EITHER.match(text) else f"{text} {symbol}"
 
 
 def _decimal(number: int, decimals: int) -> str:
     text, _, fraction = format_amount(number, decimals).partition(".")
-    return f"{int(text):,}.{fraction}" if fraction else f"{int(text):,}"
+    made = f"{int(text):,}.{fraction}" if fraction else f"{int(text):,}"
+    return f"{made}0" if _EITHER.match(made) and decimals > len(fraction) else made

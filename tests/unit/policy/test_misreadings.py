@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from oms_core.errors import Malformed
+from oms_core.errors import Malformed, Reason
 from oms_core.policy.check import check_rule
 from oms_core.policy.rules import Operator, Rule, Test
 from oms_core.policy.text import rules_from_yaml, rules_to_yaml
+from oms_core.policy.units import base_units, in_units, micro_usd, usd
 from tests.unit.policy.world import ASSETS, permit, test, workspace
 
 
@@ -104,3 +107,67 @@ def test_approvals_that_expire_at_once_are_not_approvals_for_ever() -> None:
 def test_texts_that_look_like_conditions_are_written_so_that_they_are_read_as_texts(one: Test) -> None:
     rules = (permit(one),)
     assert rules_from_yaml(rules_to_yaml(rules, ASSETS), ASSETS) == rules
+
+
+# Numbers, which half of the world writes the other way round
+
+
+@pytest.mark.parametrize("number", ["1.000", "12.500", "999.999"])
+@pytest.mark.parametrize(
+    "line", ["limit: {usd: NUMBER}", 'limit: {usd: "NUMBER USD"}', "limit: {amount: NUMBER ETH}\n  when: {asset: ETH}"]
+)
+def test_a_point_before_three_digits_is_refused_by_line_and_told_both_ways_in_which_it_may_be_meant(
+    line: str, number: str
+) -> None:
+    with pytest.raises(Malformed) as caught:
+        rules_from_yaml(f"- rule: one\n  {line.replace('NUMBER', number)}\n", ASSETS)
+    assert caught.value.message.startswith("line 2, rule one")
+    assert f"{number} may be meant for {number.replace('.', ',')}, or for {number}0" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "number", ["1,00", "1,0000", "10,00.5", "1,000,00", ",500", "1,", "1.000,50", "1,000.", "1.0.0"]
+)
+@pytest.mark.parametrize("line", ['limit: {usd: "NUMBER"}', 'limit: {amount: "NUMBER USDC"}\n  when: {asset: USDC}'])
+def test_commas_set_off_three_digits_and_nothing_else(line: str, number: str) -> None:
+    with pytest.raises(Malformed, match="line 2, rule one"):
+        rules_from_yaml(f"- rule: one\n  {line.replace('NUMBER', number)}\n", ASSETS)
+
+
+@pytest.mark.parametrize("line", ["{usd: 1,00}", "{usd: 1,00, every: 24h}", "{usd: 1,0000}", "{amount: 1,00 ETH}"])
+def test_a_number_that_yaml_cuts_at_a_comma_does_not_become_its_first_digits(line: str) -> None:
+    with pytest.raises(Malformed, match="line 2, rule one"):
+        rules_from_yaml(f"- rule: one\n  limit: {line}\n  when: {{asset: ETH}}\n", ASSETS)
+
+
+@pytest.mark.parametrize(
+    ("number", "worth"),
+    [("0.125", 125_000), ("1.5", 1_500_000), ("1.25", 1_250_000), ("1.0000", 1_000_000), ("1000.125", 1_000_125_000),
+     ("1,000.125", 1_000_125_000), ("1,000", 1_000_000_000), ("1,000,000.5", 1_000_000_500_000)],
+)  # fmt: skip
+def test_a_number_that_can_be_read_in_one_way_only_is_read_so(number: str, worth: int) -> None:
+    (made,) = rules_from_yaml(f"- rule: one\n  limit: {{usd: {number}}}\n", ASSETS)
+    assert made.caps[0].maximum == worth
+
+
+@pytest.mark.parametrize("amount", ["1.0000000 USDC", "0.1234567 USDC"])
+def test_more_decimals_than_an_asset_has_are_refused_even_if_they_are_nought(amount: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        rules_from_yaml(f"- rule: one\n  limit: {{amount: {amount}}}\n  when: {{asset: USDC}}\n", ASSETS)
+    assert caught.value.reason is Reason.PRECISION
+
+
+@pytest.mark.parametrize(
+    "when", [" {args.0: 1.000 USD}", " {simulation.loss: above 1.000 USD}", " {simulation.loss: 1,00 USD}"]
+)
+def test_a_worth_that_is_not_written_well_is_no_text_either(when: str) -> None:
+    with pytest.raises(Malformed):
+        read(when)
+
+
+@pytest.mark.parametrize("number", [1_125_000, 999_001_000, 1_000_000, 125_000, 1_125_500, 1_234_125_000])
+@pytest.mark.parametrize("decimals", [0, 2, 3, 6, 18])
+def test_what_is_written_can_be_read_in_one_way_only(number: int, decimals: int) -> None:
+    odd = replace(ASSETS[1], decimals=decimals)
+    for text, again in ((usd(number), micro_usd), (in_units(number, [odd]), lambda text: base_units(text, [odd]))):
+        assert again(text) == number
