@@ -29,6 +29,7 @@ from oms_core.chains.trie import prove_transaction
 from oms_core.crypto import p256
 from oms_core.encoding import decode, encode
 from oms_core.errors import (
+    Conflict,
     CountersealError,
     LocalError,
     Malformed,
@@ -131,6 +132,10 @@ class Anchoring(Stands):
         if held is None:
             return True
         more, old = size - int(held["size"]), now >= float(held["created_at"]) + pause
+        if more < 0:
+            self._say(
+                f"the log has {size} entries, and {held['size']} are anchored: it was put back, or is another one"
+            )
         return more >= self._settings.entries or (more > 0 and old)
 
     async def _propose(self, note: str, size: int) -> None:
@@ -172,6 +177,8 @@ class Anchoring(Stands):
                 await self._desk.submit(order_id, proposal, call)
         except Unavailable:
             raise
+        except Conflict:  # another replica was faster
+            log.info("anchor", order=order_id, detail="submitted elsewhere")
         except CountersealError as error:
             await self._fail(order_id, error)
             return

@@ -15,7 +15,7 @@ from oms_core.chains import intent as intents
 from oms_core.chains.header import read_header
 from oms_core.chains.intent import Intent, check_subject
 from oms_core.encoding import decode
-from oms_core.errors import LocalError, NotFound, ProofInvalid, Reason, Unavailable
+from oms_core.errors import Conflict, LocalError, NotFound, ProofInvalid, Reason, Unavailable
 from oms_core.log.anchor import AnchorReceipt, anchor_call, checkpoint_of, verify_anchor
 from oms_core.log.ots import verify_ots
 from oms_core.proposals import verify_proposal
@@ -89,6 +89,28 @@ async def test_a_crash_after_the_order_was_taken_on_begins_it_again_and_submits_
     await place.anchoring().step()
     assert place.begun == [await place.order()]
     assert len(place.submitted) == 1
+
+
+async def test_a_replica_that_was_slower_takes_nothing_for_a_failure(place: Anchorage) -> None:
+    place.refusal = Unavailable("not yet", Reason.CHAIN_UNAVAILABLE)
+    with pytest.raises(Unavailable):
+        await place.anchoring().step()
+    place.refusal = Conflict("this intent was submitted before")
+    await place.anchoring().step()
+    assert await place.state() == ("PROPOSED", "")
+    assert place.begun == [await place.order()]
+
+
+async def test_a_log_that_is_smaller_than_what_is_anchored_is_told_and_not_anchored(
+    place: Anchorage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = place.anchoring()
+    await anchored(place, work)
+    monkeypatch.setattr(anchoring, "time", later(11))
+    place.note, place.size = checkpoint(6, 1, 2, 3), 6
+    await work.step()
+    assert len(place.submitted) == 1
+    assert "7 are anchored" in capsys.readouterr().out
 
 
 async def test_the_next_anchor_waits_for_the_time_or_for_enough_entries(
