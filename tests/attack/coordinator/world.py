@@ -155,7 +155,7 @@ RULES = (
         Test("amount", Operator.ABOVE, (500,)),
         requirement=asking(quorum(1, "security", device_bound=True)),
     ),
-    _rule("limit-order", Kind.LIMIT, SPENDS, caps=(Cap(Unit.BASE, 1000, 0, None, None, ()),)),
+    _rule("limit-order", Kind.LIMIT, SPENDS, _is("fee", 0), caps=(Cap(Unit.BASE, 1000, 0, None, None, ()),)),
     _rule(
         "limit-day",
         Kind.LIMIT,
