@@ -53,7 +53,7 @@ from oms_core.lifecycle import State
 from oms_core.policy.facts import Provenance
 from oms_core.policy.spends import spends
 from oms_core.readings import plain_decision
-from oms_core.refusals import PASSING
+from oms_core.refusals import NOT_FINAL
 
 log = structlog.get_logger()
 
@@ -173,7 +173,7 @@ class Desk(Reviewing):
                 for refusal in failed.refusals.values():
                     await self._store.add_refusal(order_id, refusal)
                     warn(order_id, refusal.refusal)
-                passes = [i for i, no in failed.refusals.items() if Reason(no.refusal.reason) in PASSING]
+                passes = [i for i, no in failed.refusals.items() if Reason(no.refusal.reason) in NOT_FINAL]
                 for index in passes:
                     self._cosigners.strike(index)
                     if failed.refusals[index].refusal.reason == Reason.HALTED:
@@ -207,7 +207,7 @@ class Desk(Reviewing):
             return
         reason = Reason.CULPRIT_IDENTIFIED if failed.proven else Reason.SESSION_FAILED
         if passing:
-            reason = next(r for no in failed.refusals.values() if (r := Reason(no.refusal.reason)) in PASSING)
+            reason = next(r for no in failed.refusals.values() if (r := Reason(no.refusal.reason)) in NOT_FINAL)
         await self._move(order_id, State.SIGNING, State.APPROVED, reason=reason, detail=failed.detail[:500])
         await asyncio.sleep(min(RETRY * 2**passing, LONGEST_PAUSE) if passing else RETRY * min(failures, 5))
 

@@ -10,7 +10,7 @@ import structlog
 from oms_core.encoding import decode
 from oms_core.errors import Reason
 from oms_core.evidence import Refusal, SignedRefusal
-from oms_core.refusals import PASSING, Weight, weight
+from oms_core.refusals import NOT_FINAL, Weight, weight
 from oms_core.workspace import Workspace, operators_differ
 
 log = structlog.get_logger()
@@ -40,7 +40,7 @@ def read_refusals(kept: Iterable[bytes]) -> tuple[Refusal, ...]:
 
 def refusers(said: Iterable[Refusal]) -> set[int]:
     """Cosigners that will not sign this order whoever asks them again."""
-    return {one.index for one in said if Reason(one.reason) not in PASSING}
+    return {one.index for one in said if Reason(one.reason) not in NOT_FINAL}
 
 
 def ending(said: tuple[Refusal, ...], workspace: Workspace) -> Ending | None:

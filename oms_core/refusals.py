@@ -74,6 +74,9 @@ PASSING = frozenset(
 ABOUT_THE_QUORUM = frozenset({Reason.CULPRIT_IDENTIFIED, Reason.OPERATOR_NOT_DISTINCT, Reason.QUORUM_UNAVAILABLE})
 """Of those, what is about the others in the session: the node may sign with somebody else."""
 
+NOT_FINAL = PASSING | ABOUT_THE_QUORUM
+"""What a node may be asked again after: later, or with others."""
+
 
 def weight(reason: Reason) -> Weight:
     """What a refusal for this reason means. Whatever is in neither list is a rule's or a person's no."""

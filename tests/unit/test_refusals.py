@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oms_core.errors import Reason
-from oms_core.refusals import PASSING, Weight, weight
+from oms_core.refusals import ABOUT_THE_QUORUM, NOT_FINAL, PASSING, Weight, weight
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,12 @@ def test_where_a_node_stands_is_no_argument_against_an_order(reason: str) -> Non
 def test_only_what_is_about_the_node_passes_by_itself() -> None:
     assert {weight(reason) for reason in PASSING} == {Weight.NODE}
     assert Reason.ROLLBACK_DETECTED not in PASSING
+
+
+def test_what_is_not_final_is_about_the_node_or_its_company() -> None:
+    assert {weight(reason) for reason in NOT_FINAL} == {Weight.NODE}
+    assert not PASSING & ABOUT_THE_QUORUM
+    assert Reason.ROLLBACK_DETECTED not in NOT_FINAL
 
 
 def test_every_reason_has_a_weight() -> None:

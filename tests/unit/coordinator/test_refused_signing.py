@@ -205,6 +205,25 @@ async def test_what_passes_by_itself_is_waited_out_with_others_first_and_ends_no
     assert {one.reason for one in read_refusals(await way._store.refusals("txn_1"))} == {"DELAYED"}
 
 
+@pytest.mark.parametrize("reason", [Reason.QUORUM_UNAVAILABLE, Reason.CULPRIT_IDENTIFIED, Reason.OPERATOR_NOT_DISTINCT])
+async def test_a_no_to_the_others_in_the_session_is_no_end_and_these_nodes_are_asked_with_others(
+    way: Way, reason: Reason
+) -> None:
+    """A team's own rule may want a cosigner with it of whom the coordinator does not know."""
+    made = await signed(way, {i: [reason] for i in (1, 2, 3)})
+    assert ((await way.row())[0], len(made.asked)) == ("SIGNED", 2)
+    assert {4, 5} < set(made.asked[1])
+
+
+@pytest.mark.parametrize("liars", combinations(ALL, 2))
+async def test_two_that_always_refuse_the_others_hold_no_order_up_for_more_than_three_attempts(
+    way: Way, liars: tuple[int, int]
+) -> None:
+    made = await signed(way, {liar: [Reason.QUORUM_UNAVAILABLE] * 9 for liar in liars})
+    assert (await way.row())[0] == "SIGNED"
+    assert len(made.asked) <= 3
+
+
 async def test_an_order_that_was_withdrawn_is_not_signed(way: Way) -> None:
     await way._store.move("txn_1", State.APPROVED, State.CANCELLED)
     assert (await signed(way, {})).asked == []
