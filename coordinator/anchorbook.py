@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from coordinator.journal import COORDINATOR, append
+from coordinator.staging import written
 from coordinator.store import one
 from coordinator.tables import anchors
 from oms_core.errors import CountersealError
+from oms_core.log.entries import Record
 
 
 class AnchorState(StrEnum):
@@ -36,6 +40,8 @@ class AnchorBook:
             await connection.execute(
                 insert(anchors).values(**values, state=AnchorState.PROPOSED, created_at=time.time())
             )
+            said = Record(COORDINATOR, b"", f"the checkpoint of {size} entries", (proposal,))
+            await append(connection, "anchor.proposed", order_id, said)
         return True
 
     async def newest(self, *states: AnchorState) -> RowMapping | None:
@@ -60,7 +66,10 @@ class AnchorBook:
         """Nothing will come of it."""
         await self._end(order_id, AnchorState.FAILED, reason=error.reason, detail=error.message[:500])
 
-    async def _end(self, order_id: str, state: AnchorState, **values: object) -> None:
+    async def _end(self, order_id: str, state: AnchorState, **values: Any) -> None:
         at = (anchors.c.order_id == order_id) & (anchors.c.state == AnchorState.PROPOSED)
         async with self._engine.begin() as connection:
-            await connection.execute(update(anchors).where(at).values(state=state, **values))
+            done = await connection.execute(update(anchors).where(at).values(state=state, **values))
+            if done.rowcount:
+                said = Record(COORDINATOR, b"", str(values["detail"]), written(values))
+                await append(connection, f"anchor.{state.lower()}", order_id, said)
