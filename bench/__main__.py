@@ -7,6 +7,7 @@ import sys
 from bench.backtest import backtest
 from bench.blame import blame, resharing
 from bench.guard import guard
+from bench.log import log
 from bench.orders import orders
 from bench.policy import policy
 from bench.protocol import keys, presigning
@@ -14,6 +15,7 @@ from bench.protocol import keys, presigning
 GROUPS = {
     "policy": policy,
     "guard": guard,
+    "log": log,
     "backtest": backtest,
     "keys": keys,
     "resharing": resharing,

@@ -45,7 +45,8 @@ COORDINATOR, OPERATOR = "coordinator", "operator"
 _MOST = 4096  # items at once
 _KINDS = {"txn_": "order", "wal_": "wallet", "chg_": "key", "wsc_": "workspace"}
 _LAST = select(log_items.c.index, log_items.c.at).order_by(log_items.c.index.desc()).limit(1)
-_PREVIOUS = select(func.max(log_items.c.index)).where(log_items.c.subject == bindparam("subject"))
+_PREVIOUS = select(func.max(log_items.c.index)).where(log_items.c.subject == bindparam("subject")).scalar_subquery()
+_BEFORE = _LAST.add_columns(_PREVIOUS)
 
 T = TypeVar("T")
 
@@ -62,11 +63,10 @@ async def append(connection: AsyncConnection, event: str, subject: str, record: 
 
     Its time never falls, also when the clock does.
     """
-    last = (await connection.execute(_LAST)).first()
-    index, at = (last[0] + 1, max(last[1], int(time.time()))) if last else (0, int(time.time()))
-    before = (await connection.execute(_PREVIOUS, {"subject": subject})).scalar() if subject else None
+    last, now = (await connection.execute(_BEFORE, {"subject": subject})).first(), int(time.time())
     salt = secrets.token_bytes(SALT)
-    made = item(index, at, event, subject, -1 if before is None else before, record, salt)
+    index, at, previous = (last[0] + 1, max(last[1], now), last[2]) if last else (0, now, None)
+    made = item(index, at, event, subject, previous if subject and previous is not None else -1, record, salt)
     values = {"index": index, "entry": made.entry, "record": made.record, "salt": salt, "subject": subject, "at": at}
     await connection.execute(insert(log_items).values(**values, leaf=leaf_hash(made.entry)))
     _bell(connection.engine).set()  # whoever wakes up waits for this transaction's lock before it looks
@@ -219,11 +219,11 @@ class Journal:
     async def _over(self, size: int, ask: Callable[[Hashes], T]) -> T:
         """What ``ask`` finds in the first ``size`` entries. Raises `Malformed` if there are fewer."""
         async with reading(self._engine) as connection:
-            there = await connection.run_sync(built)
-        if size > there and size > await self._extend():
+            if size <= await connection.run_sync(built):
+                return await connection.run_sync(lambda inner: ask(hashes_from(tiles_in(inner), size)))
+        if size > await self._extend():
             raise Malformed(f"the log has no {size} entries")
-        async with reading(self._engine) as connection:
-            return await connection.run_sync(lambda inner: ask(hashes_from(tiles_in(inner), size)))
+        return await self._over(size, ask)
 
     async def _extend(self) -> int:
         """Bring the tiles up to what is in the log now, a chunk a transaction; how many entries that are."""
