@@ -30,6 +30,7 @@ from coordinator.news import News
 from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.tls import Context, peer
+from coordinator.witnessing import Witnessing
 from coordinator.workspaces import Workspaces
 from oms_core.approvals import Approval, challenge
 from oms_core.chains.intent import CreateWallet, Proposal, Subject
@@ -59,7 +60,9 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         workspaces: Workspaces,
         anchors: AnchorBook,
         journal: Journal,
+        witnessing: Witnessing,
     ) -> None:
+        self._witnessing = witnessing
         self._store, self._standing, self._desk, self._keys = store, standing, desk, keys
         self._book, self._changes = book, changes
         self._chain_book, self._workspaces, self._reports = chain_book, workspaces, OrderedDict()
@@ -190,6 +193,7 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
                 expires_at=pending.claim.expires_at,
                 readings=await self._readings(pending.subject_id, pending.subject),
                 refusals=views.refused(await self._store.refusals(pending.subject_id), self._workspace),
+                execution=encode(pending.execution) if pending.execution is not None else b"",
             )
             for pending in asked
         ]
@@ -220,14 +224,15 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
     # The network
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.NetworkStatus:  # noqa: N802
-        """Cosigners, chain and open orders."""
+        """Cosigners, log, chain and open orders."""
         peer(context, "oms")
         try:
             reachable, block = True, await asyncio.wait_for(self._chain.check(), 5)
         except (CountersealError, TimeoutError):
             reachable, block = False, 0
         return pb.NetworkStatus(
-            cosigners=views.cosigners(self._standing, self._cosigners),
+            cosigners=views.cosigners(self._standing, self._cosigners, self._witnessing),
+            log=views.log_status(self._witnessing),
             workspace=self._standing.digest,
             version=self._workspace.version,
             chain=self._chain.name,

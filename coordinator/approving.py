@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -11,8 +12,9 @@ from coordinator.preflight import Preflight
 from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
 from oms_core.approvals import Approval, ApprovalClaim, Verdict
-from oms_core.authorize import expected_claim, verify_approval
-from oms_core.chains.intent import Proposal, Subject
+from oms_core.authorize import execution_digest, expected_claim, verify_approval
+from oms_core.chains.evm import is_message
+from oms_core.chains.intent import Execution, Intent, Proposal, Subject
 from oms_core.encoding import decode
 from oms_core.errors import Malformed, NotFound, Reason, Refused
 from oms_core.memo import by_identity
@@ -34,6 +36,8 @@ class Pending:
     proposal: bytes
     subject: Subject
     claim: ApprovalClaim
+    execution: Execution | None = None
+    """The exact transaction, where the claim names one."""
 
 
 def decide(workspace: Workspace, subject: Subject, facts: Facts, given: tuple[Given, ...]) -> Decision:
@@ -57,8 +61,11 @@ def _without_rules(workspace: Workspace) -> Workspace:
 class Approving(Stands):
     """The inbox of every approver."""
 
-    def __init__(self, store: Store, standing: Standing, preflight: Preflight, seconds: int) -> None:
-        self._store, self._standing, self._seconds = store, standing, seconds
+    def __init__(
+        self, store: Store, standing: Standing, preflight: Preflight, seconds: int, exactly: Callable[[], bool]
+    ) -> None:
+        """``seconds``: how long an approval is good. ``exactly``: whether it has to name the exact transaction now."""
+        self._store, self._standing, self._seconds, self._exactly = store, standing, seconds, exactly
         self.preflight = preflight
 
     async def standing(self, subject_id: str, subject: Subject, facts: Facts) -> tuple[Decision, tuple[Approval, ...]]:
@@ -93,21 +100,27 @@ class Approving(Stands):
         return None
 
     async def inbox(self, approver: str, waiting: list[tuple[str, RowMapping]], facts: Facts) -> list[Pending]:
-        """What of ``waiting`` (subject id, row) this user may decide now."""
+        """What of ``waiting`` (subject id, row) this user may decide now.
+
+        An order whose exact transaction has to be named is not asked about before one is chosen.
+        """
         found = []
         for subject_id, row in waiting:
             subject = decode(Proposal, row["proposal"]).subject
             if subject.valid_until <= facts.now:
                 continue
+            exactly = self._exactly() and isinstance(subject, Intent) and not is_message(subject)
+            if (execution := _execution(row) if exactly else None) is None and exactly:
+                continue
             decision, _ = await self.standing(subject_id, subject, facts)
             if any(approver in need.eligible for need in decision.needs if need.missing):
-                expires = min(subject.valid_until, facts.now + self._seconds)
+                asked = (facts.now, min(subject.valid_until, facts.now + self._seconds), execution_digest(execution))
                 try:
-                    claim = expected_claim(subject, self._workspace, approver, Verdict.APPROVE, facts.now, expires)
+                    claim = expected_claim(subject, self._workspace, approver, Verdict.APPROVE, *asked)
                 except (Refused, Malformed, NotFound) as error:  # what cannot be read hides nothing else that waits
                     log.warning("cannot be shown", subject=subject_id, reason=error.reason, detail=error.message)
                     continue
-                found.append(Pending(subject_id, row["proposal"], subject, claim))
+                found.append(Pending(subject_id, row["proposal"], subject, claim, execution))
         return found
 
     async def decide(
@@ -115,7 +128,8 @@ class Approving(Stands):
     ) -> Verdict:
         """Verify and keep one decision. Raises `Refused`, `Conflict` or `Malformed`; nothing is kept then."""
         subject = decode(Proposal, row["proposal"]).subject
-        verified = verify_approval(approval, self._workspace, subject, facts.now, self._standing.older)
+        named = execution_digest(_execution(row))
+        verified = verify_approval(approval, self._workspace, subject, facts.now, self._standing.older, named)
         decision, _ = await self.standing(subject_id, subject, facts)
         user_id = verified.user.user_id
         if not any(user_id in (*need.eligible, *need.given) for need in decision.needs):
@@ -126,3 +140,8 @@ class Approving(Stands):
             raise Refused("a comment has at most 280 printable characters", Reason.MALFORMED)
         await self._store.decide(subject_id, approval, verified.user.person_id, verified.counter, comment, call)
         return approval.claim.verdict
+
+
+def _execution(row: RowMapping) -> Execution | None:
+    """What was chosen for an order, if this is one and something was."""
+    return decode(Execution, row["execution"]) if row.get("execution") is not None else None

@@ -18,6 +18,7 @@ from coordinator.news import News
 from coordinator.pausing import rest
 from coordinator.standing import Standing, Stands
 from coordinator.voiding import Voiding
+from coordinator.witnessing import Witnessing
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Refused, Unavailable
@@ -38,9 +39,17 @@ PAUSE = 2.0  # seconds between looks
 class Bringing(Stands):
     """Speaks with nodes about versions."""
 
-    def __init__(self, book: ChainBook, standing: Standing, cosigners: Cosigners, voiding: Voiding, news: News) -> None:
+    def __init__(
+        self,
+        book: ChainBook,
+        standing: Standing,
+        cosigners: Cosigners,
+        voiding: Voiding,
+        witnessing: Witnessing,
+        news: News,
+    ) -> None:
         self._book, self._standing, self._cosigners = book, standing, cosigners
-        self._voiding, self._news = voiding, news
+        self._voiding, self._witnessing, self._news = voiding, witnessing, news
         self._turn = asyncio.Lock()
 
     async def load(self) -> None:
@@ -53,8 +62,13 @@ class Bringing(Stands):
                 await self._settled()
 
     async def offer(self, index: int, request: ChangeWorkspaceRequest) -> None:
-        """Show a node an approved change, and keep what it signs. What it answers can hold up nobody else."""
+        """Show a node an approved change, and keep what it signs. What it answers can hold up nobody else.
+
+        It has to have followed the log to where the change stands as approved: it takes no other.
+        """
         wish = wish_of(request)
+        if not await self._witnessing.abreast(index):
+            return
         said = await self._book.kept(subject_digest(wish), SCHEDULING)
         shown = replace(request, scheduled=tuple(decode(SignedScheduling, one) for one in said.values()))
         message = pb.ToCosigner(offer_workspace=pb.OfferWorkspace(request=encode(shown)))

@@ -98,6 +98,8 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         self.rolled_back: dict[int, str] = {}
         self.halted: dict[int, str] = {}
         """Why a node refuses everything, as it said when it was last asked."""
+        self.logs: dict[int, tuple[str, str]] = {}
+        """What a node would sign by what it knows of the log (FULL, DEGRADED, STOPPED), and why, as it said then."""
         self.changed = asyncio.Event()
         """Set, and replaced, whenever a cosigner attaches."""
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from sqlalchemy import RowMapping
 
 from coordinator import durable
 from coordinator.approving import Approving
+from coordinator.authorizing import Authorizing
 from coordinator.chain.evm import EvmChain, any_execution
 from coordinator.chain.evm import Standing as OnChain
 from coordinator.chain.rpc import RpcError
@@ -25,17 +27,17 @@ from coordinator.news import News
 from coordinator.objections import read_refusals, refusers, warn
 from coordinator.orders import RETRY, intent_of, proposal_of
 from coordinator.outcomes import Outcomes
+from coordinator.preparing import Preparing
 from coordinator.presigning import Presigning
-from coordinator.reviewing import Reviewing
 from coordinator.sessions import SessionFailed, new_spec, run_session
 from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.wallets import Wallets
+from coordinator.witnessing import Mode
 from oms_core.approvals import Approval
 from oms_core.authorize import review
 from oms_core.chains.evm import (
     assemble,
-    derive,
     is_message,
     message_signature,
     sender,
@@ -47,9 +49,9 @@ from oms_core.crypto import ecdsa
 from oms_core.crypto.bip32 import derive as public_key_at
 from oms_core.crypto.curve import Point
 from oms_core.encoding import decode, encode
-from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Refused, Unavailable
+from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import SignRequest
-from oms_core.lifecycle import State
+from oms_core.lifecycle import IllegalTransition, State
 from oms_core.policy.facts import Provenance
 from oms_core.policy.spends import spends
 from oms_core.readings import plain_decision
@@ -61,7 +63,17 @@ LONGEST_PAUSE = 30.0  # seconds
 MAX_FAILED_SESSIONS = 10
 
 
-class Desk(Reviewing):
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is asked of whom, with which presignature of theirs (empty: without), and the note that vouches for it."""
+
+    request: SignRequest
+    quorum: tuple[int, ...]
+    presignature: bytes
+    checkpoint: bytes
+
+
+class Desk(Preparing):
     """All orders under way."""
 
     def __init__(
@@ -73,10 +85,12 @@ class Desk(Reviewing):
         approving: Approving,
         outcomes: Outcomes,
         presigning: Presigning,
+        authorizing: Authorizing,
         chain: EvmChain,
         depth: int,
         news: News,
     ) -> None:
+        self._authorizing, self._looked = authorizing, {}
         self._outcomes, self._presigning = outcomes, presigning
         self._store, self._standing, self._cosigners, self._wallets = store, standing, cosigners, wallets
         self._approving, self._chain, self._depth, self._news = approving, chain, depth, news
@@ -116,33 +130,6 @@ class Desk(Reviewing):
             "adds": spends(self._workspace, intent, now, Provenance.OWN),
         }
 
-    async def prepare(self, order_id: str) -> None:
-        """Choose nonce, gas and fees, and keep them: what is signed later is this and nothing else.
-
-        A message needs none of them.
-        """
-        if is_message(intent_of(await self._store.order(order_id))):
-            return
-        while (row := await self._store.order(order_id))["state"] == State.APPROVED and row["execution"] is None:
-            intent = intent_of(row)
-            if await self._expired(row):
-                return
-            try:
-                account = await self._wallets.account(intent.wallet_id, intent.path)
-                least = await self._chain.next_nonce(account)
-                nonce = await self._store.reserve_nonce(intent.chain, account.hex(), order_id, least)
-                if nonce is None:
-                    await self._news.wait(intent.wallet_id, RETRY)
-                    continue
-                execution = await self._chain.execution(intent, account, nonce)
-                derive(intent, execution)
-            except Unavailable as error:
-                await self._wait(order_id, error.reason, error.message)
-            except (Refused, RpcError) as error:
-                await self._end(row, State.REJECTED, error.reason, error.message)
-            else:
-                await self._store.note(order_id, execution=encode(execution), reason="", detail="")
-
     async def sign(self, order_id: str) -> None:
         """APPROVED → SIGNED with any quorum, trying others as nodes refuse, lie or fall silent."""
         failures = passing = 0
@@ -157,18 +144,20 @@ class Desk(Reviewing):
                 return
             if not await self._still(row):
                 continue
-            chosen = await self._quorum(row, pooled=not passing)
-            if chosen is None:
-                wallet = await self._wallets.active(row["wallet_id"])
-                text = f"{len(self._cosigners.willing())} of {len(wallet.parties)} cosigners are attached"
-                await self._wait(order_id, Reason.QUORUM_UNAVAILABLE, text)
+            try:
+                session = await self._agreed(row, pooled=not passing)
+            except IllegalTransition:
+                continue  # it was withdrawn meanwhile
+            except Unavailable as error:
+                await self._wait(order_id, error.reason, error.message)
                 continue
-            quorum, presignature = chosen
-            how = "with a presignature" if presignature else "interactively"
-            names = ", ".join(map(str, quorum))
+            if session is None:
+                continue
+            how = "with a presignature" if session.presignature else "interactively"
+            names = ", ".join(map(str, session.quorum))
             await self._move(order_id, State.APPROVED, State.SIGNING, f"cosigners {names}, {how}")
             try:
-                await self._sign_with(row, quorum, presignature)
+                await self._sign_with(row, session)
             except SessionFailed as failed:
                 for refusal in failed.refusals.values():
                     await self._store.add_refusal(order_id, refusal)
@@ -186,12 +175,44 @@ class Desk(Reviewing):
                 log.warning("signing failed", order=order_id, reason=error.reason, detail=error.message)
                 await self._move(order_id, State.SIGNING, State.REJECTED, reason=error.reason, detail=error.message)
 
-    async def _quorum(self, row: RowMapping, pooled: bool) -> tuple[tuple[int, ...], bytes] | None:
-        """Who is asked to sign, and with which presignature of theirs (empty: without); None if there are too few."""
+    async def _agreed(self, row: RowMapping, pooled: bool) -> Session | None:
+        """Who is asked to sign what, under which note of the log: written down there before anybody is asked.
+
+        None if the order had to wait, or is not what it was by now. Raises `Unavailable` for what is missing.
+        """
+        order_id = row["order_id"]
+        await self._check_attached(row)
+        if not await self._mode_allows(row):
+            return None
+        before = row["execution"]
+        await self.prepare(order_id)
+        row = await self._store.order(order_id)
+        if row["state"] != State.APPROVED or row["execution"] != before:
+            return None  # what people have named may be another transaction
+        request = await self.request(row)
+        cover = await self._authorizing.cover(await self._authorizing.order(order_id, request))
+        if cover.mode is Mode.DEGRADED and (missing := await self._missing(row))[1]:
+            raise Unavailable(missing[1], missing[0])
+        chosen = await self._quorum(row, pooled, set(cover.cosigners))
+        if chosen is None:
+            text = f"too few of cosigners {', '.join(map(str, cover.cosigners))}, who vouch for the log, can sign"
+            raise Unavailable(text, Reason.QUORUM_UNAVAILABLE)
+        return Session(request, *chosen, cover.note)
+
+    async def _check_attached(self, row: RowMapping) -> None:
+        """That enough are there. Raises `Unavailable`."""
+        wallet = await self._wallets.active(row["wallet_id"])
+        without = refusers(read_refusals(await self._store.refusals(row["order_id"])))
+        if self._cosigners.quorum(wallet.parties, wallet.threshold, without) is None:
+            text = f"{len(self._cosigners.willing())} of {len(wallet.parties)} cosigners are attached"
+            raise Unavailable(text, Reason.QUORUM_UNAVAILABLE)
+
+    async def _quorum(self, row: RowMapping, pooled: bool, of: set[int]) -> tuple[tuple[int, ...], bytes] | None:
+        """Who ``of`` these is asked to sign, and with which presignature of theirs (empty: without); None: too few."""
         wallet, intent = await self._wallets.active(row["wallet_id"]), intent_of(row)
         facts = await self._store.facts(int(time.time()))
         decision, _ = await self._approving.standing(row["order_id"], intent, facts)
-        without = refusers(read_refusals(await self._store.refusals(row["order_id"])))
+        without = refusers(read_refusals(await self._store.refusals(row["order_id"]))) | (set(wallet.parties) - of)
         if pooled:
             taken = await self._presigning.take(row["wallet_id"], wallet, intent.path, without, decision.cosigners)
             if taken is not None:
@@ -211,13 +232,13 @@ class Desk(Reviewing):
         await self._move(order_id, State.SIGNING, State.APPROVED, reason=reason, detail=failed.detail[:500])
         await asyncio.sleep(min(RETRY * 2**passing, LONGEST_PAUSE) if passing else RETRY * min(failures, 5))
 
-    async def _sign_with(self, row: RowMapping, quorum: tuple[int, ...], presignature: bytes) -> None:
+    async def _sign_with(self, row: RowMapping, session: Session) -> None:
         wallet, path = await self._wallets.active(row["wallet_id"]), intent_of(row).path
-        request = await self.request(row)
+        request, quorum = session.request, session.quorum
         assert isinstance(request.proposal.subject, Intent)
         tx, digest = what_is_signed(request.proposal.subject, request.execution)  # as every cosigner does it again
         spec = new_spec(
-            "sign-online" if presignature else "sign",
+            "sign-online" if session.presignature else "sign",
             wallet.level,
             wallet.key,
             wallet.threshold,
@@ -225,9 +246,9 @@ class Desk(Reviewing):
             request,
             path=path,
             digest=digest,
-            presignature=presignature,
+            presignature=session.presignature,
         )
-        results = await run_session(self._cosigners, self._workspace, spec, request)
+        results = await run_session(self._cosigners, self._workspace, spec, request, checkpoint=session.checkpoint)
         key = public_key_at(wallet.public_key, wallet.chain_code, path).public_key
         signature = self._signature(results, key, digest)
         raw, tx_hash = message_signature(signature), ""

@@ -15,29 +15,28 @@ from sqlalchemy import RowMapping
 
 from coordinator import durable
 from coordinator.approving import PENDING, Approving
+from coordinator.authorizing import Authorizing
 from coordinator.cosigners import Cosigners
 from coordinator.keybook import KeyBook
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
-from coordinator.pausing import rest
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
-from coordinator.standing import Standing, Stands
+from coordinator.standing import Standing
 from coordinator.store import Call, Store
+from coordinator.telling import COVER_SECONDS, Telling
 from coordinator.wallets import ActiveWallet, Confirmations, Wallets
 from oms_core.approvals import Verdict
-from oms_core.authorize import authorize, review
+from oms_core.authorize import review
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import decode, encode
-from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Refused, Unavailable
-from oms_core.evidence import ChangeRequest, EpochCertificate
-from oms_core.keys import DEALS, LEADS_TO, MAX_EPOCH, Change, ChangeKey, SignedKeyReceipt, certificate_digest
-from oms_core.policy.facts import Facts
+from oms_core.errors import CountersealError, Malformed, Reason, Refused, Unavailable
+from oms_core.evidence import ChangeRequest
+from oms_core.keys import DEALS, LEADS_TO, MAX_EPOCH, Change, ChangeKey, SignedKeyReceipt
 from oms_core.policy.judge import Outcome
-from oms_core.protocol.identity import verify_identity
-from oms_core.protocol.packets import Resharing
+from oms_core.protocol.packets import Resharing, SessionSpec
 from oms_core.protocol.shares import Epoch, SignedConfirmation, check_confirmations
 from oms_core.refusals import PASSING
-from oms_core.workspace import identities, member, workspace_digest
+from oms_core.workspace import identities, workspace_digest
 from proto import cosigner_pb2 as pb
 
 log = structlog.get_logger()
@@ -48,10 +47,9 @@ MAX_ATTEMPTS = 8
 MAX_SKIPPED = 1024  # epoch numbers above the one that counts: nodes take no higher ones
 RETRY = 2.0  # seconds
 _AGAIN = PASSING | {Reason.EPOCH_STALE}
-_HOPELESS = frozenset({Reason.UNKNOWN_WALLET, Reason.EPOCH_STALE, Reason.APPROVAL_EXPIRED, Reason.EXPIRED})
 
 
-class KeyChanges(Stands):
+class KeyChanges(Telling):
     """All changes of keys."""
 
     def __init__(
@@ -63,10 +61,12 @@ class KeyChanges(Stands):
         wallets: Wallets,
         approving: Approving,
         outcomes: Outcomes,
+        authorizing: Authorizing,
         news: News,
     ) -> None:
         self._book, self._store, self._standing, self._cosigners = book, store, standing, cosigners
         self._wallets, self._approving, self._outcomes, self._news = wallets, approving, outcomes, news
+        self._authorizing = authorizing
 
     def steps(self) -> tuple[durable.Step, ...]:
         """A change's way."""
@@ -176,18 +176,23 @@ class KeyChanges(Stands):
         decision, _ = await self._approving.standing(row["change_id"], wish, facts)
         dealers = self._dealers(wish, wallet, refused, set(decision.cosigners) - set(receivers))
         epoch = await self._public(wallet, dealers)
-        aux = agree(await run_session(self._cosigners, self._workspace, spec, request))
+        aux = agree(await self._run(row, spec, request))
         request = await self._request(row, epoch)
         resharing = Resharing(dealers, receivers, threshold, number, aux)
         parties = tuple(sorted({*dealers, *receivers}))
         spec = new_spec("reshare", wallet.level, wallet.key, wallet.threshold, parties, request, resharing=resharing)
-        results = await run_session(self._cosigners, self._workspace, spec, request)
+        results = await self._run(row, spec, request)
         signed = tuple(decode(SignedConfirmation, results[i], 4096) for i in receivers)
         said = check_confirmations(signed, {i: identities(self._workspace)[i] for i in receivers})
         if (said.key_id, said.public_key, said.epoch) != (key_id, wallet.public_key, number):
             raise Malformed("the confirmations are of another key or epoch", Reason.DIGEST_MISMATCH)
         log.info("new epoch certified", wallet=wish.wallet_id, old=old, new=number)
         return signed, request
+
+    async def _run(self, row: RowMapping, spec: SessionSpec, request: ChangeRequest) -> dict[int, bytes]:
+        """A session that stands on the log. Raises `SessionFailed`, `Unavailable`."""
+        cover = await self._authorizing.covered(row["change_id"], request, spec.parties, COVER_SECONDS)
+        return await run_session(self._cosigners, self._workspace, spec, request, checkpoint=cover.note)
 
     async def _claims(self, wallet: ActiveWallet) -> list[int]:
         """What attached nodes say to be the newest epoch of this key, the highest first.
@@ -283,100 +288,6 @@ class KeyChanges(Stands):
         else:
             await self._store.note_wallet(wish.wallet_id, state=str(LEADS_TO[wish.change]))
         self._news.ring(wish.wallet_id)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Tell nodes that attach what they have missed; until told to stop."""
-        while not stop.is_set():
-            changed = self._cosigners.changed
-            await asyncio.gather(*(self._hear(index) for index in self._cosigners.attached()))
-            await rest(30, changed, stop)
-
-    async def _hear(self, index: int) -> None:
-        await self._tell(index)
-        await self._learn(index)
-
-    async def _tell(self, index: int) -> None:
-        """As `deliver`; what a node answers can never hold up the others."""
-        try:
-            await self.deliver(index)
-        except Exception as error:
-            self._cosigners.strike(index)
-            log.exception("could not tell", cosigner=index, kind=type(error).__name__)
-
-    async def _learn(self, index: int) -> None:
-        """Pass on certificates that a node holds and this coordinator does not know of (spec §3.5).
-
-        Nodes destroy shares by certificates alone, and keep them; so the way to the epoch that counts is never lost
-        with a coordinator.
-        """
-        try:
-            answer = await self._cosigners.link(index).ask(pb.ToCosigner(get_certificates=pb.GetCertificates()), 30)
-        except Unavailable:
-            return
-        for document in answer.certificates.documents:
-            try:
-                await self._adopt(decode(EpochCertificate, document, 1 << 20))
-            except CountersealError as error:
-                log.info("a certificate that is not adopted", cosigner=index, detail=error.message)
-            except Exception as error:
-                log.exception("no certificate learnt", cosigner=index, kind=type(error).__name__)
-
-    async def _adopt(self, certificate: EpochCertificate) -> None:
-        """As a node that leaves would: everyone's word, and people's, so that nobody is told what others refuse."""
-        wish, request = certificate.request.proposal.subject, certificate.request
-        signed = tuple(sorted(certificate.confirmations, key=lambda one: one.confirmation.index))
-        if not isinstance(wish, ChangeKey) or wish.change not in DEALS or not signed:
-            return
-        then = self._standing.named(request.workspace)  # members have confirmed it under that version
-        now = max([wish.valid_from, *(approval.claim.decided_at for approval in request.approvals)])
-        authorize(request, then, Facts(now, seen_at=0), self._standing.before(then))
-        wallet = await self._wallets.standing(wish.wallet_id)
-        parties = tuple(one.confirmation.index for one in signed)
-        said = check_confirmations(signed, {i: identities(then)[i] for i in parties})
-        same = (said.wallet_id, said.key_id, said.public_key, wish.key_id) == (
-            wish.wallet_id,
-            wallet.key[0],
-            wallet.public_key,
-            wallet.key[0],
-        )
-        if not same or said.epoch <= wallet.key[1] or parties != (wish.parties or wallet.parties):
-            return
-        change_id = f"chg_{certificate_digest(tuple(one.confirmation for one in signed)).hex()[:28]}"
-        confirmations = [encode(one) for one in signed]
-        commit = pb.CommitEpoch(key_id=said.key_id, confirmations=confirmations, request=encode(request))
-        told = tuple(sorted({*parties, *wallet.parties}))
-        await self._book.owe(change_id, told, pb.ToCosigner(commit_epoch=commit).SerializeToString())
-        threshold = wish.threshold or wallet.threshold
-        kept = encode(Confirmations(signed))
-        await self._store.note_wallet(wish.wallet_id, confirmations=kept, threshold=threshold)
-        log.warning("a certified epoch was learnt", wallet=wish.wallet_id, epoch=said.epoch)
-
-    async def deliver(self, index: int) -> None:
-        """Tell a node what it has to be told. What it will never accept is dropped, and said in the log."""
-        for row in await self._book.owed_to(index):
-            try:
-                answer = await self._cosigners.link(index).ask(pb.ToCosigner.FromString(row["message"]), 60)
-            except Unavailable:
-                return
-            if answer.WhichOneof("body") == "key_changed":
-                for data in answer.key_changed.receipts:
-                    self._check_receipt(index, data)
-                    await self._book.add_receipt(row["change_id"], index, data)
-            elif answer.failed.reason not in _HOPELESS:
-                log.warning("not carried out", cosigner=index, reason=answer.failed.reason, detail=answer.failed.detail)
-                continue
-            else:
-                log.warning("will not carry out", cosigner=index, reason=answer.failed.reason)
-            await self._book.told(row["change_id"], index)
-            self._news.ring(row["change_id"])
-
-    def _check_receipt(self, index: int, data: bytes) -> None:
-        signed = decode(SignedKeyReceipt, data, 4096)
-        if signed.receipt.index != index:
-            raise ProofInvalid("the receipt is another node's")
-        verify_identity(
-            member(self._workspace, index).identity, "key-receipt", encode(signed.receipt), signed.signature
-        )
 
     async def _request(self, row: RowMapping, epoch: Epoch | None) -> ChangeRequest:
         facts = await self._store.facts(int(time.time()))

@@ -151,6 +151,7 @@ class Presigning(Stands):
             held[index] = set(answer.status.presignatures)
             self._cosigners.stock[index] = list(answer.status.stock)
             self._cosigners.rolled_back[index] = answer.status.rolled_back
+            self._cosigners.logs[index] = (answer.status.log_mode, answer.status.log_detail)
             self._cosigners.stands_still(index, answer.status.halted)
             self._seen[index] = now
         rows = await self._book.presignatures()

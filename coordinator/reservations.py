@@ -1,15 +1,18 @@
-"""What orders count against limits: reserved when they are submitted, committed when signed, released if they fail."""
+"""What orders count against limits: reserved when they are submitted, released if they fail.
+
+What was authorised counts as of its entry in the log, whatever became of it, as it does at every cosigner.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.tables import orders, spends
 from oms_core.lifecycle import WITHDRAWN, State
-from oms_core.policy.facts import FEE, Provenance, Spend
+from oms_core.policy.facts import Provenance, Spend
 from oms_core.policy.rules import Action
 
 RESERVED = (State.SUBMITTED, State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
@@ -25,24 +28,15 @@ async def reserve(connection: AsyncConnection, adds: Iterable[Spend]) -> None:
         await connection.execute(insert(spends).values(row))
 
 
-async def commit(connection: AsyncConnection, order_id: str, now: int) -> None:
-    """An order is signed: from now on it counts as of this second."""
-    subject = select(orders.c.subject).where(orders.c.order_id == order_id).scalar_subquery()
-    await connection.execute(update(spends).where(spends.c.subject == subject).values(at=now))
-
-
 async def counted(connection: AsyncConnection, now: int, ahead_of: str, back: int) -> tuple[Spend, ...]:
-    """Reservations, as of now however old they are, and what was signed within ``back`` seconds.
-
-    Of an order that failed on the chain the fee stays: it was paid.
+    """Reservations, as of now however old they are, and what was authorised within ``back`` seconds.
 
     Where ``ahead_of`` names an order, others that were submitted later and are not reviewed yet do not stand in its
     way: it will stand in theirs. Otherwise two that come together could each refuse the other.
     """
     query = select(spends, orders.c.state).join(orders, orders.c.subject == spends.c.subject)
-    paid = (orders.c.state == State.FAILED_ON_CHAIN) & (spends.c.operation == FEE)
     query = query.where(orders.c.state.in_(RESERVED) | (spends.c.at > now - back))
-    query = query.where(orders.c.state.not_in(RELEASED) | paid)
+    query = query.where(orders.c.state.not_in(RELEASED) | (orders.c.authorized_at > 0))
     if ahead_of:
         mine = select(orders.c.created_at).where(orders.c.order_id == ahead_of).scalar_subquery()
         later = (orders.c.created_at > mine) | ((orders.c.created_at == mine) & (orders.c.order_id > ahead_of))

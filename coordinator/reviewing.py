@@ -76,12 +76,13 @@ class Reviewing(Orders):
             elif (end := await self._objected(row)) is not None:
                 await self._reject(row, end)
             else:
+                await self._in_degraded_mode(row)
                 await self._news.wait(order_id)
 
     async def _still(self, row: RowMapping) -> bool:
         """Whether an approved order is what the rules permit now: approvals end, and the workspace changes.
 
-        If not, it is rejected, or people are asked once more; what was chosen for it is kept.
+        If not, it is rejected, or people are asked once more.
         """
         order_id = row["order_id"]
         facts = await self._store.facts(int(time.time()), ahead_of=order_id)
@@ -92,10 +93,17 @@ class Reviewing(Orders):
             needed = "; ".join(need.words for need in decision.needs if need.missing)
             text = {"reason": Reason.APPROVAL_MISSING, "detail": needed[:500], "trace": told(decision)}
             await self._move(order_id, State.APPROVED, State.PENDING_APPROVAL, **text)
+            await self._release(row)
             await self.approvals(order_id)
         else:
             return True
         return False
+
+    async def _in_degraded_mode(self, row: RowMapping) -> None:
+        """What is to be done while an order waits for people, and too few vouch for the log."""
+
+    async def _release(self, row: RowMapping) -> None:
+        """What an order gives back that goes back to people."""
 
     async def _objected(self, row: RowMapping) -> Ending | None:
         """Show the order to cosigners that have not read it; why it ends then, if it does."""

@@ -16,11 +16,13 @@ from coordinator.anchorbook import AnchorBook
 from coordinator.anchoring import Anchoring
 from coordinator.api import OmsService
 from coordinator.approving import Approving
+from coordinator.authorizing import Authorizing
 from coordinator.bringing import Bringing
 from coordinator.chain.evm import EvmChain
 from coordinator.chain.rpc import Rpc
 from coordinator.chainbook import ChainBook
 from coordinator.config import Config
+from coordinator.conflicts import Conflicts
 from coordinator.cosigners import Cosigners
 from coordinator.desk import Desk
 from coordinator.journal import Journal
@@ -38,6 +40,7 @@ from coordinator.tables import open_database
 from coordinator.tls import server_credentials, server_options
 from coordinator.voiding import Voiding
 from coordinator.wallets import Wallets
+from coordinator.witnessing import Mode, Witnessing
 from coordinator.workspaces import Workspaces
 from oms_core.encoding import decode
 from oms_core.errors import LocalError, Reason
@@ -77,21 +80,26 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     book, chain_book, anchors = KeyBook(engine), ChainBook(engine), AnchorBook(engine)
     later = await chain_book.versions(standing.current.version)
     await journal.begin(standing.current, tuple(bytes(row["request"]) for row in later))
+    conflicts = Conflicts(engine)
+    await conflicts.load()
     store, news, rpc = Store(engine, lambda: standing.horizon), News(), Rpc(config.chain.rpc)
     chain, cosigners = EvmChain(config.chain.id, rpc), Cosigners(standing)
     preflight, seconds = Preflight(store, standing, cosigners), config.approval_seconds
-    approving = Approving(store, standing, preflight, seconds)
-    bringing = Bringing(chain_book, standing, cosigners, Voiding(store, book, standing, news), news)
+    witnessing = Witnessing(journal, conflicts, standing, cosigners, config.log.heartbeat_seconds)
+    authorizing = Authorizing(engine, standing, witnessing)
+    approving = Approving(store, standing, preflight, seconds, lambda: witnessing.mode() is Mode.DEGRADED)
+    voiding = Voiding(store, book, standing, news)
+    bringing = Bringing(chain_book, standing, cosigners, voiding, witnessing, news)
     await bringing.load()
     outcomes = Outcomes(book, cosigners)
     await outcomes.load()
-    keys = Wallets(store, standing, cosigners, approving, outcomes, news)
+    keys = Wallets(store, standing, cosigners, approving, outcomes, authorizing, news)
     presigning = Presigning(book, store, standing, cosigners, keys, outcomes, config.presignatures)
-    changes = KeyChanges(book, store, standing, cosigners, keys, approving, outcomes, news)
+    changes = KeyChanges(book, store, standing, cosigners, keys, approving, outcomes, authorizing, news)
     workspaces = Workspaces(chain_book, store, standing, cosigners, bringing, preflight, news, seconds)
-    parts = (store, standing, cosigners, keys, approving, outcomes, presigning)
+    parts = (store, standing, cosigners, keys, approving, outcomes, presigning, authorizing)
     desk = desk_of(*parts, chain, config.chain.confirmations, news)
-    loops: list[Loop] = [presigning, changes, bringing]
+    loops: list[Loop] = [presigning, changes, bringing, witnessing]
     if config.anchoring is not None:
         sources = (anchors, store, standing, keys, desk, chain, journal)
         loops.append(Anchoring(config.anchoring, *sources, durable.begin))
@@ -116,6 +124,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
         workspaces,
         anchors,
         journal,
+        witnessing,
     )
     oms_pb2_grpc.add_OmsServicer_to_server(service, outer)
     for server, address in ((inner, config.listen_cosigners), (outer, config.listen_oms)):

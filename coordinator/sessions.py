@@ -101,10 +101,14 @@ async def run_session(
     spec: SessionSpec,
     request: Request,
     progress: Progress | None = None,
+    checkpoint: bytes = b"",
 ) -> dict[int, bytes]:
-    """Relay to the end; returns each party's result. Raises `SessionFailed`."""
+    """Relay to the end; returns each party's result. Raises `SessionFailed`.
+
+    ``checkpoint`` is the note that vouches for the request's entry in the log, where nodes ask for one.
+    """
     try:
-        return await _relay(cosigners, workspace, spec, request, progress)
+        return await _relay(cosigners, workspace, spec, request, progress, checkpoint)
     except SessionFailed as failed:
         failed.parties = spec.parties
         await _abort_all(cosigners, spec)
@@ -115,10 +119,15 @@ async def run_session(
 
 
 async def _relay(
-    cosigners: Cosigners, workspace: Workspace, spec: SessionSpec, request: Request, progress: Progress | None
+    cosigners: Cosigners,
+    workspace: Workspace,
+    spec: SessionSpec,
+    request: Request,
+    progress: Progress | None,
+    checkpoint: bytes,
 ) -> dict[int, bytes]:
     started, relayed = time.monotonic(), Relayed(spec, identities(workspace))
-    begin = pb.Begin(spec=encode(spec), request=encode(request))
+    begin = pb.Begin(spec=encode(spec), request=encode(request), checkpoint=checkpoint)
     seconds = BEGIN_KEY_SECONDS if spec.protocol in ("create-key", "aux") else BEGIN_SECONDS
     answers = await _ask_all(
         cosigners, workspace, spec, {i: pb.ToCosigner(begin=begin) for i in spec.parties}, "begun", seconds

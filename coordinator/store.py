@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.journal import last_event
-from coordinator.reservations import commit, counted, reserve
+from coordinator.reservations import counted, reserve
 from coordinator.staging import OURS, By, record, said, stage, written
 from coordinator.tables import counters, decisions, nonces, orders, readings, refusals, requests, stages, wallets
 from oms_core.approvals import Approval, Verdict
@@ -112,8 +112,6 @@ class Store:
             done = await connection.execute(statement.values(state=to, **values))
             if done.rowcount != 1:
                 raise IllegalTransition(order_id, was, to)
-            if to is State.SIGNED:
-                await commit(connection, order_id, int(time.time()))
             told, documents = note or said(values), written(values)
             await stage(connection, order_id, to, note or values["reason"], *documents, told=told)
 
@@ -136,8 +134,9 @@ class Store:
         advance(order_id, was, to)
         try:
             async with self._engine.begin() as connection:
-                asked = select(stages).where(stages.c.subject_id == order_id, stages.c.state == State.SIGNING)
-                if await one(connection, asked) is not None:
+                asked = select(orders).where(orders.c.order_id == order_id, orders.c.authorized_at > 0)
+                signing = select(stages).where(stages.c.subject_id == order_id, stages.c.state == State.SIGNING)
+                if await one(connection, asked) is not None or await one(connection, signing) is not None:
                     raise IllegalTransition(order_id, State.SIGNING, to)
                 statement = update(orders).where(orders.c.order_id == order_id, orders.c.state == was)
                 done = await connection.execute(statement.values(state=to, reason=reason, detail=text))
@@ -184,13 +183,22 @@ class Store:
             ahead = ahead.where(nonces.c.chain == chain, nonces.c.account == account, orders.c.state.in_(_UNSENT))
             if await one(connection, ahead) is not None:
                 return None
-            mine = (nonces.c.chain == chain) & (nonces.c.account == account) & (nonces.c.nonce >= least)
-            taken = set((await connection.execute(select(nonces.c.nonce).where(mine))).scalars())
-            nonce = next(n for n in range(least, least + len(taken) + 1) if n not in taken)
+            nonce = await _free_nonce(connection, chain, account, least)
             values = {"chain": chain, "account": account, "nonce": nonce, "order_id": order_id}
             await connection.execute(insert(nonces).values(values))
             await record(connection, order_id, "nonce", f"{nonce} of {account} on {chain}")
             return nonce
+
+    async def nonce_of(self, order_id: str) -> int | None:
+        """The nonce that an order holds."""
+        async with self._engine.begin() as connection:
+            held = await one(connection, select(nonces.c.nonce).where(nonces.c.order_id == order_id))
+        return None if held is None else int(held["nonce"])
+
+    async def free_nonce(self, chain: str, account: str, least: int) -> int:
+        """The next nonce from ``least`` on that no order holds; nobody holds it by this."""
+        async with self._engine.begin() as connection:
+            return await _free_nonce(connection, chain, account, least)
 
     async def release_nonce(self, order_id: str) -> None:
         """Give back the nonce of an order that ended without a signature."""
@@ -353,6 +361,12 @@ async def _submit(connection: AsyncConnection, order: dict[str, Any], note: str)
     by = values.pop("by", OURS)
     await connection.execute(insert(orders).values(values))
     await stage(connection, order["order_id"], State.SUBMITTED, note, order["proposal"], by=by)
+
+
+async def _free_nonce(connection: AsyncConnection, chain: str, account: str, least: int) -> int:
+    mine = (nonces.c.chain == chain) & (nonces.c.account == account) & (nonces.c.nonce >= least)
+    taken = set((await connection.execute(select(nonces.c.nonce).where(mine))).scalars())
+    return next(n for n in range(least, least + len(taken) + 1) if n not in taken)
 
 
 async def one(connection: AsyncConnection, query: Any) -> RowMapping | None:

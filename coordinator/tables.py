@@ -175,6 +175,7 @@ orders = Table(
     Column("trace", Text, nullable=False, default="[]"),
     Column("replaces", String(64), nullable=False, default=""),
     Column("execution", LargeBinary, nullable=True),
+    Column("authorized_at", BigInteger, nullable=False, default=0),  # its newest such entry in the log; 0: none
     Column("raw", LargeBinary, nullable=True),
     Column("hash", String(66), nullable=False, default=""),
     Column("signers", String(256), nullable=False, default="[]"),
@@ -299,6 +300,18 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection that only reads, and holds up no writer: for what is long, and never changes once it is there."""
     async with engine.connect() as connection:
         yield await connection.execution_options(counterseal_reads=True)
+
+
+log_conflicts = Table(
+    "log_conflicts",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("cosigner", Integer, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("lifted", Integer, nullable=False),
+)
 
 
 async def open_database(url: str) -> AsyncEngine:

@@ -13,6 +13,7 @@ from coordinator.objections import hold, read_refusals
 from coordinator.standing import Standing
 from coordinator.store import numbers
 from coordinator.wallets import confirmed
+from coordinator.witnessing import Witnessing
 from oms_core.approvals import Approval
 from oms_core.chains.evm import address_of, to_checksum
 from oms_core.chains.intent import Allow, Call, CreateWallet, Intent, Proposal, Subject, Transfer, subject_digest
@@ -199,7 +200,15 @@ def _refusal(data: bytes, workspace: Workspace) -> pb.CosignerRefusal:
     )
 
 
-def cosigners(standing: Standing, attached: Cosigners) -> list[pb.CosignerStatus]:
+def log_status(witnessing: Witnessing) -> pb.LogStatus:
+    """The log, and who vouches for it."""
+    mode, size, root, age, count, words = witnessing.status()
+    shown = pb.LogStatus(size=size, root=root, age_seconds=age, cosignatures=count, mode=mode, detail=words)
+    shown.conflict = "; ".join(witnessing.conflicts.open)
+    return shown
+
+
+def cosigners(standing: Standing, attached: Cosigners, witnessing: Witnessing) -> list[pb.CosignerStatus]:
     """The whole roster, attached or not."""
     links, now = attached.present(), time.monotonic()
     shown = []
@@ -208,6 +217,9 @@ def cosigners(standing: Standing, attached: Cosigners) -> list[pb.CosignerStatus
         status.quarantined = one.index in attached.quarantined
         status.rolled_back = attached.rolled_back.get(one.index, "")
         status.halted = attached.halted.get(one.index, "")
+        status.log_size = witnessing.sizes.get(one.index, 0)
+        status.log_mode, status.log_detail = attached.logs.get(one.index, ("", ""))
+        status.log_detail = witnessing.troubles.get(one.index, status.log_detail)
         if link := links.get(one.index):
             ahead = link.version > standing.current.version
             status.state = "ATTACHED" if link.workspace == standing.digest else "AHEAD" if ahead else "BEHIND"

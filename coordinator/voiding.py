@@ -54,7 +54,8 @@ class Voiding(Stands):
             claim = approval.claim
             try:
                 then = self._standing.named(claim.workspace)
-                verify_approval(approval, self._workspace, subject, claim.decided_at, self._standing.older)
+                older, named = self._standing.older, claim.execution  # which one it is, is another matter
+                verify_approval(approval, self._workspace, subject, claim.decided_at, older, named)
                 if claim.approver in removed_people(then, self._workspace).users:
                     raise Refused(f"{claim.approver} may approve less by now", Reason.NOT_ELIGIBLE)
             except (Refused, NotFound, Malformed) as error:

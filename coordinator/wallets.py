@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping
 
 from coordinator import durable
 from coordinator.approving import PENDING, Approving
+from coordinator.authorizing import Authorizing
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
@@ -41,6 +42,7 @@ ENDED = frozenset({ACTIVE, FAILED, DENIED})
 MAX_PROBES = 10
 MAX_ATTEMPTS = 8
 RETRY, LONGEST_PAUSE = 2.0, 30.0  # seconds
+COVER_SECONDS = 60.0  # for all parties to follow the log to the wish
 
 
 @document("confirmations/1")
@@ -81,10 +83,12 @@ class Wallets(Stands):
         cosigners: Cosigners,
         approving: Approving,
         outcomes: Outcomes,
+        authorizing: Authorizing,
         news: News,
     ) -> None:
         self._store, self._standing, self._cosigners = store, standing, cosigners
         self._approving, self._outcomes, self._news = approving, outcomes, news
+        self._authorizing = authorizing
         self.progress: dict[str, list[Progress]] = {}
 
     def steps(self) -> tuple[durable.Step, ...]:
@@ -195,7 +199,8 @@ class Wallets(Stands):
             rounds.append(Progress(step, number, elapsed))
             self._news.ring(wallet_id)
 
-        results = await run_session(self._cosigners, self._workspace, spec, request, progress)
+        cover = await self._authorizing.covered(wallet_id, request, wish.parties, COVER_SECONDS)
+        results = await run_session(self._cosigners, self._workspace, spec, request, progress, cover.note)
         signed = tuple(decode(SignedConfirmation, results[i], 4096) for i in wish.parties)
         said = check_confirmations(signed, {i: identities(self._workspace)[i] for i in wish.parties})
         if (said.wallet_id, said.key_id) != (wallet_id, subject_digest(wish)):

@@ -19,7 +19,7 @@ from grpc_status import rpc_status
 
 from oms.log_calls import LogCalls
 from oms_core.approvals import Approval, ApprovalClaim
-from oms_core.chains.intent import CreateWallet, Intent, Proposal, Subject, What
+from oms_core.chains.intent import CreateWallet, Execution, Intent, Proposal, Subject, What
 from oms_core.encoding import decode, decode_one_of, encode
 from oms_core.errors import (
     Conflict,
@@ -75,6 +75,8 @@ class Waiting:
     proposal: Proposal
     readings: tuple[pb.CosignerReading, ...]
     refusals: tuple[pb.CosignerRefusal, ...]
+    execution: Execution | None = None
+    """What makes the order one exact transaction, where an approval has to name it."""
 
 
 class Client(LogCalls):
@@ -255,6 +257,7 @@ class Client(LogCalls):
                 decode(Proposal, request.proposal),
                 tuple(request.readings),
                 tuple(request.refusals),
+                decode(Execution, request.execution) if request.execution else None,
             )
             for request in answer.requests
         ]

@@ -51,6 +51,11 @@ _NODE = frozenset(
         Reason.OPERATOR_NOT_DISTINCT,
         Reason.QUORUM_UNAVAILABLE,
         Reason.POLICY_VERSION_MISMATCH,
+        Reason.NOT_LOGGED,
+        Reason.LOG_STALE,
+        Reason.LOG_CONFLICT,
+        Reason.LOG_FORKED,
+        Reason.EXACT_BYTES_NEEDED,
         Reason.DELAYED,
         Reason.DOUBLE_SIGN_GUARD,  # another order's nonce: honest after an order that expired half signed
         Reason.EPOCH_STALE,
@@ -67,7 +72,18 @@ _NODE = frozenset(
 """Where the node stands, or with whom it was asked: another quorum, or the same one later, may well sign."""
 
 PASSING = frozenset(
-    {Reason.HALTED, Reason.DELAYED, Reason.POLICY_VERSION_MISMATCH, Reason.OVERLOADED, Reason.HSM_UNAVAILABLE}
+    {
+        Reason.HALTED,
+        Reason.DELAYED,
+        Reason.POLICY_VERSION_MISMATCH,
+        Reason.NOT_LOGGED,
+        Reason.LOG_STALE,
+        Reason.LOG_CONFLICT,
+        Reason.LOG_FORKED,
+        Reason.EXACT_BYTES_NEEDED,
+        Reason.OVERLOADED,
+        Reason.HSM_UNAVAILABLE,
+    }
 )
 """Of those, what passes by itself or by its operator's doing: the node may be asked again."""
 

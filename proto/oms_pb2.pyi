@@ -1309,6 +1309,7 @@ class ApprovalRequest(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     READINGS_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
+    EXECUTION_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """transaction id or wallet id"""
     subject: _builtins.bytes
@@ -1320,6 +1321,8 @@ class ApprovalRequest(_message.Message):
     """its WebAuthn challenge"""
     rp_id: _builtins.str
     expires_at: _builtins.int
+    execution: _builtins.bytes
+    """canonical Execution, where the approval has to name the exact transaction"""
     @_builtins.property
     def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1344,10 +1347,11 @@ class ApprovalRequest(_message.Message):
         expires_at: _builtins.int = ...,
         readings: _abc.Iterable[Global___CosignerReading] | None = ...,
         refusals: _abc.Iterable[Global___CosignerRefusal] | None = ...,
+        execution: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "claim", b"claim", "credential_ids", b"credential_ids", "expires_at", b"expires_at", "lines", b"lines", "proposal", b"proposal", "readings", b"readings", "refusals", b"refusals", "rp_id", b"rp_id", "subject", b"subject", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "claim", b"claim", "credential_ids", b"credential_ids", "execution", b"execution", "expires_at", b"expires_at", "lines", b"lines", "proposal", b"proposal", "readings", b"readings", "refusals", b"refusals", "rp_id", b"rp_id", "subject", b"subject", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1472,6 +1476,7 @@ class NetworkStatus(_message.Message):
     BLOCK_NUMBER_FIELD_NUMBER: _builtins.int
     OPEN_ORDERS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     workspace: _builtins.bytes
     chain: _builtins.str
     chain_reachable: _builtins.bool
@@ -1481,6 +1486,8 @@ class NetworkStatus(_message.Message):
     """of the workspace"""
     @_builtins.property
     def cosigners(self) -> _containers.RepeatedCompositeFieldContainer[Global___CosignerStatus]: ...
+    @_builtins.property
+    def log(self) -> Global___LogStatus: ...
     def __init__(
         self,
         *,
@@ -1491,14 +1498,60 @@ class NetworkStatus(_message.Message):
         block_number: _builtins.int = ...,
         open_orders: _builtins.int = ...,
         version: _builtins.int = ...,
+        log: Global___LogStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "chain", b"chain", "chain_reachable", b"chain_reachable", "cosigners", b"cosigners", "open_orders", b"open_orders", "version", b"version", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "chain", b"chain", "chain_reachable", b"chain_reachable", "cosigners", b"cosigners", "log", b"log", "open_orders", b"open_orders", "version", b"version", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkStatus: _TypeAlias = NetworkStatus  # noqa: Y015
+
+@_typing.final
+class LogStatus(_message.Message):
+    """The log, and who vouches for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    ROOT_FIELD_NUMBER: _builtins.int
+    AGE_SECONDS_FIELD_NUMBER: _builtins.int
+    COSIGNATURES_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    CONFLICT_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """of the newest head that anybody has cosigned"""
+    root: _builtins.bytes
+    age_seconds: _builtins.float
+    """since an honest cosigner vouched for it, at the most; 0 if none has"""
+    cosignatures: _builtins.int
+    """on that head"""
+    mode: _builtins.str
+    """FULL, DEGRADED or STOPPED"""
+    detail: _builtins.str
+    """what is missing, in words"""
+    conflict: _builtins.str
+    """two histories of the log, in words; empty if there is one"""
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        root: _builtins.bytes = ...,
+        age_seconds: _builtins.float = ...,
+        cosignatures: _builtins.int = ...,
+        mode: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        conflict: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_seconds", b"age_seconds", "conflict", b"conflict", "cosignatures", b"cosignatures", "detail", b"detail", "mode", b"mode", "root", b"root", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogStatus: _TypeAlias = LogStatus  # noqa: Y015
 
 @_typing.final
 class CosignerStatus(_message.Message):
@@ -1515,6 +1568,9 @@ class CosignerStatus(_message.Message):
     STOCK_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     HALTED_FIELD_NUMBER: _builtins.int
+    LOG_SIZE_FIELD_NUMBER: _builtins.int
+    LOG_MODE_FIELD_NUMBER: _builtins.int
+    LOG_DETAIL_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     name: _builtins.str
     operator: _builtins.str
@@ -1530,6 +1586,12 @@ class CosignerStatus(_message.Message):
     """of the workspace that it stands on"""
     halted: _builtins.str
     """its operator's reason why it takes part in nothing; empty if it does"""
+    log_size: _builtins.int
+    """how many entries of the log it has followed"""
+    log_mode: _builtins.str
+    """what it would sign, by what it knows of the log: FULL, DEGRADED or STOPPED"""
+    log_detail: _builtins.str
+    """why, in its words, or why it does not cosign"""
     @_builtins.property
     def stock(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stock]: ...
     def __init__(
@@ -1546,10 +1608,13 @@ class CosignerStatus(_message.Message):
         stock: _abc.Iterable[Global___Stock] | None = ...,
         version: _builtins.int = ...,
         halted: _builtins.str = ...,
+        log_size: _builtins.int = ...,
+        log_mode: _builtins.str = ...,
+        log_detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["halted", b"halted", "index", b"index", "last_heard_seconds", b"last_heard_seconds", "latency_ms", b"latency_ms", "name", b"name", "operator", b"operator", "quarantined", b"quarantined", "rolled_back", b"rolled_back", "state", b"state", "stock", b"stock", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["halted", b"halted", "index", b"index", "last_heard_seconds", b"last_heard_seconds", "latency_ms", b"latency_ms", "log_detail", b"log_detail", "log_mode", b"log_mode", "log_size", b"log_size", "name", b"name", "operator", b"operator", "quarantined", b"quarantined", "rolled_back", b"rolled_back", "state", b"state", "stock", b"stock", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

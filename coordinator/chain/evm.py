@@ -79,6 +79,11 @@ class EvmChain:
             raise Refused(f"the wallet holds {balance} wei, too little", Reason.INSUFFICIENT_FUNDS)
         return Execution(2, nonce, gas, fee, min(tip, fee), ())
 
+    async def sendable(self, execution: Execution, nonce: int) -> bool:
+        """Whether what was chosen before can be sent with this nonce, and the next block would take its fees."""
+        block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
+        return execution.nonce == nonce and execution.max_fee_per_gas >= int(block["baseFeePerGas"], 16)
+
     async def _gas(self, shape: UnsignedTransaction, account: bytes, cap: int) -> int:
         call = {"from": to_checksum(account), "value": hex(shape.value), "data": "0x" + shape.data.hex()}
         if shape.to:

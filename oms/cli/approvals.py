@@ -9,12 +9,11 @@ from pathlib import Path
 import click
 
 from oms.authenticator import SoftwareAuthenticator
-from oms.cli.prompts import check_readings, prompt
+from oms.cli.prompts import check_readings, own_claim, prompt
 from oms.cli.shared import Settings, call
 from oms.client import Client
 from oms_core.approvals import Verdict
-from oms_core.authorize import expected_claim
-from oms_core.errors import NotFound, Reason, Refused
+from oms_core.errors import NotFound, Reason
 
 _KEY = click.option(
     "--key", "key", type=click.Path(path_type=Path), required=True, help="The software authenticator's file."
@@ -90,11 +89,7 @@ def decide(
         click.echo("\n".join(prompt(one, workspace)), err=True)
         if verdict is Verdict.APPROVE and not despite:
             check_readings(one, workspace, read.pinned())
-        # What is signed is made here, from the document that was read; the coordinator's claim only has to match.
-        said = one.claim
-        own = expected_claim(one.subject, workspace, approver, Verdict.APPROVE, said.decided_at, said.expires_at)
-        if own != said:
-            raise Refused("the coordinator asks to sign something else than it shows", Reason.CHALLENGE_MISMATCH)
+        own = own_claim(one, workspace, approver)
         approval = authenticator.approve(replace(own, verdict=verdict, decided_at=int(time.time())), read.origin)
         return await client.decide(subject_id, approval, comment)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from oms.client import Waiting
-from oms_core.chains.intent import CreateWallet, subject_digest
+from oms_core.approvals import ApprovalClaim, Verdict
+from oms_core.authorize import execution_digest, expected_claim
+from oms_core.chains.amount import format_amount
+from oms_core.chains.evm import what_is_signed
+from oms_core.chains.intent import CreateWallet, Intent, subject_digest
 from oms_core.chains.render import Rendering, render, rendering_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Malformed, NotFound, ProofInvalid, Reason, Refused
@@ -20,6 +24,7 @@ def prompt(one: Waiting, workspace: Workspace) -> list[str]:
     found = _agreement(one, workspace)
     lines = [f"{one.subject_id}  {in_words(subject_digest(one.subject))}"]
     lines += [f"  {line}" for line in render(one.subject, workspace).lines]
+    lines += [f"  {line}" for line in exactly(one)]
     lines.append(f"  {len(found.same)} of {len(workspace.roster)} cosigners read this the same way")
     said = {reading.index: Rendering(tuple(reading.lines)) for reading in one.readings}
     for other in found.different:
@@ -29,6 +34,39 @@ def prompt(one: Waiting, workspace: Workspace) -> list[str]:
     if found.invalid:
         lines.append(f"  {found.invalid} readings are not what a cosigner signed about this")
     return lines + [_refusal(no, workspace) for no in one.refusals]
+
+
+def exactly(one: Waiting) -> list[str]:
+    """The transaction that an approval would name, in words; none where it names none.
+
+    Raises `Refused` or `Malformed` if what is shown is no transaction of this order within its bounds.
+    """
+    execution, intent = one.execution, one.subject
+    if execution is None:
+        return []
+    if not isinstance(intent, Intent):
+        raise Malformed("only an order has a transaction to name")
+    what_is_signed(intent, execution)
+    most = format_amount(execution.gas_limit * execution.max_fee_per_gas, 18)
+    fee, tip = (format_amount(price, 9) for price in (execution.max_fee_per_gas, execution.max_priority_fee_per_gas))
+    lists = f", access list of {len(execution.access_list)} accounts" if execution.access_list else ""
+    return [
+        "Too few cosigners vouch for the log, so your approval names this one transaction and no other:",
+        f"  account nonce {execution.nonce}, at most {execution.gas_limit} gas at {fee} gwei (tip {tip} gwei){lists},",
+        f"  so at most {most} of the chain's coin in fees; digest {execution_digest(execution).hex()[:16]}.",
+    ]
+
+
+def own_claim(one: Waiting, workspace: Workspace, approver: str) -> ApprovalClaim:
+    """What is signed: made here, from the documents that are shown. The coordinator's claim only has to match.
+
+    Raises `Refused` (CHALLENGE_MISMATCH) if it does not: also if it names a transaction that it does not show.
+    """
+    times, named = (one.claim.decided_at, one.claim.expires_at), execution_digest(one.execution)
+    own = expected_claim(one.subject, workspace, approver, Verdict.APPROVE, *times, named)
+    if own != one.claim:
+        raise Refused("the coordinator asks to sign something else than it shows", Reason.CHALLENGE_MISMATCH)
+    return own
 
 
 def check_readings(one: Waiting, workspace: Workspace, pinned: Workspace | None) -> None:

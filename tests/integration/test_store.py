@@ -9,9 +9,12 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from coordinator.authorizing import Authorizing
+from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.tables import metadata, open_database
 from oms_core.approvals import Approval
@@ -19,7 +22,7 @@ from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
 from oms_core.lifecycle import IllegalTransition, State
 from oms_core.policy.facts import FEE, Provenance, Spend
 from oms_core.policy.rules import DAY, Action
-from tests.people import NOW, approve, intent
+from tests.people import NOW, approve, intent, sign_request, workspace
 from tests.postgres import Postgres
 
 
@@ -145,11 +148,19 @@ async def test_what_came_to_nothing_is_not_spent(store: Store) -> None:
     assert left == replace(spend(b"txn_2", 7), at=NOW)
 
 
-async def test_a_reservation_counts_as_of_now_and_a_signed_order_as_of_its_signature(store: Store) -> None:
+async def authorized(store: Store, order_id: str = "txn_1", number: int = 0) -> None:
+    """Cosigners are about to be asked for an approved order."""
+    desk = Authorizing(store._engine, Standing(workspace()), SimpleNamespace())  # type: ignore[arg-type]
+    await desk.order(order_id, sign_request(intent(50, intent_id=f"int_{number}")))
+
+
+async def test_a_reservation_counts_as_of_now_and_a_signed_order_as_of_its_entry_in_the_log(store: Store) -> None:
     await store.add_order(order("txn_1"), call())
     later = int(time.time()) + 30 * DAY
     assert [one.at for one in (await store.facts(later)).spent] == [later]
-    for was, to in ((State.SUBMITTED, State.APPROVED), (State.APPROVED, State.SIGNING), (State.SIGNING, State.SIGNED)):
+    await store.move("txn_1", State.SUBMITTED, State.APPROVED)
+    await authorized(store)
+    for was, to in ((State.APPROVED, State.SIGNING), (State.SIGNING, State.SIGNED)):
         await store.move("txn_1", was, to)
     (signed,) = (await store.facts(later)).spent
     assert abs(signed.at - time.time()) < 60
@@ -160,31 +171,49 @@ async def test_what_was_signed_is_read_as_far_back_as_limits_look_and_reservatio
     near = Store(store._engine, lambda: 7 * DAY)
     for name in ("txn_1", "txn_2"):
         await store.add_order(order(name), call())
-    for was, to in ((State.SUBMITTED, State.APPROVED), (State.APPROVED, State.SIGNING), (State.SIGNING, State.SIGNED)):
+    await store.move("txn_1", State.SUBMITTED, State.APPROVED)
+    await authorized(store)
+    for was, to in ((State.APPROVED, State.SIGNING), (State.SIGNING, State.SIGNED)):
         await store.move("txn_1", was, to)
     later = int(time.time()) + 8 * DAY
     assert len((await store.facts(later)).spent) == 2
     assert [one.subject for one in (await near.facts(later)).spent] == [b"txn_2"]
 
 
-async def test_an_order_that_failed_on_the_chain_is_released(store: Store) -> None:
-    way = (State.SUBMITTED, State.APPROVED, State.SIGNING, State.SIGNED, State.BROADCAST, State.MINED)
+@pytest.mark.parametrize("end", [State.REJECTED, State.EXPIRED])
+async def test_what_was_authorised_stays_spent_for_its_window_whatever_becomes_of_it(store: Store, end: State) -> None:
     await store.add_order(order("txn_1"), call())
-    for was, to in pairwise(way):
-        await store.move("txn_1", was, to)
-    assert (await store.facts(NOW)).spent
-    await store.move("txn_1", State.MINED, State.FAILED_ON_CHAIN)
-    assert (await store.facts(NOW)).spent == ()
+    await store.move("txn_1", State.SUBMITTED, State.APPROVED)
+    await authorized(store)
+    await store.move("txn_1", State.APPROVED, end)
+    now = int(time.time())
+    assert [one.subject for one in (await store.facts(now)).spent] == [b"txn_1"]
+    assert (await Store(store._engine, lambda: 7 * DAY).facts(now + 8 * DAY)).spent == ()
 
 
-async def test_the_fee_of_an_order_that_failed_on_the_chain_stays_spent(store: Store) -> None:
+async def test_an_order_that_failed_on_the_chain_stays_spent_as_cosigners_count_it(store: Store) -> None:
     paid = replace(spend(b"txn_1", 9), operation=FEE)
     await store.add_order({**order("txn_1"), "adds": (spend(b"txn_1", 5), paid)}, call())
-    way = (State.SUBMITTED, State.APPROVED, State.SIGNING, State.SIGNED, State.BROADCAST, State.MINED)
-    for was, to in pairwise((*way, State.FAILED_ON_CHAIN)):
+    await store.move("txn_1", State.SUBMITTED, State.APPROVED)
+    await authorized(store)
+    way = (State.APPROVED, State.SIGNING, State.SIGNED, State.BROADCAST, State.MINED, State.FAILED_ON_CHAIN)
+    for was, to in pairwise(way):
         await store.move("txn_1", was, to)
-    assert [(one.operation, one.amount) for one in (await store.facts(NOW)).spent] == [(FEE, 9)]
-    assert (await store.facts(int(time.time()) + 366 * DAY)).spent == ()
+    assert {one.operation for one in (await store.facts(int(time.time()))).spent} == {FEE, 0}
+
+
+async def test_what_is_authorised_is_withdrawn_by_nobody_and_what_was_withdrawn_is_not_authorised(store: Store) -> None:
+    for name in ("txn_1", "txn_2"):
+        await store.add_order(order(name), call())
+        await store.move(name, State.SUBMITTED, State.APPROVED)
+    await authorized(store)
+    ends = (State.APPROVED, State.CANCELLED, "CANCELLED", "by desk")
+    with pytest.raises(IllegalTransition):
+        await store.withdraw("txn_1", *ends, call(), None)
+    await store.withdraw("txn_2", *ends, call(), None)
+    with pytest.raises(IllegalTransition):
+        await authorized(store, "txn_2", 2)
+    assert [one.subject for one in (await store.facts(int(time.time()))).spent] == [b"txn_1"]
 
 
 async def test_of_two_orders_at_once_the_earlier_does_not_wait_for_the_later(store: Store) -> None:

@@ -138,7 +138,7 @@ class ChainDesk(Desk):
         """A coordinator's process, over its database, with the nodes as they are."""
         self.chain_book = ChainBook(self.engine)
         voiding = Voiding(self.store, self.book, self.standing, self.news)
-        self.bringing = Bringing(self.chain_book, self.standing, self.cosigners, voiding, self.news)
+        self.bringing = Bringing(self.chain_book, self.standing, self.cosigners, voiding, self.vouching, self.news)
         parts = (self.chain_book, self.store, self.standing, self.cosigners, self.bringing, self.preflight, self.news)
         self.workspaces = Workspaces(*parts, 400)
         self.cosigners._links = self.nodes  # type: ignore[assignment]

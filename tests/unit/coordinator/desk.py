@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.approving import Approving
+from coordinator.authorizing import Authorizing
 from coordinator.cosigners import Cosigners
 from coordinator.key_changes import RUNNING, KeyChanges
 from coordinator.keybook import KeyBook
@@ -20,6 +21,7 @@ from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.tables import open_database
 from coordinator.wallets import Confirmations, Wallets
+from coordinator.witnessing import Mode
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Unavailable
@@ -30,6 +32,7 @@ from oms_core.workspace import Workspace
 from proto import cosigner_pb2 as pb
 from tests.parties import identity
 from tests.people import NOW, approve, change_request, propose, wish, workspace
+from tests.unit.coordinator.vouching import Vouching
 from tests.unit.cosigner.epochs import certificate, originals
 from tests.unit.cosigner.node import KEY_ID
 
@@ -95,10 +98,14 @@ class Desk:
         self.standing = Standing(made or workspace())
         self.cosigners, self.news = Cosigners(self.standing), News()
         self.preflight = Preflight(self.store, self.standing, self.cosigners)
-        self.approving = Approving(self.store, self.standing, self.preflight, 1000)
+        self.vouching: Any = Vouching()
+        self.authorizing = Authorizing(engine, self.standing, self.vouching)
+        exactly = lambda: self.vouching.mode() is Mode.DEGRADED  # noqa: E731 - as the server has it
+        self.approving = Approving(self.store, self.standing, self.preflight, 1000, exactly)
         outcomes = Outcomes(self.book, self.cosigners)
-        self.wallets = Wallets(self.store, self.standing, self.cosigners, self.approving, outcomes, self.news)
-        parts = (self.wallets, self.approving, outcomes, self.news)
+        parts: tuple[Any, ...] = (self.approving, outcomes, self.authorizing, self.news)
+        self.wallets = Wallets(self.store, self.standing, self.cosigners, *parts)
+        parts = (self.wallets, *parts)
         self.changes = KeyChanges(self.book, self.store, self.standing, self.cosigners, *parts)
 
     @classmethod

@@ -114,7 +114,8 @@ async def test_one_receipt_that_does_not_verify_holds_up_nobody_else(desk: Desk,
 
 async def test_the_loop_that_tells_all_goes_on_after_a_receipt_that_does_not_verify(desk: Desk) -> None:
     change_id = await desk.submitted(SUSPEND)
-    await desk.book.owe(change_id, ALL, pb.ToCosigner(change_key=pb.ChangeKey(request=b"r")).SerializeToString())
+    request = encode(change_request(SUSPEND))
+    await desk.book.owe(change_id, ALL, pb.ToCosigner(change_key=pb.ChangeKey(request=request)).SerializeToString())
     desk.attach({1: BAD["junk"], **{i: with_receipt(receipt(i, SUSPEND)) for i in STAYING}})
     stop = asyncio.Event()
     task = asyncio.create_task(desk.changes.run(stop))

@@ -16,7 +16,7 @@ from sqlalchemy import RowMapping
 
 from coordinator import desk as module
 from coordinator import objections, views
-from coordinator.desk import Desk
+from coordinator.desk import Desk, Session
 from coordinator.objections import read_refusals
 from coordinator.outcomes import Outcomes
 from coordinator.sessions import SessionFailed
@@ -44,13 +44,17 @@ class Signing(Desk):
         chain: Any = None
         parts = (way._store, way._standing, way._cosigners, way._wallets, way._approving)
         outcomes = Outcomes(way.desk.book, way._cosigners)
-        super().__init__(*parts, outcomes, nothing, chain, 1, way._news)
+        super().__init__(*parts, outcomes, nothing, way.desk.authorizing, chain, 1, way._news)
         self.way, self.says, self.asked = way, says, list[tuple[int, ...]]()
 
     async def _nothing(self, *_: Any) -> None:
         return None
 
-    async def _sign_with(self, row: RowMapping, quorum: tuple[int, ...], presignature: bytes) -> None:
+    async def prepare(self, order_id: str) -> None:
+        """No chain, no nonce."""
+
+    async def _sign_with(self, row: RowMapping, session: Session) -> None:
+        quorum = session.quorum
         self.asked.append(quorum)
         answers = {i: self.says[i].pop(0) if self.says.get(i) else None for i in quorum}
         refusals = {i: no(i, reason) for i, reason in answers.items() if reason is not None}

@@ -90,7 +90,8 @@ async def test_who_stands_on_another_version_is_present_and_chosen_for_nothing(
     cosigners = await welcomed(standing, monkeypatch, made)
     assert set(cosigners.present()) == {2}
     assert set(cosigners.attached()) == ({2} if state == "ATTACHED" else set())
-    shown = {one.index: (one.state, one.version) for one in views.cosigners(standing, cosigners)}
+    witnessing: Any = SimpleNamespace(sizes={}, troubles={})
+    shown = {one.index: (one.state, one.version) for one in views.cosigners(standing, cosigners, witnessing)}
     assert shown[2] == (state, made.version)
     assert shown[1] == ("ABSENT", 0)
 

@@ -36,7 +36,7 @@ class Making(Wallets):
 
     def __init__(self, desk: Desk, *happens: Happens) -> None:
         parts = (desk.store, desk.standing, desk.cosigners, desk.approving)
-        super().__init__(*parts, Outcomes(desk.book, desk.cosigners), desk.news)
+        super().__init__(*parts, Outcomes(desk.book, desk.cosigners), desk.authorizing, desk.news)
         self.desk, self.happens = desk, list(happens)
         self.under: list[bytes] = []
 

@@ -1,0 +1,94 @@
+"""What cosigners are about to be asked for is in the log first, and a note vouches for it: without that they refuse.
+
+An entry holds the request exactly as it is sent. It is written anew if the request has changed, or is so old that nodes
+would not take it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from coordinator.journal import COORDINATOR, append
+from coordinator.standing import Standing, Stands
+from coordinator.tables import log_items, orders, spends
+from coordinator.witnessing import Cover, Mode, Witnessing
+from oms_core.encoding import encode
+from oms_core.errors import Reason, Unavailable
+from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest, request_digest
+from oms_core.history import AUTHORIZED_FOR
+from oms_core.lifecycle import IllegalTransition, State
+from oms_core.log.entries import AUTHORIZED, Record
+from oms_core.log.quorum import degraded, full
+
+Asked = SignRequest | CreateRequest | ChangeRequest
+PATIENCE = 4.0  # seconds for full cover
+LASTING = 90  # seconds that an entry has to be good for yet: a session may take that long
+_FRESH = AUTHORIZED_FOR - LASTING
+
+
+class Authorizing(Stands):
+    """Writes down what is asked for, and gets it vouched for."""
+
+    def __init__(self, engine: AsyncEngine, standing: Standing, witnessing: Witnessing) -> None:
+        self._engine, self._standing, self.witnessing = engine, standing, witnessing
+        self._entries: dict[bytes, tuple[int, float]] = {}  # request: its entry, and when it was written
+
+    async def order(self, order_id: str, request: SignRequest) -> int:
+        """The entry of an approved order's request. From now on it counts, whatever becomes of it.
+
+        Raises `IllegalTransition` if the order is not APPROVED any more.
+        """
+
+        async def also(connection: AsyncConnection, index: int) -> None:
+            mine = update(orders).where(orders.c.order_id == order_id, orders.c.state == State.APPROVED)
+            at = select(log_items.c.at).where(log_items.c.index == index).scalar_subquery()
+            if (await connection.execute(mine.values(authorized_at=at))).rowcount != 1:
+                raise IllegalTransition(order_id, State.APPROVED, State.SIGNING)
+            subject = select(orders.c.subject).where(orders.c.order_id == order_id).scalar_subquery()
+            await connection.execute(update(spends).where(spends.c.subject == subject).values(at=at))
+
+        return await self.entry(order_id, request, also)
+
+    async def entry(
+        self,
+        subject_id: str,
+        request: Asked,
+        also: Callable[[AsyncConnection, int], Awaitable[None]] | None = None,
+    ) -> int:
+        """The index of a request's own entry: a fresh one, or a new one, made with what is done ``also``."""
+        now, named = time.monotonic(), request_digest(request)
+        self._entries = {key: one for key, one in self._entries.items() if now - one[1] < _FRESH}
+        if named in self._entries:
+            return self._entries[named][0]
+        async with self._engine.begin() as connection:
+            record = Record(COORDINATOR, b"", "", (encode(request),))
+            index = await append(connection, AUTHORIZED, subject_id, record)
+            if also is not None:
+                await also(connection, index)
+        self._entries[named] = (index, now)
+        return index
+
+    async def cover(self, index: int, among: tuple[int, ...] = (), seconds: float = PATIENCE) -> Cover:
+        """A note that vouches for an entry: in full, or after a while with what there is. Raises `Unavailable`.
+
+        ``among`` are nodes that have to have cosigned it.
+        """
+        n, witnessing = len(self._workspace.roster), self.witnessing
+        wanted = full(n) if witnessing.mode() is not Mode.DEGRADED else degraded(n)
+        cover = await witnessing.covered(index, wanted, seconds, among)
+        if cover.mode is Mode.STOPPED:
+            text = witnessing.status()[-1] or f"too few cosigners vouch for entry {index} of the log"
+            raise Unavailable(text, Reason.NOT_LOGGED)
+        if missing := sorted(set(among) - set(cover.cosigners)):
+            raise Unavailable(f"cosigners {missing} have not followed the log to entry {index}", Reason.NOT_LOGGED)
+        return cover
+
+    async def covered(
+        self, subject_id: str, request: CreateRequest | ChangeRequest, among: tuple[int, ...], seconds: float
+    ) -> Cover:
+        """Entry and cover of a wish about a key. Raises `Unavailable` (NOT_LOGGED) without cover."""
+        return await self.cover(await self.entry(subject_id, request), among, seconds)

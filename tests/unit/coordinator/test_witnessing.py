@@ -1,0 +1,203 @@
+"""The log is witnessed as it grows and while it does not, each node from where it stands; what counts is verified."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from coordinator import witnessing as module
+from coordinator.witnessing import Cover, Mode
+from oms_core.encoding import encode
+from oms_core.log.conflict import LogConflict
+from oms_core.log.note import Checkpoint, Note, cosignatures, log_message, log_signature, read_note, write_note
+from oms_core.log.roster import log_verifier, witness_verifiers
+from tests.parties import witness_key
+from tests.people import workspace
+from tests.unit.coordinator.witnesses import ALL, LogDesk, answered, log_desk
+
+
+@pytest.fixture
+async def log(tmp_path: Path) -> AsyncIterator[LogDesk]:
+    async with log_desk(tmp_path) as desk:
+        stop = asyncio.Event()
+        running = asyncio.create_task(desk.witnessing.run(stop))
+        yield desk
+        stop.set()
+        await running
+
+
+async def comes(what: object, seconds: float = 8.0) -> bool:
+    """Whether something that is asked again and again comes true."""
+    assert callable(what)
+    deadline = time.monotonic() + seconds
+    while not what() and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    return bool(what())
+
+
+def cosigners(cover: Cover) -> set[int]:
+    """Who has truly cosigned the note."""
+    found = cosignatures(read_note(cover.note), tuple(witness_verifiers(workspace()).values()))
+    return {int(name.rpartition("-")[2]) for name in found}
+
+
+def checkpoint(root: bytes, size: int) -> str:
+    """A head under the log's key."""
+    body = Checkpoint(workspace().log.origin, size, root).body()
+    line = log_signature(log_verifier(workspace()), witness_key(0).sign(log_message(body)))
+    return write_note(Note(body, (line,)))
+
+
+async def test_an_entry_is_cosigned_by_all_and_the_note_with_all_cosignatures_goes_back_to_all(log: LogDesk) -> None:
+    index = await log.append()
+    cover = await log.witnessing.covered(index, 5, 5)
+    assert (cover.count, cover.mode, cosigners(cover)) == (5, Mode.FULL, set(ALL))
+    assert cover.size > index
+    assert await comes(lambda: all(cover.note in node.notes or node.notes for node in log.nodes.values()))
+    assert all(len(read_note(node.notes[-1]).signatures) == 6 for node in log.nodes.values())
+    kept, size, count = await log.journal.newest(5)
+    assert (size, count) == (cover.size, 5)
+    assert read_note(kept).body == read_note(cover.note).body
+
+
+async def test_many_entries_at_once_take_few_rounds(log: LogDesk) -> None:
+    await log.witnessing.covered(0, 5, 5)
+    before = len(log.nodes[1].asked)
+    indices = [await log.append(subject=f"txn_{n}") for n in range(40)]
+    cover = await log.witnessing.covered(indices[-1], 5, 5)
+    assert cover.count == 5
+    assert len(log.nodes[1].asked) - before <= 41
+
+
+async def test_while_nothing_happens_nodes_cosign_the_same_head_again(tmp_path: Path) -> None:
+    async with log_desk(tmp_path, heartbeat=0.2) as desk:
+        stop = asyncio.Event()
+        running = asyncio.create_task(desk.witnessing.run(stop))
+        assert await comes(lambda: len(desk.nodes[3].asked) >= 4)
+        stop.set()
+        await running
+        assert set(desk.nodes[3].asked[1:]) == {(1, 1, 0)}
+
+
+async def test_with_two_away_three_vouch_in_degraded_mode_and_full_cover_comes_back(log: LogDesk) -> None:
+    log.detach(2, 4)
+    index = await log.append()
+    cover = await log.witnessing.covered(index, 4, 1.0)
+    assert (cover.mode, cosigners(cover)) == (Mode.DEGRADED, {1, 3, 5})
+    assert log.witnessing.mode() is Mode.DEGRADED
+    assert "3 of 5 cosigners vouch for the log" in log.witnessing.status()[-1]
+    log.attach(2, 4)
+    cover = await log.witnessing.covered(index, 5, 5)
+    assert (cover.mode, cosigners(cover)) == (Mode.FULL, set(ALL))
+
+
+async def test_with_three_away_nothing_is_covered(log: LogDesk) -> None:
+    log.detach(1, 2, 4)
+    cover = await log.witnessing.covered(await log.append(), 4, 0.5)
+    assert (cover.mode, log.witnessing.mode()) == (Mode.STOPPED, Mode.STOPPED)
+    assert "nothing is signed" in log.witnessing.status()[-1]
+
+
+async def test_a_note_of_long_ago_vouches_for_nothing_until_it_is_cosigned_anew(
+    log: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = await log.append()
+    assert (await log.witnessing.covered(index, 5, 5)).count == 5
+    later = time.time() + 50
+    monkeypatch.setattr(module.time, "time", lambda: later)
+    for node in log.nodes.values():
+        node.silent = True
+    assert (await log.witnessing.covered(index, 4, 0.3)).mode is Mode.STOPPED
+    for node in log.nodes.values():
+        node.silent = False
+    assert (await log.witnessing.covered(index, 5, 8)).count == 5
+
+
+async def test_a_node_that_was_away_is_brought_on_in_batches_and_holds_up_nobody(
+    log: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 7)
+    log.detach(5)
+    for number in range(30):
+        index = await log.append(subject=f"txn_{number}")
+    assert cosigners(await log.witnessing.covered(index, 4, 5)) == {1, 2, 3, 4}
+    log.attach(5)
+    cover = await log.witnessing.covered(index, 5, 8, among=(5,))
+    assert cosigners(cover) == set(ALL)
+    sizes = [items for _, _, items in log.nodes[5].asked if items]
+    assert max(sizes) == 7
+    assert sum(sizes) == log.nodes[5].tree.size
+    assert log.witnessing.sizes[5] == cover.size
+
+
+async def test_a_batch_is_as_long_as_a_message_may_be(log: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH_BYTES", 3000)
+    log.detach(5)
+    for number in range(6):
+        index = await log.append(subject=f"txn_{number}", size=1500)
+    log.attach(5)
+    assert (await log.witnessing.covered(index, 5, 8, among=(5,))).count == 5
+    assert max(items for _, _, items in log.nodes[5].asked) <= 2
+
+
+async def test_a_silent_node_is_waited_for_by_nobody(log: LogDesk) -> None:
+    log.nodes[3].silent = True
+    index = await log.append()
+    assert cosigners(await log.witnessing.covered(index, 4, 5)) == {1, 2, 4, 5}
+
+
+async def test_no_cosignature_counts_that_is_anothers_or_of_another_time_or_of_another_head(log: LogDesk) -> None:
+    index = await log.append()
+    cover = await log.witnessing.covered(index, 5, 5)
+    first = read_note(cover.note)
+    theirs = next(one for one in first.signatures if one.name.endswith("-1")).line().encode()
+    log.nodes[2].bend = answered(cosignature=theirs)  # another node's
+    log.nodes[3].ahead = 3600  # of the future
+    log.nodes[4].bend = answered(cosignature=b"not a line")
+    index = await log.append()
+    assert (await log.witnessing.covered(index, 3, 1.0)).mode is Mode.STOPPED
+    assert log.witnessing.witnesses() == (1, 5)
+    assert set(log.witnessing.troubles) == {2, 3, 4}
+    assert log.witnessing.mode() is Mode.STOPPED
+    log.nodes[3].ahead, log.nodes[4].bend = 0, None
+    cover = await log.witnessing.covered(await log.append(), 4, 5)
+    assert cosigners(cover) == {1, 3, 4, 5}
+    assert set(log.witnessing.troubles) == {2}
+
+
+async def test_a_node_that_says_to_have_more_than_there_is_does_not_count(log: LogDesk) -> None:
+    log.nodes[2].bend = answered(status=409, size=10**9)
+    assert cosigners(await log.witnessing.covered(await log.append(), 4, 5)) == {1, 3, 4, 5}
+    assert "it has cosigned 1000000000 entries" in log.witnessing.troubles[2]
+
+
+async def test_two_histories_of_the_log_are_kept_shown_and_end_all_signing(log: LogDesk) -> None:
+    index = await log.append()
+    await log.witnessing.covered(index, 5, 5)
+    ours = checkpoint(log.nodes[1].tree.root(1), 1)
+    shown = encode(LogConflict(ours, checkpoint(b"\x07" * 32, 1), ()))
+    log.nodes[2].conflict = encode(LogConflict(ours, ours, ()))  # shows nothing
+    await log.witnessing.covered(await log.append(), 5, 5)
+    assert log.witnessing.mode() is Mode.FULL
+    log.nodes[3].conflict = shown
+    await log.append()
+    assert await comes(lambda: log.conflicts.open)
+    assert log.witnessing.mode() is Mode.STOPPED
+    assert "two heads of 1 entries" in log.witnessing.status()[-1]
+    assert await log.conflicts.documents() == [shown]
+    assert (await log.witnessing.covered(await log.append(), 3, 0.2)).mode is Mode.STOPPED
+    assert await log.conflicts.lift() == 1
+    assert (await log.witnessing.covered(await log.append(), 5, 5)).mode is Mode.FULL
+
+
+async def test_a_head_of_another_history_that_one_node_knows_is_shown_to_all_others(log: LogDesk) -> None:
+    foreign = checkpoint(b"\x07" * 32, 1).encode()
+    log.nodes[4].head = foreign
+    await log.append()
+    assert await comes(lambda: log.conflicts.foreign)
+    await log.append()
+    assert await comes(lambda: all(foreign in node.notes for node in log.nodes.values()))
