@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from cosigner import logs
+from cosigner.commands_log import COMMANDS
 from cosigner.config import Config, load
 from cosigner.frames import read_frame, write_frame
 from oms_core.backup import Label
@@ -127,6 +128,9 @@ def status(path: Path) -> None:
         click.echo(f"ROLLED BACK: {said.rolled_back}. This node refuses everything; see `cosigner reconcile`")
     if said.halted:
         click.echo(f"HALTED: {said.halted}. This node takes part in nothing; see `cosigner resume`")
+    click.echo(f"log {said.log_mode}  {said.log_size} entries {said.log_root.hex()[:16]}  {_full(said.log_full_at)}")
+    if said.log_detail:
+        click.echo(f"  {said.log_detail}")
     for wallet in said.wallets:
         click.echo(f"wallet {wallet.wallet_id}  {wallet.state}  epoch {wallet.epoch}  key {wallet.key_id.hex()[:16]}")
     for stock in said.stock:
@@ -308,6 +312,10 @@ def drill(backups: tuple[str, ...], out: Path | None) -> None:
         click.echo(f"record of the drill in {out.name}")
 
 
+for command in COMMANDS:
+    cli.add_command(command)
+
+
 def _hardened(path: Path) -> Config:
     from cosigner.enclave import harden
 
@@ -320,6 +328,10 @@ def _told(label: Label) -> str:
     made = datetime.fromtimestamp(label.made_at, UTC).isoformat(timespec="seconds")
     what = f"wallet {label.wallet_id}  {label.state}  epoch {epoch.epoch}  key {epoch.key_id.hex()[:16]}"
     return f"{what}  share {label.index} of {epoch.threshold}-of-{len(epoch.parties)}  made {made}"
+
+
+def _full(at: int) -> str:
+    return f"full cosignatures {int(time.time()) - at} s ago" if at else "no full cosignatures seen"
 
 
 async def _ask(config: Config, request: pb.ToCosigner) -> pb.FromCosigner:

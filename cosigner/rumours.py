@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import structlog
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
@@ -26,11 +27,20 @@ from oms_core.log.note import Checkpoint, Note, Verifier, read_note, verify_log,
 from oms_core.log.tree import consistency_path
 from oms_core.log.witness import AddCheckpoint
 
+log = structlog.get_logger()
+
 MAX_WAITING = 64  # heads of larger trees
 
 FITS = "this node's log begins with that tree of {size} entries"
 WAITS = "that tree has {size} entries, and this node has followed {own}; it will be compared when this node is there"
-FORKS = "CONFLICT: {words}. This node does nothing from now on; see `cosigner log-conflict`"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What came of an operator's comparison, in words."""
+
+    words: str
+    conflict: bool
 
 
 def bare(note: Note, key: Verifier) -> str:
@@ -88,8 +98,8 @@ def hear_proof(connection: Connection, boots: Boots, request: AddCheckpoint, key
             _keep(connection, boots, checkpoint, found, key, now)
 
 
-def compare(connection: Connection, data: bytes, key: Verifier, now: int) -> str:
-    """The operator's question about a file: a signed head that somebody else was shown, or a conflict; in words.
+def compare(connection: Connection, data: bytes, key: Verifier, now: int) -> Compared:
+    """The operator's question about a file: a signed head that somebody else was shown, or a conflict.
 
     Raises `Malformed`, and `ProofInvalid` for what the log has not signed, or what shows nothing.
     """
@@ -99,13 +109,26 @@ def compare(connection: Connection, data: bytes, key: Verifier, now: int) -> str
         found = decode(LogConflict, data, conflicts.LIMIT)
         words = verify_conflict(found, (key,))
         _keep(connection, None, verify_log(read_note(found.second), key), found, key, now)
-        return FORKS.format(words=words)
+        return Compared(words, conflict=True)
     checkpoint = verify_log(note, key)
     hear(connection, None, note, key, {}, now)
     if kept := conflicts.find(connection, checkpoint.size, checkpoint.root):
-        return FORKS.format(words=verify_conflict(kept, (key,)))
+        return Compared(verify_conflict(kept, (key,)), conflict=True)
     own = logbook.followed(connection).size
-    return (FITS if checkpoint.size <= own else WAITS).format(size=checkpoint.size, own=own)
+    return Compared((FITS if checkpoint.size <= own else WAITS).format(size=checkpoint.size, own=own), conflict=False)
+
+
+def trust(connection: Connection, now: int, despite_conflict: bool) -> None:
+    """The operator's word that this is the newest log: its window begins anew, and its entries are taken as dated.
+
+    Raises `Refused` (LOG_FORKED) while a conflict stands, unless the word is that it may.
+    """
+    if despite_conflict:
+        log.warning("conflicts of the log are lifted", count=conflicts.lift(connection, now))
+    conflicts.check(connection)
+    head = logbook.followed(connection)
+    logbook.put(connection, replace(head, full_at=now, since=0, cosigned_at=min(head.cosigned_at, now)))
+    log.warning("the log is trusted", size=head.size, root=head.root.hex())
 
 
 def _wait(

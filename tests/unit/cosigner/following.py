@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cosigner.history import History
 from cosigner.logbook import Followed, followed
+from cosigner.rumours import trust
 from cosigner.witness import Witness, Witnessed
 from oms_core.log.entries import Item
 from oms_core.log.note import Verifier, cosignatures, read_note, read_signatures, with_signatures, write_note
@@ -39,6 +40,11 @@ class Follower:
         fold = History(node.store).fold
         self.witness = Witness(node.store, node.token, lambda: self.workspace, node.boots, fold)
         return self
+
+    def trust(self, despite_conflict: bool = False) -> None:
+        """The operator's word."""
+        with self.node.store.begin() as connection:
+            trust(connection, self.now, despite_conflict)
 
     def restart(self) -> Follower:
         self.node.restart()
