@@ -126,7 +126,9 @@ ATTACKS = {
     "L05": "A wrong consistency proof",
     "L06": "A forged cosignature",
     "L07": "One key for two witnesses",
+    "L08": "Two requests for cosignatures at once, of which the smaller one is stored last",
     "L10": "Cosignatures from the future",
+    "L11": "A witness that is put back to an older copy",
     "L12": "An anchor whose transaction names another checkpoint, comes from elsewhere, or is not in the block",
 }
 NOT_YET = {
