@@ -65,7 +65,7 @@ def _values(decision: Decision) -> Iterator[str]:
     named = [(f"operation {place + 1}, " if len(views) > 1 else "", view) for place, view in enumerate(views)]
     for where, view in [*named, *([("fee, ", paid)] if paid else [])]:
         for name, seen in sorted(view.seen.items()):
-            yield f"  {where}{name}: {observed_words(seen)}" + (f" ({seen.source})" if seen.source else "")
+            yield f"  {where}{name}: {observed_words(view, name, seen)}" + (f" ({seen.source})" if seen.source else "")
 
 
 def quota_lines(workspace: Workspace, facts: Facts, keys: Keys, rule_id: str = "") -> Iterator[str]:

@@ -19,12 +19,13 @@ from oms_core.chains.intent import (
     TypedData,
     What,
 )
+from oms_core.chains.known import contract_on, entry_on
 from oms_core.keys import Change, ChangeKey
 from oms_core.policy.facts import Facts, Observation
 from oms_core.policy.rules import Action
 from oms_core.policy.spends import Judged
 from oms_core.policy.units import in_units
-from oms_core.workspace import Workspace, asset_named, contract_at, entry_at
+from oms_core.workspace import Workspace, asset_named
 
 LIFE = 3_600  # seconds that a made-up order is valid
 UNLIMITED = (1 << 256) - 1
@@ -136,7 +137,7 @@ def words(order: Order, workspace: Workspace | None = None) -> str:
         said.append(deed.method or f"0x{deed.data[:4].hex()}…")
     if order.to:
         entry = workspace and (
-            entry_at(workspace, deed.chain, order.to) or contract_at(workspace, deed.chain, order.to)
+            entry_on(workspace, deed.chain, order.to) or contract_on(workspace, deed.chain, order.to)
         )
         said.append(f"to {to_checksum(order.to)} on {deed.chain}" + (f" ({entry.entry_id})" if entry else ""))
     said.append(f"at {datetime.fromtimestamp(order.now, UTC):%Y-%m-%d %H:%M:%S} UTC")

@@ -8,6 +8,7 @@ from oms_core.chains.abi import Method, method
 from oms_core.chains.address import token_of
 from oms_core.errors import Malformed
 from oms_core.memo import by_identity
+from oms_core.policy.index import index_of
 from oms_core.workspace import AddressEntry, Asset, ContractEntry, Workspace
 
 _Place = tuple[str, bytes]
@@ -23,16 +24,6 @@ def _tokens(workspace: Workspace) -> Mapping[_Place, Asset]:
             continue
         found.setdefault((chain, contract), asset)
     return found
-
-
-@by_identity(8)
-def _contracts(workspace: Workspace) -> Mapping[_Place, ContractEntry]:
-    return {(entry.chain, entry.address): entry for entry in workspace.contracts}
-
-
-@by_identity(8)
-def _book(workspace: Workspace) -> Mapping[_Place, AddressEntry]:
-    return {(entry.chain, entry.address): entry for entry in workspace.address_book}
 
 
 @by_identity(1024)
@@ -53,12 +44,12 @@ def token_on(workspace: Workspace, chain: str, contract: bytes) -> Asset | None:
 
 def entry_on(workspace: Workspace, chain: str, address: bytes) -> AddressEntry | None:
     """The address-book entry for an account, whatever its state, if there is one."""
-    return _book(workspace).get((chain, address))
+    return index_of(workspace).book.get((chain, address))
 
 
 def contract_on(workspace: Workspace, chain: str, address: bytes) -> ContractEntry | None:
     """The registry's entry for a contract, whatever its state, if there is one."""
-    return _contracts(workspace).get((chain, address))
+    return index_of(workspace).contracts.get((chain, address))
 
 
 def methods_of(entry: ContractEntry | None) -> Mapping[str, Method]:

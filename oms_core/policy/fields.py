@@ -102,7 +102,7 @@ _TABLE = (
     Field("amount.usd", Type.USD, "its worth at the registered price, rounded up; unknown without one, or if opaque"),
     Field("value", Type.WEI, "the chain's own coin that is sent along; there is none for messages"),
     Field("method", Type.TEXT, "canonical signature of what is called; unknown if opaque, none without a call"),
-    Field("selector", Type.TEXT, "the method's four bytes, as 0x and hex; unknown and none as for the method"),
+    Field("selector", Type.TEXT, "four bytes of the method, as 0x and hex; unknown if opaque, none for typed data"),
     Field("unlimited", Type.FLAG, "an allowance without a bound"),
     Field("opaque", Type.FLAG, "data that nobody can read"),
     Field("delegate", Type.FLAG, "foreign code that would run in our account's name"),

@@ -10,8 +10,9 @@ from oms_core.chains.intent import CreateWallet, Intent, Message, Subject, Typed
 from oms_core.chains.operations import Operation
 from oms_core.keys import Change, ChangeKey
 from oms_core.policy.facts import FEE, Provenance, Spend
+from oms_core.policy.index import index_of
 from oms_core.policy.rules import Action
-from oms_core.workspace import Asset, Workspace, contract_at
+from oms_core.workspace import Asset, Workspace
 
 UNPRICED = -1
 
@@ -105,12 +106,12 @@ def spends_of(
     counts as worth what is not known. The fee is the order's, and goes with the outermost operation: it has the
     action, destination and protocol of that.
     """
-    this, assets = subject_digest(subject), {asset.asset: asset for asset in workspace.assets}
+    this, index = subject_digest(subject), index_of(workspace)
     made: list[Spend] = []
 
     def add(place: int, operation: Operation, flows: Sequence[Outflow]) -> None:
         accounts = concerned(operation.action, operation.target, operation.counterparty)
-        found = (contract_at(workspace, operation.chain, account) for account in accounts)
+        found = (index.contracts.get((operation.chain, account)) for account in accounts)
         entry = next((one for one in found if one is not None), None)
         made.extend(
             Spend(
@@ -132,10 +133,10 @@ def spends_of(
         )
 
     for place, operation in enumerate(operations):
-        flows = outflows(assets, operation, operation.value)
+        flows = outflows(index.assets, operation, operation.value)
         if unreadable(operation):
             flows = (*flows, Outflow("", 0, UNPRICED))
         add(place, operation, flows or (Outflow("", 0, 0),))
-    if operations and (fee := fee_of(assets, subject)) is not None:
+    if operations and (fee := fee_of(index.assets, subject)) is not None:
         add(FEE, operations[0], (fee,))
     return tuple(made)

@@ -10,7 +10,7 @@ from oms_core.policy.facts import FEE
 from oms_core.policy.logic import Truth
 from oms_core.policy.rules import Kind
 from oms_core.policy.views import Seen, State, View
-from oms_core.policy.writing import condition_words
+from oms_core.policy.writing import assets_of, condition_words, value_words
 
 ASLEEP = bytes(1)  # what stands for a rule that is not in force
 
@@ -101,7 +101,7 @@ class Trace:
             operation=decided if decided < count else FEE,
             test=test,
             field=field,
-            observed=observed_words(seen) if test else "",
+            observed=observed_words(view, field, seen) if test else "",
             source=seen.source if test else "",
         )
 
@@ -113,15 +113,18 @@ class Trace:
         test = ready.rule.when[place - 1]
         if ready.raised:
             return condition_words(test), test.field, Seen((), ready.raised, State.UNKNOWN)
-        return condition_words(test), test.field, view.see(test.field)
+        about = assets_of(ready.rule.when, self.rules.index.workspace.assets)
+        return condition_words(test, about), test.field, view.see(test.field)
 
 
-def observed_words(seen: Seen) -> str:
-    """What a field showed."""
+def observed_words(view: View, field: str, seen: Seen) -> str:
+    """What a field showed, in the units in which people write it."""
     match seen.state:
         case State.UNKNOWN:
             return "not known"
         case State.NONE:
             return "nothing that this operation has"
-    words = ", ".join(map(str, seen.values)) or "none"
-    return words + (f", perhaps {', '.join(map(str, seen.claimed))}" if seen.claimed else "")
+    held = {flow.asset for flow in view.flows}
+    about = tuple(asset for name in held if (asset := view.index.assets.get(name))) if len(held) == 1 else ()
+    said, claimed = ([value_words(field, value, about) for value in some] for some in (seen.values, seen.claimed))
+    return (", ".join(said) or "none") + (f", perhaps {', '.join(claimed)}" if claimed else "")

@@ -14,6 +14,7 @@ from oms_core.keys import ChangeKey
 from oms_core.policy.facts import FEE, Observation, Provenance, Spend
 from oms_core.policy.fields import Destination
 from oms_core.policy.index import Index
+from oms_core.policy.places import Places
 from oms_core.policy.rules import Action
 from oms_core.policy.spends import UNPRICED, Judged, Outflow, concerned, outflows
 from oms_core.workspace import AddressEntry, ContractEntry, EntryState
@@ -61,7 +62,7 @@ class View:
 
     __slots__ = (
         "action", "chain", "counterparty", "fee", "flows", "index", "initiator", "now", "number", "observed",
-        "operation", "results", "seen", "single", "subject", "target", "wallet_id",
+        "operation", "places", "results", "seen", "single", "subject", "target", "wallet_id",
     )  # fmt: skip
 
     def __init__(self, index: Index, now: int, wallet_id: str, initiator: str) -> None:
@@ -74,6 +75,7 @@ class View:
         self.operation: Operation | None = None
         self.observed: Mapping[str, Sequence[Observation]] = {}
         self.seen: dict[str, Seen] = {}
+        self.places: Places | None = None
         self.single: dict[str, Value] = {}  # of what was seen, that which is one known value and nothing else
         self.results: list[int] = []
 
@@ -93,7 +95,12 @@ class View:
                 return reader(self)
             if self.operation is None:
                 return UNKNOWN
-            return _argument(self.operation, name) if name.startswith("args.") else _observed(self, name)
+            if not name.startswith("args."):
+                return _observed(self, name)
+            if self.places is None:
+                self.places = Places(self.operation.arguments)
+            held = self.places.find(name.removeprefix("args."))
+            return Seen(held, BYTES, each=True) if held else _unknown(BYTES)
         except Exception as error:  # noqa: BLE001 - whatever a field's reading fails of, it is not known
             return _unknown(f"cannot be read: {type(error).__name__}")
 
@@ -250,30 +257,9 @@ def _selector(operation: Operation) -> Seen:
     method = _method(operation)
     if method.state is not State.KNOWN:
         return method
+    if "(" not in operation.method:
+        return _none(BYTES)  # the type of signed data
     return Seen(("0x" + keccak256(operation.method.encode())[:4].hex(),), BYTES)
-
-
-def _argument(operation: Operation, name: str) -> Seen:
-    """One argument, or with ``[*]`` all members of an array at that place; unknown where there is none."""
-    place = name.removeprefix("args.")
-    if "[*]" not in place:
-        held = tuple(argument.value for argument in operation.arguments if argument.place == place)
-    else:
-        held = tuple(argument.value for argument in operation.arguments if _matches(argument.place, place))
-    return Seen(held, BYTES, each=True) if held else _unknown(BYTES)
-
-
-def _matches(place: str, pattern: str) -> bool:
-    """Whether a place is one of a pattern's: its ``[*]`` stand for one index each."""
-    for at, part in enumerate(pattern.split("[*]")):
-        if at:
-            digits, closed, place = place.removeprefix("[").partition("]")
-            if not closed or not digits.isdigit():
-                return False
-        if not place.startswith(part):
-            return False
-        place = place[len(part) :]
-    return not place
 
 
 def _observed(view: View, name: str) -> Seen:

@@ -92,14 +92,23 @@ def _condition(test: Test, about: tuple[Asset, ...], assets: tuple[Asset, ...]) 
     return {word: values[0] if len(values) == 1 else values}
 
 
-def condition_words(test: Test) -> str:
-    """A test as a sentence, for a trace."""
-    try:
-        field = field_named(test.field)
-    except Malformed:
-        field = Field(test.field, Type.ANY, "")
-    values = ", ".join(_value(field, value, (), ()) for value in test.values)
+def condition_words(test: Test, about: tuple[Asset, ...] = ()) -> str:
+    """A test as a sentence, for a trace; amounts in units of the asset that it is about, if it is one."""
+    field = _field(test.field)
+    values = ", ".join(_value(field, value, about, ()) for value in test.values)
     return f"{test.field} {WORDS.get(test.operator, 'is')} {values or 'nothing'}"
+
+
+def value_words(name: str, value: int | str, about: tuple[Asset, ...]) -> str:
+    """What a field of this name shows, for a trace: numbers in the field's units, texts as they are."""
+    return value if isinstance(value, str) else _value(_field(name), value, about, ())
+
+
+def _field(name: str) -> Field:
+    try:
+        return field_named(name)
+    except Malformed:
+        return Field(name, Type.ANY, "")
 
 
 def _value(field: Field, value: int | str, about: tuple[Asset, ...], assets: tuple[Asset, ...]) -> str:

@@ -287,22 +287,6 @@ def member(workspace: Workspace, index: int) -> Member:
     raise NotFound(f"no cosigner {index} in this workspace", Reason.UNKNOWN_USER)
 
 
-def entry_at(workspace: Workspace, chain: str, address: bytes) -> AddressEntry | None:
-    """The address-book entry for an account, whatever its state, if there is one."""
-    for entry in workspace.address_book:
-        if (entry.chain, entry.address) == (chain, address):
-            return entry
-    return None
-
-
-def contract_at(workspace: Workspace, chain: str, address: bytes) -> ContractEntry | None:
-    """The registry's entry for a contract, whatever its state, if there is one."""
-    for entry in workspace.contracts:
-        if (entry.chain, entry.address) == (chain, address):
-            return entry
-    return None
-
-
 def asset_named(workspace: Workspace, asset: str) -> Asset | None:
     """The asset of this CAIP-19 name, if it is registered."""
     for candidate in workspace.assets:

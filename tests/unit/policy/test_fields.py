@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from oms_core.chains.intent import Bounds, Intent
@@ -12,7 +14,7 @@ from oms_core.policy.facts import Facts, Observation, Provenance
 from oms_core.policy.fields import FIELDS, field_named
 from oms_core.policy.index import index_of
 from oms_core.policy.judge import Outcome
-from oms_core.policy.rules import DAY, Kind, Operator
+from oms_core.policy.rules import DAY, Action, Kind, Operator
 from oms_core.policy.spends import Judged, operations_of
 from oms_core.policy.views import READERS, Seen, State, view_of_operation
 from tests.unit.policy.world import (
@@ -368,3 +370,11 @@ def test_a_permit_wants_all_members_of_an_array_and_a_denial_any() -> None:
     assert decide([permit(inside)], call()).outcome is Outcome.DENY
     both = test("args.1[*]", IS, TEXT[KRAKEN], TEXT[ROUTER])
     assert decide([permit(both)], call()).outcome is Outcome.PERMIT
+
+
+def test_typed_data_has_no_selector_whatever_its_type_is_called() -> None:
+    typed = replace(call(), action=Action.TYPED_MESSAGE, method="Order")
+    permit_ = replace(token(), action=Action.APPROVE, method="Permit")
+    for operation in (typed, permit_):
+        assert see("selector", operation).state is State.NONE
+        assert see("method", operation).values == (operation.method,)

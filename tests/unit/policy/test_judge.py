@@ -13,14 +13,16 @@ from oms_core.policy.decision import Decision
 from oms_core.policy.facts import Facts, Provenance
 from oms_core.policy.hours import UTC
 from oms_core.policy.judge import Outcome, judge, judge_operations
-from oms_core.policy.rules import DAY, Hours, Kind, Operator, Rule
+from oms_core.policy.rules import DAY, Hours, Kind, Operator, Rule, Test
 from oms_core.workspace import ChangeWorkspace, EntryState, Role
 from tests.unit.policy import world
 from tests.unit.policy.world import (
     DOLLAR,
+    ETHER,
     FROZEN,
     NOW,
     OPAQUE,
+    USDC,
     allow,
     call,
     decide,
@@ -237,7 +239,7 @@ def test_the_trace_has_a_line_for_each_rule_with_the_first_test_that_was_not_met
     first, second = decide(rules).trace
     assert (first.rule_id, first.applies, first.test) == ("a", True, "")
     assert (second.rule_id, second.applies, second.results) == ("permit", False, ("FALSE",))
-    assert (second.field, second.observed, second.source) == ("amount.usd", str(3000 * DOLLAR), "workspace")
+    assert (second.field, second.observed, second.source) == ("amount.usd", "3,000 USD", "workspace")
     assert second.test == "amount.usd at most 5 USD"
 
 
@@ -267,3 +269,26 @@ def test_to_stop_a_key_is_an_action_of_its_own(change: Change) -> None:
     asked = ChangeKey("wal_hot", *key, change, 0, 0, (), "desk", "", NOW - 10, NOW + 1000)
     allowed = judge_on(asked, permit(test("action", IS, "KEY_SUSPEND"))).outcome is Outcome.PERMIT
     assert allowed is (change is Change.SUSPEND)
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        (test("amount.usd", Operator.AT_MOST, 5 * DOLLAR), "at most 5 USD' does not hold: amount.usd is 3,000 USD"),
+        (test("value", Operator.BELOW, 5), "value is 1 ETH"),
+        (test("fee.total", Operator.ABOVE, ETHER), "fee.total is 0 ETH"),
+        (test("destination.age", Operator.BELOW, DAY), "below 1d' does not hold: destination.age is 10d"),
+        (test("opaque", IS, 1), "'opaque is yes' does not hold: opaque is no"),
+        (test("amount", Operator.ABOVE, 2 * ETHER), "amount is 1 ETH"),
+        (test("destination.lookalike", Operator.BELOW, 3), "destination.lookalike is 40"),
+    ],
+)  # fmt: skip
+def test_the_trace_shows_numbers_in_the_units_in_which_rules_are_written(when: Test, said: str) -> None:
+    (line,) = decide([permit(when)]).trace
+    assert said in line.text
+
+
+def test_the_trace_shows_amounts_of_a_rules_asset_in_its_units_on_both_sides() -> None:
+    rule = permit(test("asset", IS, USDC), test("amount", Operator.ABOVE, 5 * DOLLAR))
+    (line,) = decide([rule], token(5 * DOLLAR)).trace
+    assert line.text.startswith("'amount above 5 USDC' does not hold: amount is 5 USDC")

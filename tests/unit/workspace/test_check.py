@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from oms_core.chains.known import entry_on
 from oms_core.encoding import decode, encode
 from oms_core.errors import Malformed, NotFound, Reason
 from oms_core.workspace import (
@@ -17,7 +18,6 @@ from oms_core.workspace import (
     ProposalKey,
     User,
     Workspace,
-    entry_at,
     identities,
     member,
     user,
@@ -292,9 +292,9 @@ def test_the_same_account_on_another_chain_is_another_entry() -> None:
     other = replace(PLAIN.address_book[0], entry_id="there", label="There", chain="eip155:1")
     book = replace(PLAIN, address_book=(*PLAIN.address_book, other))
     check_workspace(book)
-    assert entry_at(book, CHAIN, KNOWN) == PLAIN.address_book[0]
-    assert entry_at(book, "eip155:1", KNOWN) == other
-    assert entry_at(book, "eip155:10", KNOWN) is None
+    assert entry_on(book, CHAIN, KNOWN) == PLAIN.address_book[0]
+    assert entry_on(book, "eip155:1", KNOWN) == other
+    assert entry_on(book, "eip155:10", KNOWN) is None
 
 
 def test_what_a_workspace_does_not_hold_is_not_found() -> None:
