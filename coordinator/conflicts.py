@@ -12,11 +12,12 @@ import structlog
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from coordinator.journal import Journal
+from coordinator.journal import COORDINATOR, Journal, append
 from coordinator.tables import log_conflicts
 from oms_core.encoding import decode
 from oms_core.errors import Malformed
 from oms_core.log.conflict import LogConflict, verify_conflict
+from oms_core.log.entries import Record
 from oms_core.log.note import Verifier, read_note, verify_log
 
 log = structlog.get_logger()
@@ -51,6 +52,9 @@ class Conflicts:
         """Go on in spite of them, at the operator's word; returns how many there were."""
         async with self._engine.begin() as connection:
             done = await connection.execute(update(log_conflicts).where(log_conflicts.c.lifted == 0).values(lifted=1))
+            if done.rowcount:
+                said = Record(COORDINATOR, b"", f"in spite of {done.rowcount} conflicts", ())
+                await append(connection, "log.goes_on", "", said)
         await self.load()
         return int(done.rowcount)
 
@@ -64,6 +68,7 @@ class Conflicts:
                 return
             values = {"digest": digest, "document": document, "cosigner": index, "words": words, "at": time.time()}
             await connection.execute(insert(log_conflicts).values(**values, lifted=0))
+            await append(connection, "log.conflict", "", Record(f"cosigner-{index}", b"", words, (document,)))
         await self.load()
         log.critical("ALERT: the log has two histories", cosigner=index, detail=words)
 

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,21 +20,34 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import coordinator
 from coordinator.anchorbook import AnchorBook
+from coordinator.authorizing import Authorizing
 from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
+from coordinator.conflicts import Conflicts
 from coordinator.keybook import KeyBook
+from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.tables import log_items, metadata
+from oms_core.encoding import encode
 from oms_core.errors import Refused
 from oms_core.evidence import Refusal, SignedRefusal
 from oms_core.lifecycle import State
+from oms_core.log.conflict import LogConflict
 from oms_core.log.entries import read_entry
+from oms_core.log.note import Checkpoint, write_note
+from oms_core.log.roster import log_verifier
 from oms_core.protocol.judge import Verdict
 from oms_core.workspace.lifecycle import ChangeState
-from tests.people import approve, intent
+from tests.logs import signed
+from tests.people import approve, create_request, intent, sign_request, wish, workspace
+from tests.witnessed import Logbook
 
 EVIDENCE = "ev_" + hashlib.sha256(b"evidence").hexdigest()[:32]
 DECISION = approve(intent(500), "ravi")
 REFUSAL = SignedRefusal(Refusal(b"session", b"request", 2, "LIMIT_EXCEEDED", "too much", 1), b"signature")
+
+LOG = Logbook()
+TWO = (write_note(signed(Checkpoint(LOG.origin, 1, bytes([n]) * 32), log=LOG.log)) for n in (1, 2))
+CONFLICT = encode(LogConflict(*TWO, ()))
 
 
 class World:
@@ -43,6 +57,8 @@ class World:
         self.engine, self.asked = engine, 0
         self.store, self.keys = Store(engine), KeyBook(engine)
         self.chain, self.anchors = ChainBook(engine), AnchorBook(engine)
+        self.conflicts = Conflicts(engine)
+        self.authorizing = Authorizing(engine, Standing(workspace()), SimpleNamespace())  # type: ignore[arg-type]
 
     def call(self) -> Call:
         self.asked += 1
@@ -153,6 +169,11 @@ CHANGES: list[tuple[str, Step, list[str]]] = [
     ("AnchorBook.add", lambda w: w.anchors.add("txn_2", 9, "checkpoint", b"proposal"), ["anchor.proposed"]),
     ("AnchorBook.anchored", lambda w: w.anchors.anchored("txn_2", b"receipt", b"ots", 5, 6), ["anchor.anchored"]),
     ("AnchorBook.add", lambda w: w.anchors.add("txn_3", 12, "checkpoint", b"proposal"), ["anchor.proposed"]),
+    ("Conflicts.found", lambda w: w.conflicts.found(2, CONFLICT, log_verifier(workspace())), ["log.conflict"]),
+    ("Conflicts.lift", lambda w: w.conflicts.lift(), ["log.goes_on"]),
+    ("Authorizing.entry", lambda w: w.authorizing.entry("wal_2", create_request(wish())), ["authorized"]),
+    ("Store.move", lambda w: w.store.move("txn_2", State.SUBMITTED, State.APPROVED), ["order.approved"]),
+    ("Authorizing.order", lambda w: w.authorizing.order("txn_2", sign_request(intent(50))), ["authorized"]),
     ("AnchorBook.failed", lambda w: w.anchors.failed("txn_3", Refused("no")), ["anchor.failed"]),
 ]
 TOLD = ("reason", "detail", "trace", "confirmations", "block_number")
@@ -166,15 +187,19 @@ SAID: list[tuple[str, Step]] = [
 ]
 READS = {
     Store: "known order list_orders orders_in facts refusals readings stages decisions all_decisions wallet wallets "
-    "count_open",
+    "count_open nonce_of free_nonce",
     KeyBook: "change changes receipts owed_to owing presignatures verdicts verdict quarantined",
     ChainBook: "change changes kept versions",
     AnchorBook: "newest list",
+    Conflicts: "load documents compare",
+    Authorizing: "cover covered",  # which begins with `entry`
 }
 # Modules that write to the database at all; books are looked through above.
 WRITERS = {
     "anchorbook": "a book",
+    "authorizing": "a book",
     "chainbook": "a book",
+    "conflicts": "a book",
     "erasing": "leaves its own entry (test_erasing.py)",
     "journal": "the log itself",
     "keybook": "a book",
