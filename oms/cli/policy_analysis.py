@@ -20,6 +20,7 @@ from oms.cli.policy_sources import (
     text_of,
     workspace_of,
 )
+from oms_core.analysis.advice import advise
 from oms_core.analysis.anomalies import anomalies
 from oms_core.analysis.backtest import Report, Shift
 from oms_core.analysis.backtest import backtest as replayed
@@ -52,11 +53,15 @@ _DRAFT = click.argument("draft", type=click.Path(path_type=Path))
 @FILE
 @click.pass_context
 def check(context: click.Context, path: Path | None, at: int | None, past: Path | None) -> None:
-    """Rules that are dead, shadowed, or ask for approvals that nobody can give; with --past, orders nothing permits."""
+    """Rules that are dead, shadowed, or ask for approvals that nobody can give; with --past, orders nothing permits.
+
+    What may be meant, such as that no rule bounds fees, is said as well, and is no finding.
+    """
     workspace = workspace_of(context, path)
     found = check_rules(workspace, clock(at))
     gaps = replayed(workspace, workspace, past_of(context, past, 0)).gaps if past else {}
-    rows = [(one.problem.value, one.about, one.text) for one in found]
+    advice = advise(workspace, clock(at))
+    rows = [(one.problem.value, one.about, one.text) for one in (*found, *advice)]
     rows += [("GAP", f"{count} past orders", f"no rule permits: {gap}") for gap, count in sorted(gaps.items())]
     say(context, {"findings": rows}, columns(rows) if rows else ["nothing found"])
     if any(one.problem is not Problem.NOT_KNOWN for one in found) or gaps:

@@ -6,7 +6,7 @@ finding. That nothing is found does not mean that nothing is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from oms_core.analysis.stricter import limit_covers, requirement_covers
 from oms_core.analysis.tables import Tables
 from oms_core.analysis.universe import universe
 from oms_core.policy.index import index_of
-from oms_core.policy.rules import Kind, Rule
+from oms_core.policy.rules import Kind, Rule, Test
 from oms_core.workspace import User, Workspace
 from oms_core.workspace.quorums import unsatisfiable
 
@@ -37,6 +37,12 @@ class Problem(StrEnum):
     UNSATISFIABLE = "UNSATISFIABLE"
     UNREACHABLE = "UNREACHABLE"
     NOT_KNOWN = "NOT_KNOWN"
+    # What may be meant, and is said all the same; see `oms_core.analysis.advice`.
+    ANY_FEE = "ANY_FEE"
+    ANYBODY = "ANYBODY"
+    FEW_APPROVALS = "FEW_APPROVALS"
+    TOO_TIGHT = "TOO_TIGHT"
+    TOO_WIDE = "TOO_WIDE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ def check_rules(workspace: Workspace, now: int, milliseconds: int = MILLISECONDS
     permits = {rule.rule_id for rule in workspace.rules if rule.kind is Kind.PERMIT}
     said = {one.about for one in found if one.problem is Problem.OFF}
     said |= {one.about for one in found if one.problem is Problem.CONTRADICTORY} & permits
-    found += _Questions(workspace, now, milliseconds).all(said)
+    found += Questions(workspace, now, milliseconds).all(said)
     return tuple(sorted(set(found), key=lambda one: (one.about, one.problem, one.text)))
 
 
@@ -101,23 +107,24 @@ def _able(one: User) -> bool:
     return one.enabled and any(not key.revoked for key in one.credentials)
 
 
-class _Questions:
+class Questions:
     """What the solver is asked about each rule: is there an order such that ...?"""
 
-    def __init__(self, workspace: Workspace, now: int, milliseconds: int) -> None:
+    def __init__(self, workspace: Workspace, now: int, milliseconds: int, tests: Iterable[Test] = ()) -> None:
+        """``tests`` are such as orders are to be told apart by, besides those of the rules."""
         import z3
 
         from oms_core.analysis.symbolic import Symbolic
 
         self.workspace = workspace
-        self.formulas: Symbolic = Symbolic(Tables(workspace, universe([workspace], now)))
+        self.formulas: Symbolic = Symbolic(Tables(workspace, universe([workspace], now, tests)))
         self._people = People(workspace)
         self._z3: Any = z3
         self._solver = z3.SolverFor("QF_FD")
         self._solver.set("timeout", milliseconds)
         self._solver.add(*self.formulas.world())
-        self._passes = self._named("passes", self.formulas.passes())
-        self._holds = {
+        self.passes = self._named("passes", self.formulas.passes())
+        self.holds = {
             rule.rule_id: self._named(f"holds {rule.rule_id}", self.formulas.holds(rule)) for rule in workspace.rules
         }
 
@@ -128,22 +135,22 @@ class _Questions:
             others = [one for one in rules.values() if one is not rule and one.kind is rule.kind]
             try:
                 found = list(self._one(rule, others))
-            except _NotKnown:
+            except NotKnown:
                 found = [Finding(Problem.NOT_KNOWN, rule.rule_id, "whether it ever matters was not decided in time")]
             if any(one.problem in {Problem.DEAD, Problem.SHADOWED} for one in found):
                 del rules[rule.rule_id]
             yield from found
 
     def _one(self, rule: Rule, others: list[Rule]) -> Iterator[Finding]:
-        applies = self._holds[rule.rule_id]
-        if not self._possible(applies):
+        applies = self.holds[rule.rule_id]
+        if not self.possible(applies):
             yield Finding(Problem.DEAD, rule.rule_id, "no order of this workspace ever fits it")
             return
         match rule.kind:
             case Kind.PERMIT:
                 yield from self._permit(rule, others)
             case Kind.DENY:
-                if others and not self._possible(applies, self._none(others)):
+                if others and not self.possible(applies, self._none(others)):
                     yield Finding(Problem.SHADOWED, rule.rule_id, "other DENYs deny all that it denies")
             case Kind.LIMIT:
                 yield from self._covered(rule, [one for one in others if limit_covers(one, rule)])
@@ -155,19 +162,19 @@ class _Questions:
                 yield from self._stranded(rule)
 
     def _permit(self, rule: Rule, others: list[Rule]) -> Iterator[Finding]:
-        applies = self._holds[rule.rule_id]
-        if not self._possible(applies, self._passes):
+        applies = self.holds[rule.rule_id]
+        if not self.possible(applies, self.passes):
             yield Finding(
                 Problem.DEAD, rule.rule_id, "all that it permits is denied by others, or by what no rule allows"
             )
-        elif others and not self._possible(applies, self.formulas.missed_by(rule, others)):
+        elif others and not self.possible(applies, self.formulas.missed_by(rule, others)):
             yield Finding(Problem.SHADOWED, rule.rule_id, "other PERMITs permit all that it permits")
 
     def _covered(self, rule: Rule, covering: list[Rule]) -> Iterator[Finding]:
         """By one rule alone: whatever it asks for, the other one asks for, and on the same grounds."""
         for one in covering:
             grounds = zip(self.formulas.grounds(rule), self.formulas.grounds(one), strict=False)
-            if not any(self._possible(mine, self._z3.Not(its)) for mine, its in grounds):
+            if not any(self.possible(mine, self._z3.Not(its)) for mine, its in grounds):
                 text = f"{one.rule_id} applies wherever it does, and asks for at least as much"
                 yield Finding(Problem.SHADOWED, rule.rule_id, text)
                 return
@@ -177,18 +184,22 @@ class _Questions:
         if rule.requirement is None or self.formulas.loose:
             return
         index, choices = index_of(self.workspace), self.formulas.tables.choices
-        real = (self._passes, self._holds[rule.rule_id], self.formulas.is_order, self.formulas.plain)
+        real = (self.passes, self.holds[rule.rule_id], self.formulas.is_order, self.formulas.plain)
         for who, name in enumerate(choices.who):
             for wallet, wallet_id in enumerate(choices.wallet):
                 if self._people.possible(rule.requirement, Asker(index.person(name), wallet_id, keys=False)):
                     continue
-                if self._possible(*real, self.formulas.choice("who", who), self.formulas.choice("wallet", wallet)):
+                if self.possible(*real, self.formulas.choice("who", who), self.formulas.choice("wallet", wallet)):
                     text = f"orders of {name} would wait for ever: too few others may approve them"
                     yield Finding(Problem.UNSATISFIABLE, rule.rule_id, text)
                     break
 
+    def negation(self, formula: Any) -> Any:
+        """Its contrary."""
+        return self._z3.Not(formula)
+
     def _none(self, rules: list[Rule]) -> Any:
-        return self._z3.Not(self._z3.Or([self._holds[one.rule_id] for one in rules]))
+        return self._z3.Not(self._z3.Or([self.holds[one.rule_id] for one in rules]))
 
     def _named(self, name: str, formula: Any) -> Any:
         """A variable that stands for a formula, which is told to the solver once."""
@@ -196,13 +207,13 @@ class _Questions:
         self._solver.add(made == formula)
         return made
 
-    def _possible(self, *formulas: Any) -> bool:
+    def possible(self, *formulas: Any) -> bool:
         """Whether there is such an order."""
         result = self._solver.check(*formulas)
         if result == self._z3.unknown:
-            raise _NotKnown
+            raise NotKnown
         return bool(result == self._z3.sat)
 
 
-class _NotKnown(Exception):
+class NotKnown(Exception):
     """The solver ran out of its time."""

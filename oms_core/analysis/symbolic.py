@@ -81,12 +81,12 @@ class Symbolic:
             [z3.Implies(kinds[kind], disjunction([to[one] for one in sorted(partners)])) for kind, partners in pairs]
         )
 
-    def passes(self) -> Formula:
-        """The order is not denied, whatever approvals it may need."""
+    def passes(self, without: Rule | None = None) -> Formula:
+        """The order is not denied, whatever approvals it may need; by the rules ``without`` one of them."""
         permits = [self._permits(rule) for rule in self._of(Kind.PERMIT)]
         opens = [self._permits(rule) for rule in self._of(Kind.PERMIT) if _opens(rule)]
         denials = [self.applies(rule) for rule in self._of(Kind.DENY)]
-        limits = [self._exceeded(rule) for rule in self._of(Kind.LIMIT)]
+        limits = [self.exceeded(rule) for rule in self._of(Kind.LIMIT) if rule is not without]
         return z3.And(
             z3.Or(permits),
             z3.Implies(self._opaque, z3.Or(opens)),
@@ -151,6 +151,15 @@ class Symbolic:
             case Or(parts):
                 pairs = [self._condition(part) for part in parts]
                 return z3.Or([true for true, _ in pairs]), z3.And([false for _, false in pairs])
+
+    def any_of(self, axis: Axis, places: list[int]) -> Formula:
+        """One of these choices has been made."""
+        return disjunction([self._variables[axis][at] for at in places])
+
+    @cached_property
+    def is_transaction(self) -> Formula:
+        """Something is sent to a chain, and not only signed."""
+        return self.any_of("sort", [at for at, sort in enumerate(self.tables.sorts) if self.tables.sends(sort)])
 
     def choice(self, axis: Axis, at: int) -> Formula:
         """This choice has been made."""
@@ -321,7 +330,7 @@ class Symbolic:
         """What stands against an order without any rule."""
         return z3.Or([self._any(one, self.tables.barred(one)) for one in BARS])
 
-    def _exceeded(self, rule: Rule) -> Formula:
+    def exceeded(self, rule: Rule) -> Formula:
         """A LIMIT objects when nothing has been spent before."""
         ready, grounds = self.rules.by_id[rule.rule_id], self.grounds(rule)
         if ready.raised or not rule.caps:
@@ -336,9 +345,7 @@ class Symbolic:
     @cached_property
     def _pays(self) -> Formula:
         """There is a fee, and a transaction that pays it."""
-        sends = [at for at, sort in enumerate(self.tables.sorts) if self.tables.sends(sort)]
-        places = (("fee", self._weighing.fees), ("sort", sends))
-        return z3.And([disjunction([self._variables[axis][at] for at in held]) for axis, held in places])
+        return z3.And(self.any_of("fee", self._weighing.fees), self.is_transaction)
 
 
 def disjunction(parts: list[Formula]) -> Formula:
