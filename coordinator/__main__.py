@@ -14,7 +14,7 @@ from coordinator.erasing import erase
 from coordinator.journal import Journal
 from coordinator.keybook import KeyBook
 from coordinator.log_files import write_files
-from coordinator.log_key import read_log_key
+from coordinator.log_key import log_keys
 from coordinator.server import read_workspace, serve
 from coordinator.tables import open_database
 from oms_core.errors import CountersealError
@@ -73,10 +73,10 @@ def log_tiles(path: Path, folder: Path) -> None:
 
     async def work() -> int:
         config = load(path)
-        workspace, key = read_workspace(config), read_log_key(config.log.key)
+        origin, (key, *others) = read_workspace(config).log.origin, log_keys(config.log)
         engine = await open_database(config.database)
         try:
-            return await write_files(engine, Journal(engine, key, workspace.log.origin), folder)
+            return await write_files(engine, Journal(engine, key, origin, *others), folder)
         finally:
             await engine.dispose()
 

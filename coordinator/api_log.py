@@ -10,7 +10,7 @@ from proto import oms_pb2_grpc as pb_grpc
 
 _USUAL, _MOST = 100, 1000  # items in one answer
 _BYTES = 4 << 20  # of items in one answer, unless one has more
-_INTEGERS = (1 << 63) - 1  # what databases can look for
+_INTEGERS = 1 << 62  # what databases can look for
 
 
 class LogCalls(pb_grpc.OmsServicer):

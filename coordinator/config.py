@@ -31,9 +31,13 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The witnessed log: the file (PEM, 0600) of its Ed25519 key, and how often at least witnesses are asked."""
+    """The witnessed log: the file (PEM, 0600) of its Ed25519 key, and how often at least witnesses are asked.
+
+    ``other`` is a second key that signs as well, while the workspace goes over from the one to the other.
+    """
 
     key: Path
+    other: Path | None = None
     heartbeat_seconds: float = 10.0
 
 

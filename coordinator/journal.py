@@ -15,7 +15,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, Engine, RowMapping, bindparam, func, insert, select
+from sqlalchemy import Connection, Engine, RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.tables import log_checkpoints, log_items, reading
@@ -33,6 +33,7 @@ from oms_core.log.note import (
     log_signature,
     read_checkpoint,
     read_note,
+    with_signatures,
     write_note,
 )
 from oms_core.log.tiles import hashes_from
@@ -93,9 +94,11 @@ def _bell(engine: AsyncEngine) -> asyncio.Event:
 class Journal:
     """The log in a database: appending to it, its tiles, and its heads under the log's key."""
 
-    def __init__(self, engine: AsyncEngine, key: Ed25519PrivateKey, origin: str) -> None:
-        self._engine, self._key, self.origin = engine, key, origin
-        self.verifier = Verifier(origin, key.public_key().public_bytes_raw(), LOG)
+    def __init__(self, engine: AsyncEngine, key: Ed25519PrivateKey, origin: str, *others: Ed25519PrivateKey) -> None:
+        """``others`` sign as well: nodes that have gone over to a new key want that one, all others the old one."""
+        self._engine, self.origin = engine, origin
+        self._keys = {Verifier(origin, one.public_key().public_bytes_raw(), LOG): one for one in (key, *others)}
+        self.verifier = next(iter(self._keys))
         self.grown = _bell(engine)
         """Set by whatever is appended through this process; whoever waits clears it, then asks for a checkpoint."""
 
@@ -107,7 +110,7 @@ class Journal:
         """
         documents = [decode(ChangeWorkspaceRequest, one, 8 << 20) for one in later]
         newest = _wish(documents[-1]).next if documents else workspace
-        if (newest.log.origin, newest.log.public) != (self.origin, self.verifier.key):
+        if newest.log.origin != self.origin or newest.log.public not in {one.key for one in self._keys}:
             raise LocalError("log.key is not the key of the workspace's log", Reason.CONFIG_INVALID)
         async with self._engine.begin() as connection:
             if await self.size(connection):
@@ -145,7 +148,7 @@ class Journal:
         async with self._engine.begin() as connection:
             held = await self._newest(connection, 0)
             if held is not None and held["size"] >= size:
-                return bytes(held["note"]), int(held["size"])
+                return await self._signed_by_all(connection, held), int(held["size"])
             note, made = await connection.run_sync(self._signed, size, held)
             values = {"size": size, "at": int(time.time()), "root": made, "note": note, "count": 0}
             useless = log_checkpoints.delete().where(log_checkpoints.c.count == 0)  # they can be signed again
@@ -175,7 +178,7 @@ class Journal:
                 "at": int(time.time()),
                 "root": read_checkpoint(kept.body).root,
                 "note": write_note(Note(kept.body, tuple(lines.values()))).encode(),
-                "count": sum(key != (self.verifier.name, self.verifier.key_id) for key in lines),
+                "count": len({name for name, _ in lines} - {self.origin}),
             }
             await connection.execute(log_checkpoints.delete().where(log_checkpoints.c.size == size))
             await connection.execute(insert(log_checkpoints).values(values))
@@ -242,10 +245,20 @@ class Journal:
         made = root(size, hashes_from(read, size)) if size else EMPTY_ROOT
         return self._note(size, made), made
 
+    async def _signed_by_all(self, connection: AsyncConnection, held: RowMapping) -> bytes:
+        """A kept head; where it is of a time before one of our keys, with that one's line, too."""
+        note = bytes(held["note"])
+        signed = with_signatures(read_note(note), read_note(self._note(held["size"], held["root"])).signatures)
+        if signed != read_note(note):
+            note = write_note(signed).encode()
+            mine = update(log_checkpoints).where(log_checkpoints.c.size == held["size"])
+            await connection.execute(mine.values(note=note))
+        return note
+
     def _note(self, size: int, made: bytes) -> bytes:
         body = Checkpoint(self.origin, size, made).body()
-        signature = self._key.sign(log_message(body))
-        return write_note(Note(body, (log_signature(self.verifier, signature),))).encode()
+        lines = (log_signature(verifier, key.sign(log_message(body))) for verifier, key in self._keys.items())
+        return write_note(Note(body, tuple(lines))).encode()
 
     @staticmethod
     async def _newest(connection: AsyncConnection, wanted: int) -> RowMapping | None:

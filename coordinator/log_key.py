@@ -9,6 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from coordinator.config import Log
 from oms_core.errors import LocalError, Reason
 
 
@@ -25,3 +26,9 @@ def read_log_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise LocalError(f"{path.name} is no Ed25519 key", Reason.CONFIG_INVALID)
     return key
+
+
+def log_keys(settings: Log) -> tuple[Ed25519PrivateKey, ...]:
+    """The log's key, and the other one that signs as well, if there is one. Raises as `read_log_key`."""
+    paths = (settings.key, settings.other)
+    return tuple(read_log_key(path) for path in paths if path is not None)

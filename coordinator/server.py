@@ -28,7 +28,7 @@ from coordinator.desk import Desk
 from coordinator.journal import Journal
 from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
-from coordinator.log_key import read_log_key
+from coordinator.log_key import log_keys
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
 from coordinator.preflight import Preflight
@@ -74,9 +74,9 @@ def read_workspace(config: Config) -> Workspace:
 
 async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     """Serve until SIGTERM or SIGINT."""
-    standing, key = Standing(read_workspace(config)), read_log_key(config.log.key)
+    standing, (key, *others) = Standing(read_workspace(config)), log_keys(config.log)
     engine = await open_database(config.database)
-    journal = Journal(engine, key, standing.current.log.origin)
+    journal = Journal(engine, key, standing.current.log.origin, *others)
     book, chain_book, anchors = KeyBook(engine), ChainBook(engine), AnchorBook(engine)
     later = await chain_book.versions(standing.current.version)
     await journal.begin(standing.current, tuple(bytes(row["request"]) for row in later))

@@ -276,3 +276,26 @@ async def test_whoever_waits_is_rung_for_and_sees_what_was_appended(engine: Asyn
                 await asyncio.sleep(0.01)
     assert seen == [1, 2, 3]
     await watching
+
+
+async def test_two_keys_sign_side_by_side_while_the_workspace_goes_over_from_one_to_the_other(
+    engine: AsyncEngine, log: Journal
+) -> None:
+    await log.begin(ours())
+    old, _ = await log.checkpoint()
+    other = Ed25519PrivateKey.generate()
+    both = Journal(engine, KEY, ORIGIN, other)
+    await both.begin(ours())
+    note, size = await both.checkpoint()
+    witness = WITNESSES[0].cosign(read_note(note).body).line().encode()
+    for own in (log.verifier, Verifier(ORIGIN, other.public_key().public_bytes_raw(), LOG)):
+        assert verify_log(read_note(note), own) == verify_log(read_note(old), log.verifier)
+    await both.keep_cosignatures(size, note + witness)
+    assert await both.newest() == (note + witness, size, 1)
+    alone = Journal(engine, other, ORIGIN)
+    later = replace(ours(), log=replace(ours().log, public=other.public_key().public_bytes_raw()))
+    await alone.begin(later)
+    with pytest.raises(LocalError):
+        await log.begin(later)
+    await add(engine)
+    assert verify_log(read_note((await alone.checkpoint())[0]), alone.verifier).size == 2
