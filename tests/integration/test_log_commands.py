@@ -1,4 +1,4 @@
-"""What an operator does with the log: files for a web server, erasing, and starting a coordinator with the right key."""
+"""What an operator does with the log: files for a web server, erasing, starting a coordinator with the right key."""
 
 from __future__ import annotations
 
