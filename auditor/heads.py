@@ -1,0 +1,58 @@
+"""A checkpoint as an auditor takes it: signed by the log, cosigned by enough of the roster, and by nobody else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auditor.report import must, numbers, when
+from oms_core.errors import Reason
+from oms_core.log.note import Checkpoint, cosignatures, read_note, verify_log, write_note
+from oms_core.log.quorum import degraded, full, vouched_at
+from oms_core.log.roster import log_verifier, witness_verifiers
+from oms_core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """A checkpoint, and when (Unix seconds) each cosigner of ``roster`` many has cosigned it, by index."""
+
+    checkpoint: Checkpoint
+    cosigned: dict[int, int]
+    roster: int
+
+    @property
+    def full(self) -> bool:
+        """Whether no other head of this size can have as many cosignatures, as long as fewer than half lie."""
+        return len(self.cosigned) >= full(self.roster)
+
+    @property
+    def words(self) -> str:
+        """Who vouches for it, and what that means."""
+        names = numbers(tuple(sorted(self.cosigned)))
+        kind = "in full" if self.full else "in part: enough that one of them at least is honest"
+        since = when(vouched_at(self.cosigned.values(), self.roster))
+        return f"cosigned by cosigners {names} of {self.roster}, {kind}; an honest one saw it at {since} or later"
+
+
+def verify_head(note: str | bytes, workspace: Workspace) -> Vouched:
+    """A note that the log has signed and enough of the roster have cosigned, with no line that is anybody else's.
+
+    Raises `ProofInvalid` (SIGNATURE_INVALID; QUORUM_UNAVAILABLE below one honest witness for certain) or `Malformed`.
+    """
+    read, log, witnesses = read_note(note), log_verifier(workspace), witness_verifiers(workspace)
+    text = note if isinstance(note, str) else note.decode()
+    must(write_note(read) == text, "the note is not in its one form")
+    known = {(one.name, one.key_id): one for one in (log, *witnesses.values())}
+    lines = [(one.name, one.key_id) for one in read.signatures]
+    for name, key_id in lines:
+        if (name, key_id) not in known:
+            must(False, f"a line of {name[:80]!r}, who is not of the roster", Reason.SIGNATURE_INVALID)
+    must(len(set(lines)) == len(lines), "two lines by one key", Reason.SIGNATURE_INVALID)
+    checkpoint = verify_log(read, log)
+    found = cosignatures(read, list(witnesses.values()))
+    cosigned = {index: found[one.name] for index, one in witnesses.items() if one.name in found}
+    n = len(workspace.roster)
+    if len(cosigned) < degraded(n):
+        text = f"{len(cosigned)} of {n} cosigners have cosigned it, and {degraded(n)} at least are needed"
+        must(False, text, Reason.QUORUM_UNAVAILABLE)
+    return Vouched(checkpoint, cosigned, n)
