@@ -61,9 +61,7 @@ def _records(claims: Claims, pack: Pack) -> list[Told]:
                 must(entry.event not in (GENESIS, WORKSPACE_APPROVED, AUTHORIZED), f"entry {entry.index} was erased")
                 erased.append(entry.index)
     if erased:
-        claims.add(
-            f"NOTE: the records of entries {', '.join(map(str, erased))} were erased; nothing here rests on them"
-        )
+        claims.add(f"NOTE: the records of entries {numbers(tuple(erased))} were erased; nothing here rests on them")
     return told
 
 

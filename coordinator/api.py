@@ -23,6 +23,7 @@ from coordinator.chain.evm import EvmChain
 from coordinator.chainbook import ChainBook
 from coordinator.cosigners import Cosigners
 from coordinator.desk import Desk
+from coordinator.evidence import Packing
 from coordinator.journal import Journal
 from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
@@ -68,6 +69,7 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         self._chain_book, self._workspaces, self._reports = chain_book, workspaces, OrderedDict()
         self._approving, self._cosigners, self._chain, self._news = approving, cosigners, chain, news
         self._anchors, self._journal = anchors, journal
+        self._packing = Packing(journal, standing, store, chain_book, anchors)
         self._amending = Amending(store, standing, desk, news)
 
     # Wallets

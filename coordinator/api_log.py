@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coordinator.evidence import Packing
 from coordinator.journal import Journal
 from coordinator.tls import Context, peer
 from oms_core.errors import Malformed
@@ -17,6 +18,7 @@ class LogCalls(pb_grpc.OmsServicer):
     """Checkpoints, entries with their records, and proofs: nothing of it need be taken on trust."""
 
     _journal: Journal
+    _packing: Packing
 
     async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: Context) -> pb.Checkpoint:  # noqa: N802
         """The newest checkpoint with as many cosignatures as somebody wants."""
@@ -45,6 +47,13 @@ class LogCalls(pb_grpc.OmsServicer):
         """That a tree extends another."""
         peer(context, "oms")
         return pb.LogHashes(hashes=await self._journal.consistency(_number(request.old), _number(request.new)))
+
+    async def GetEvidencePack(  # noqa: N802
+        self, request: pb.GetEvidencePackRequest, context: Context
+    ) -> pb.EvidencePack:
+        """All that the log says of an order, with proofs. Who asked for it stands in the log."""
+        pack, size = await self._packing.export(request.transaction_id, peer(context, "oms"))
+        return pb.EvidencePack(pack=pack, size=size)
 
 
 def _number(given: int) -> int:

@@ -92,7 +92,7 @@ class ChainBook:
         async with self._engine.begin() as connection:
             if await one(connection, select(statements).where(key)) is None:
                 await connection.execute(insert(statements).values(values))
-                name, by = await _name(connection, subject), (f"cosigner-{index}", b"")
+                name, by = await name_of(connection, subject), (f"cosigner-{index}", b"")
                 await append(connection, f"workspace.{kind.lower()}", name, Record(*by, "", (document,)))
 
     async def kept(self, subject: bytes, kind: str) -> dict[int, bytes]:
@@ -115,7 +115,7 @@ class ChainBook:
             held = await one(connection, query)
             if held is None:
                 await connection.execute(insert(workspace_versions).values(values))
-                name = await _name(connection, subject)
+                name = await name_of(connection, subject)
                 if WORKSPACE_APPROVED not in await events(connection, name):
                     await append(connection, WORKSPACE_APPROVED, name, Record(COORDINATOR, b"", "learnt", (request,)))
                 leaf = Record(COORDINATOR, b"", f"version {number} {digest.hex()}", ())
@@ -130,7 +130,7 @@ class ChainBook:
             return list((await connection.execute(query.order_by(workspace_versions.c.number))).mappings())
 
 
-async def _name(connection: AsyncConnection, subject: bytes) -> str:
+async def name_of(connection: AsyncConnection, subject: bytes) -> str:
     """By which a change is called in the log: our id; for one that never came to us, its subject's digest."""
     query = select(workspace_changes.c.change_id).where(workspace_changes.c.subject == subject)
     row = await one(connection, query)

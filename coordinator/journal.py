@@ -123,6 +123,11 @@ class Journal:
                 record = Record(COORDINATOR, b"", "before the log began", (encode(one),))
                 await append(connection, WORKSPACE_APPROVED, _wish(one).change_id, record)
 
+    @property
+    def engine(self) -> AsyncEngine:
+        """The database."""
+        return self._engine
+
     async def append(self, connection: AsyncConnection, event: str, subject: str, record: Record) -> int:
         """As the function of this name."""
         return await append(connection, event, subject, record)

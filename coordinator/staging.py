@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -10,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.journal import COORDINATOR, append, kind_of
 from coordinator.tables import stages
+from oms_core.encoding import encode
+from oms_core.log.documents import RuleTrace
 from oms_core.log.entries import Record
 
 By = tuple[str, bytes]
@@ -51,5 +54,6 @@ def said(values: dict[str, Any]) -> str:
 
 
 def written(values: dict[str, Any]) -> tuple[bytes, ...]:
-    """The documents among a row's new values."""
-    return tuple(value for value in values.values() if isinstance(value, bytes) and value)
+    """The documents among a row's new values; what each rule came to is one as well."""
+    trace = (encode(RuleTrace(tuple(json.loads(values["trace"])))),) if "trace" in values else ()
+    return trace + tuple(value for value in values.values() if isinstance(value, bytes) and value)

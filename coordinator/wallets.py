@@ -26,10 +26,11 @@ from oms_core.chains.intent import CreateWallet, Proposal, subject_digest
 from oms_core.crypto import ecdsa
 from oms_core.crypto.bip32 import derive
 from oms_core.crypto.curve import Point
-from oms_core.encoding import decode, document, encode
+from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, Malformed, Reason, Refused, Unavailable
 from oms_core.evidence import CreateRequest, ProbeRequest, drill_digest, probe_digest
 from oms_core.keys import ChangeKey
+from oms_core.log.documents import Confirmations as Confirmations
 from oms_core.policy.judge import Outcome
 from oms_core.protocol.shares import KeyConfirmation, SignedConfirmation, check_confirmations
 from oms_core.workspace import identities, workspace_digest
@@ -43,13 +44,6 @@ MAX_PROBES = 10
 MAX_ATTEMPTS = 8
 RETRY, LONGEST_PAUSE = 2.0, 30.0  # seconds
 COVER_SECONDS = 60.0  # for all parties to follow the log to the wish
-
-
-@document("confirmations/1")
-class Confirmations:
-    """Every party's signed confirmation, ascending by index."""
-
-    signed: tuple[SignedConfirmation, ...]
 
 
 @dataclass(frozen=True, slots=True)

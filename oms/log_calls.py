@@ -31,3 +31,8 @@ class LogCalls:
     async def log_consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """The proof that a tree extends another (RFC 6962, 2.1.2)."""
         return tuple((await self._call("GetLogConsistency", pb.GetLogConsistencyRequest(old=old, new=new))).hashes)
+
+    async def evidence_pack(self, transaction_id: str) -> bytes:
+        """All that the log says of an order, with proofs (auditor/pack.py)."""
+        request = pb.GetEvidencePackRequest(transaction_id=transaction_id)
+        return bytes((await self._call("GetEvidencePack", request)).pack)

@@ -204,6 +204,11 @@ class OmsStub:
                 request_serializer=proto_dot_oms__pb2.GetEvidenceRequest.SerializeToString,
                 response_deserializer=proto_dot_oms__pb2.Evidence.FromString,
                 _registered_method=True)
+        self.GetEvidencePack = channel.unary_unary(
+                '/counterseal.oms.v1.Oms/GetEvidencePack',
+                request_serializer=proto_dot_oms__pb2.GetEvidencePackRequest.SerializeToString,
+                response_deserializer=proto_dot_oms__pb2.EvidencePack.FromString,
+                _registered_method=True)
 
 
 class OmsServicer:
@@ -422,6 +427,13 @@ class OmsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEvidencePack(self, request, context):
+        """Evidence of an order: all that the log says of it, provable offline (auditor/)
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OmsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -594,6 +606,11 @@ def add_OmsServicer_to_server(servicer, server):
                     servicer.GetEvidence,
                     request_deserializer=proto_dot_oms__pb2.GetEvidenceRequest.FromString,
                     response_serializer=proto_dot_oms__pb2.Evidence.SerializeToString,
+            ),
+            'GetEvidencePack': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEvidencePack,
+                    request_deserializer=proto_dot_oms__pb2.GetEvidencePackRequest.FromString,
+                    response_serializer=proto_dot_oms__pb2.EvidencePack.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1514,6 +1531,33 @@ class Oms:
             '/counterseal.oms.v1.Oms/GetEvidence',
             proto_dot_oms__pb2.GetEvidenceRequest.SerializeToString,
             proto_dot_oms__pb2.Evidence.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEvidencePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/counterseal.oms.v1.Oms/GetEvidencePack',
+            proto_dot_oms__pb2.GetEvidencePackRequest.SerializeToString,
+            proto_dot_oms__pb2.EvidencePack.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,8 @@ class OmsStub:
     ListEvidence: _grpc.UnaryUnaryMultiCallable[_oms_pb2.ListEvidenceRequest, _oms_pb2.ListEvidenceResponse]
     """Evidence against cosigners"""
     GetEvidence: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetEvidenceRequest, _oms_pb2.Evidence]
+    GetEvidencePack: _grpc.UnaryUnaryMultiCallable[_oms_pb2.GetEvidencePackRequest, _oms_pb2.EvidencePack]
+    """Evidence of an order: all that the log says of it, provable offline (auditor/)"""
 
 @_typing.type_check_only
 class OmsAsyncStub(OmsStub):
@@ -123,6 +125,8 @@ class OmsAsyncStub(OmsStub):
     ListEvidence: _aio.UnaryUnaryMultiCallable[_oms_pb2.ListEvidenceRequest, _oms_pb2.ListEvidenceResponse]  # type: ignore[assignment]
     """Evidence against cosigners"""
     GetEvidence: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetEvidenceRequest, _oms_pb2.Evidence]  # type: ignore[assignment]
+    GetEvidencePack: _aio.UnaryUnaryMultiCallable[_oms_pb2.GetEvidencePackRequest, _oms_pb2.EvidencePack]  # type: ignore[assignment]
+    """Evidence of an order: all that the log says of it, provable offline (auditor/)"""
 
 class OmsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -371,5 +375,13 @@ class OmsServicer(metaclass=_abc_1.ABCMeta):
         request: _oms_pb2.GetEvidenceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_oms_pb2.Evidence, _abc.Awaitable[_oms_pb2.Evidence]]: ...
+
+    @_abc_1.abstractmethod
+    def GetEvidencePack(
+        self,
+        request: _oms_pb2.GetEvidencePackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oms_pb2.EvidencePack, _abc.Awaitable[_oms_pb2.EvidencePack]]:
+        """Evidence of an order: all that the log says of it, provable offline (auditor/)"""
 
 def add_OmsServicer_to_server(servicer: OmsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

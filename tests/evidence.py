@@ -12,7 +12,7 @@ import coincurve
 from auditor.pack import Held, Pack, PackAnchor
 from oms_core.approvals import Verdict
 from oms_core.chains.evm import address_of, assemble, derive, transaction_hash, what_is_signed
-from oms_core.chains.intent import CreateWallet, Execution, Intent, Message, Bounds, subject_digest
+from oms_core.chains.intent import Bounds, CreateWallet, Execution, Intent, Message, subject_digest
 from oms_core.crypto.bip32 import derive as key_at
 from oms_core.crypto.curve import Point, mul_base
 from oms_core.crypto.ecdsa import Signature

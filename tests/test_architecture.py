@@ -19,9 +19,10 @@ ARROWS = {
     "proto": set[str](),
     "certs": set[str](),
     "cosigner": {"oms_core", "proto"},
-    "coordinator": {"oms_core", "proto"},
-    "oms": {"oms_core", "proto"},
-    "bench": {"oms_core", "proto", "cosigner", "coordinator", "oms", "tests"},
+    "auditor": {"oms_core"},
+    "coordinator": {"oms_core", "proto", "auditor"},
+    "oms": {"oms_core", "proto", "auditor"},
+    "bench": {"oms_core", "proto", "cosigner", "coordinator", "oms", "auditor", "tests"},
 }
 OURS = {*ARROWS, "tests"}
 
