@@ -15,7 +15,6 @@ from oms_core.errors import CountersealError, ProofInvalid, Reason
 from oms_core.log.anchor import Anchored, AnchorReceipt, verify_anchor
 from oms_core.log.note import Checkpoint
 from oms_core.log.tree import verify_consistency
-from oms_core.workspace import contract_at
 
 
 def check_receipt(receipt: AnchorReceipt, versions: Versions, block_hash: bytes | None) -> tuple[Anchored, bytes]:
@@ -25,9 +24,9 @@ def check_receipt(receipt: AnchorReceipt, versions: Versions, block_hash: bytes 
     """
     raw = verify_transaction(read_header(receipt.header).transactions_root, receipt.index, receipt.proof)
     called = decode_signed(raw)[0].to
-    known = [one for one in versions.by_digest.values() if contract_at(one, receipt.chain, called) is not None]
+    listed = {(one.chain, one.address) for version in versions.by_digest.values() for one in version.contracts}
     text = f"{to_checksum(called) if len(called) == 20 else 'no contract'} is not in the registry of the workspace"
-    must(bool(known), text, Reason.ANCHOR_MISMATCH)
+    must((receipt.chain, called) in listed, text, Reason.ANCHOR_MISMATCH)
     failed: CountersealError = ProofInvalid("no version of the workspace is known")
     for workspace in versions.by_digest.values():
         try:
