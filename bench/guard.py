@@ -27,8 +27,9 @@ def guard() -> Iterator[Figure]:
                 subject = intent(amount, intent_id=f"int_{amount}_{number}")
                 request = sign_request(subject, *(approve(subject, person) for person in people))
                 session = spec(request, session_id=f"{amount:16}{number:16}".encode())
+                note = node.logged(request)
                 began = time.perf_counter()
-                granted = node.guard.decide(session, request, NOW)
+                granted = node.guard.decide(session, request, NOW, note)
                 took.append((time.perf_counter() - began) * 1000)
                 assert isinstance(granted, Signing)
             label: dict[str, object] = {"approvals": len(people), "workspace_rules": len(granted.workspace.rules)}

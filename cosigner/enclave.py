@@ -33,6 +33,7 @@ from cosigner.hsm import Token
 from cosigner.keys import Keys
 from cosigner.ledger import Ledger
 from cosigner.local_rules import LocalRules
+from cosigner.past import Past
 from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
 from cosigner.store import open_store
@@ -90,10 +91,11 @@ class Enclave:
         self.chain = Chain(engine, self.token, self.vault.versions, self.boots)
         self.history = History(engine)
         self.witness = Witness(engine, self.token, self.vault.workspace, self.boots, self.history.fold)
+        self.past = Past(engine, self.history, self.witness)
         self.halt, self.local = Halt(engine), LocalRules.load(config.local_rules)
-        self.keys = Keys(self.token, self.vault, self.ledger, self.boots, self.pool, self.halt, self.local)
+        self.keys = Keys(self.token, self.vault, self.ledger, self.boots, self.pool, self.halt, self.local, self.past)
         parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt, self.local)
-        self.guard = Guard(*parts, level(config.level))
+        self.guard = Guard(*parts, self.past, level(config.level))
         self._started = time.monotonic()
 
     async def serve(self) -> None:
@@ -110,6 +112,7 @@ class Enclave:
             self.convictions,
             self.halt,
             self.local,
+            self.past,
             self._reserve,
             self.config.max_sessions,
             self.config.session_seconds,
@@ -206,7 +209,8 @@ class Enclave:
                 await asyncio.to_thread(self.keys.confirm, confirm.key_id, signed, confirm.probe, confirm.drill)
                 return pb.FromCosigner(acknowledged=pb.Acknowledged())
             case "change_key":
-                receipt = await asyncio.to_thread(self.keys.change, request.change_key.request)
+                wish = request.change_key
+                receipt = await asyncio.to_thread(self.keys.change, wish.request, wish.checkpoint)
                 return pb.FromCosigner(key_changed=pb.KeyChanged(receipts=[encode(receipt)]))
             case "commit_epoch":
                 commit = request.commit_epoch
@@ -246,7 +250,7 @@ class Enclave:
         self.engine.check_room()
         now = int(time.time())
         try:
-            granted = await asyncio.to_thread(self.guard.decide, spec, request, now)
+            granted = await asyncio.to_thread(self.guard.decide, spec, request, now, begin.checkpoint)
         except (Refused, Malformed, NotFound) as error:
             at = {"session": spec.session_id.hex()[:16], "words": _words(request)}
             log.warning("refused", reason=error.reason, detail=error.message, **at)

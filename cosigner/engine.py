@@ -23,16 +23,18 @@ from cosigner.halt import Halt
 from cosigner.hsm import Token
 from cosigner.ledger import Also, Ledger
 from cosigner.local_rules import LocalRules
+from cosigner.past import Past
 from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
 from cosigner.vault import SealedAux, Vault
-from oms_core.authorize import Authorized, versions_since
+from oms_core.authorize import Authorized, look_back, versions_since
 from oms_core.chains.intent import subject_digest
 from oms_core.crypto.params import level
 from oms_core.encoding import encode
 from oms_core.errors import Conflict, Malformed, NotFound, ProtocolAbort, Reason, Refused, Unavailable
 from oms_core.evidence import SignRequest
 from oms_core.keys import KeyState
+from oms_core.policy.facts import Facts
 from oms_core.protocol.auxinfo import Primes, auxinfo
 from oms_core.protocol.create_key import acknowledge, confirmation, make_key
 from oms_core.protocol.envelope import Channel
@@ -101,13 +103,14 @@ class Engine:
         convictions: Convictions,
         halt: Halt,
         local: LocalRules,
+        past: Past,
         reserve: PrimeReserve,
         limit: int,
         seconds: float,
     ) -> None:
         self._token, self._vault, self._ledger, self._reserve = token, vault, ledger, reserve
         self._boots, self._pool, self._convictions = boots, pool, convictions
-        self._halt, self._local = halt, local
+        self._halt, self._local, self._past = halt, local, past
         self._limit, self._seconds = limit, seconds
         self._runs: dict[bytes, Run] = {}
         self._moduli: dict[tuple[bytes, int], Moduli] = {}
@@ -268,24 +271,27 @@ class Engine:
     def _commit_to(self, granted: Signing, request: SignRequest, parties: tuple[int, ...]) -> None:
         """Nothing leaves before this is on disk, and the token knows that it is. Raises `Refused`."""
         self._boots.check_alone()
-        share = granted.material.share
+        workspace, share, local = granted.workspace, granted.material.share, self._local
         subject, now = subject_digest(request.proposal.subject), int(time.time())
         # Read now: within the ledger's transaction no other one may be waited for.
-        older = versions_since(request.approvals, granted.workspace, granted.older)
+        older = versions_since(request.approvals, workspace, granted.older)
+        back = max(look_back(request, workspace, older), local.horizon(workspace))
 
-        def also(connection: Connection, authorized: Authorized) -> None:
+        def count(connection: Connection) -> Facts:
+            self._past.check_logged(connection, request, workspace, now)
+            return self._past.facts_within(connection, subject, now, back, granted.share)
+
+        def also(connection: Connection, authorized: Authorized, facts: Facts) -> None:
             if authorized.digest != granted.digest:
                 raise Refused("the order derives to something else by now", Reason.DOUBLE_SIGN_GUARD)
             self._halt.check_within(connection)
-            self._vault.check_workspace(connection, granted.workspace)
-            # What is recorded of itself does not count.
-            facts = self._ledger.facts_within(connection, subject, now, self._local.horizon(granted.workspace))
-            wanted = self._local.check_authorized(granted.workspace, authorized, facts)
+            self._vault.check_workspace(connection, workspace)
+            wanted = local.check_authorized(workspace, authorized, facts)
             check_wanted((*authorized.cosigners, *wanted), parties)
             self._vault.check_state(connection, share.key_id, share.epoch, KeyState.ACTIVE)
             self._boots.count(connection)
 
-        self._ledger.record(granted.account, request, granted.workspace, older, now, also)
+        self._ledger.record(granted.account, request, workspace, older, count, also)
         self._boots.settle()
 
     def _counted(self, workspace: Workspace, made: KeyMaterial) -> Also:
@@ -293,6 +299,7 @@ class Engine:
 
         def also(connection: Connection) -> None:
             self._halt.check_within(connection)
+            self._past.check_due(connection, workspace, int(time.time()))
             self._vault.check_workspace(connection, workspace)
             self._vault.check_sealed(connection, made)
             self._boots.count(connection)

@@ -2,7 +2,7 @@
 
 The coordinator is hostile input here: what it concluded is held against what this node concludes, and nothing stands on
 it. The order is that of the work: this node's own standing and the session's shape; the transaction, derived anew; the
-rules; people's approvals; this team's own rules; the key and the ledger. The session id is claimed by the last step.
+rules; people's approvals; this team's own rules; the log; the key and the ledger. The session id is claimed last.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cosigner.halt import Halt
 from cosigner.hsm import Token
 from cosigner.ledger import Ledger
 from cosigner.local_rules import LocalRules
+from cosigner.past import Past
 from cosigner.pool import Pool
 from cosigner.vault import Clear, SealedAux, Vault
 from oms_core.authorize import Authorized, Versions
@@ -69,7 +70,10 @@ class Creation:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """``digest`` may be signed with ``material``; ``authorized`` is None for a probe, which is no transaction."""
+    """``digest`` may be signed with ``material``; ``authorized`` is None for a probe, which is no transaction.
+
+    ``share`` is by how much limits over time were divided.
+    """
 
     material: KeyMaterial
     digest: bytes
@@ -78,6 +82,7 @@ class Signing:
     workspace: Workspace
     older: Versions
     request: SignRequest | None
+    share: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +124,19 @@ class Guard:
         convictions: Convictions,
         halt: Halt,
         local: LocalRules,
+        past: Past,
         floor: params.Level,
     ) -> None:
         self._token, self._vault, self._ledger, self._floor = token, vault, ledger, floor
         self._boots, self._pool, self._convictions = boots, pool, convictions
-        self._halt, self._local = halt, local
-        self._grounds = Grounds(vault, ledger, local)
+        self._halt, self._local, self._past = halt, local, past
+        self._grounds = Grounds(vault, ledger, local, past)
 
-    def decide(self, spec: SessionSpec, request: Request, now: int) -> Granted:
-        """Yes with what to run, or an error with its reason. Ends by claiming the session id."""
+    def decide(self, spec: SessionSpec, request: Request, now: int, note: bytes = b"") -> Granted:
+        """Yes with what to run, or an error with its reason. Ends by claiming the session id.
+
+        ``note`` is the checkpoint by which witnesses vouch for what stands in the log of this request.
+        """
         self._boots.check()
         self._halt.check()
         workspace = self._vault.workspace()
@@ -140,11 +149,11 @@ class Guard:
         granted: Granted
         match request:
             case CreateRequest():
-                granted = self._create(spec, request, workspace, now)
+                granted = self._create(spec, request, workspace, note, now)
             case SignRequest():
-                granted = self._sign(spec, request, workspace, now)
+                granted = self._sign(spec, request, workspace, note, now)
             case ChangeRequest():
-                granted = self._deal(spec, request, workspace, now)
+                granted = self._deal(spec, request, workspace, note, now)
             case PresignRequest():
                 granted = self._presign(spec, request, workspace)
             case ProbeRequest():
@@ -159,7 +168,8 @@ class Guard:
         """
         self._boots.check()
         workspace = self._vault.workspace()
-        facts = self._ledger.facts(now, max(horizon(workspace), self._local.horizon(workspace)))
+        back = max(horizon(workspace), self._local.horizon(workspace))
+        facts = self._past.facts(subject_digest(request.proposal.subject), now, back)
         reading, rendering = read(self._token.index, request, workspace, facts)
         self._local.check_reading(workspace, request.proposal.subject, facts)
         return SignedReading(reading, self._token.sign("reading", encode(reading))), rendering
@@ -191,8 +201,10 @@ class Guard:
         if signs and workspace.distinct_operators and not operators_differ(workspace, spec.parties):
             raise Refused("two of the quorum are run by one operator", Reason.OPERATOR_NOT_DISTINCT)
 
-    def _create(self, spec: SessionSpec, request: CreateRequest, workspace: Workspace, now: int) -> Creation:
-        wish = self._grounds.authorize(request, workspace, now)
+    def _create(
+        self, spec: SessionSpec, request: CreateRequest, workspace: Workspace, note: bytes, now: int
+    ) -> Creation:
+        wish, _ = self._grounds.authorize(request, workspace, note, now)
         assert isinstance(wish.subject, CreateWallet)
         self._boots.check_proposed(wish.subject.valid_from)
         expected = (subject_digest(wish.subject), wish.subject.parties, wish.subject.threshold, wish.subject.level)
@@ -204,9 +216,9 @@ class Guard:
         self._ledger.check_counters(request, wish)
         return Creation(wish.subject, workspace)
 
-    def _sign(self, spec: SessionSpec, request: SignRequest, workspace: Workspace, now: int) -> Signing:
+    def _sign(self, spec: SessionSpec, request: SignRequest, workspace: Workspace, note: bytes, now: int) -> Signing:
         intent = self._check_claims(spec, request, workspace, now)
-        authorized = self._grounds.authorize(request, workspace, now)
+        authorized, share = self._grounds.authorize(request, workspace, note, now)
         check_wanted(authorized.cosigners, spec.parties)
         self._boots.check_proposed(intent.valid_from)
         clear = self._vault.find_key(intent.wallet_id)
@@ -215,7 +227,7 @@ class Guard:
         account = address_of(child_key(material, intent.path))
         self._ledger.check_counters(request, authorized)
         self._ledger.check(account, authorized)
-        return Signing(material, authorized.digest, account, authorized, workspace, self._vault.older(), request)
+        return Signing(material, authorized.digest, account, authorized, workspace, self._vault.older(), request, share)
 
     def _check_claims(self, spec: SessionSpec, request: SignRequest, workspace: Workspace, now: int) -> Intent:
         """What the coordinator says that it comes to, held against what this node comes to: the cheap part first."""
@@ -248,8 +260,8 @@ class Guard:
         self._pool.check_room(request.key_id)
         return Presigning(clear.wallet_id, material, workspace)
 
-    def _deal(self, spec: SessionSpec, request: ChangeRequest, workspace: Workspace, now: int) -> Dealing:
-        authorized = self._grounds.authorize(request, workspace, now)
+    def _deal(self, spec: SessionSpec, request: ChangeRequest, workspace: Workspace, note: bytes, now: int) -> Dealing:
+        authorized, _ = self._grounds.authorize(request, workspace, note, now)
         wish = authorized.subject
         assert isinstance(wish, ChangeKey)
         self._boots.check_proposed(wish.valid_from)

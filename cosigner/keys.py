@@ -19,6 +19,7 @@ from cosigner.halt import Halt
 from cosigner.hsm import Token
 from cosigner.ledger import Ledger
 from cosigner.local_rules import LocalRules
+from cosigner.past import Past
 from cosigner.pool import Pool
 from cosigner.vault import Clear, Vault
 from oms_core.authorize import Versions, authorize
@@ -52,11 +53,19 @@ class Keys:
     """Confirms, changes and replaces this node's keys. All methods may be called from any thread."""
 
     def __init__(
-        self, token: Token, vault: Vault, ledger: Ledger, boots: Boots, pool: Pool, halt: Halt, local: LocalRules
+        self,
+        token: Token,
+        vault: Vault,
+        ledger: Ledger,
+        boots: Boots,
+        pool: Pool,
+        halt: Halt,
+        local: LocalRules,
+        past: Past,
     ) -> None:
         self._token, self._vault, self._ledger = token, vault, ledger
-        self._boots, self._pool, self._halt = boots, pool, halt
-        self._grounds = Grounds(vault, ledger, local)
+        self._boots, self._pool, self._halt, self._past = boots, pool, halt, past
+        self._grounds = Grounds(vault, ledger, local, past)
         self._turn = threading.Lock()
 
     def confirm(self, key_id: bytes, confirmations: tuple[bytes, ...], probe: bytes, drill: bytes) -> None:
@@ -85,16 +94,17 @@ class Keys:
         self._vault.advance_key(share.key_id, share.epoch, KeyState.PRE_ACTIVE, KeyState.ACTIVE)
         log.info("wallet active", wallet=clear.wallet_id)
 
-    def change(self, data: bytes) -> SignedKeyReceipt:
+    def change(self, data: bytes, note: bytes = b"") -> SignedKeyReceipt:
         """Carry out a wish to suspend, resume, deactivate, destroy … a key, once. Raises `Refused`, `Malformed`.
 
-        A halted node still stops a key; it neither resumes nor destroys one.
+        A halted node still stops a key; it neither resumes nor destroys one. ``note`` vouches for what stands in the
+        log; a key is suspended without: that is undone by a wish, and may not wait for witnesses.
         One after the other: what was looked at is so when it is acted on.
         """
         with self._turn:
-            return self._change(data)
+            return self._change(data, note)
 
-    def _change(self, data: bytes) -> SignedKeyReceipt:
+    def _change(self, data: bytes, note: bytes) -> SignedKeyReceipt:
         self._boots.check()
         request = decode(ChangeRequest, data, _LIMIT)
         wish = request.proposal.subject
@@ -108,8 +118,8 @@ class Keys:
         to = LEADS_TO[wish.change]
         if to not in _STOPPED:
             self._halt.check()
-        workspace = self._vault.workspace()
-        authorized = self._grounds.authorize(request, workspace, int(time.time()))
+        workspace, now, waits = self._vault.workspace(), int(time.time()), to is not KeyState.SUSPENDED
+        authorized, _ = self._grounds.authorize(request, workspace, note if waits else None, now)
         self._ledger.check_counters(request, authorized)
         clear = self._meant(wish)
         if wish.change is Change.RESUME:
@@ -117,21 +127,23 @@ class Keys:
             if wish.valid_from < self._ledger.stopped_at(wish.wallet_id):
                 raise Refused("the key was suspended after this wish to resume it", Reason.WRONG_STATE)
         receipt = self._receipt(clear, to, subject)
-        notes = [
+        notes: list[Callable[[Connection], object]] = [
             lambda connection: self._vault.check_workspace(connection, workspace),
             self._ledger.noting_change(subject, receipt),
         ]
+        if waits:
+            notes.append(lambda connection: self._past.check_logged(connection, request, workspace, now))
         if wish.change is Change.RESUME:
             notes.append(self._ledger.noting_resume(wish.wallet_id))
         if to in _STOPPED:
             notes.append(self._ledger.noting_stop(wish.wallet_id, wish.valid_from))
-        note = _all(*notes, self._boots.count)
+        also = _all(*notes, self._boots.count)
         if clear.state == KeyState.PENDING and to is KeyState.DESTROYED:
-            self._vault.destroy_epochs(clear.key_id, MAX_EPOCH, note)
+            self._vault.destroy_epochs(clear.key_id, MAX_EPOCH, also)
         elif clear.state == KeyState.PENDING or clear.state == to in (KeyState.SUSPENDED, KeyState.ACTIVE):
-            self._vault.note(note)  # noted for when it counts; or said again, which answers older wishes
+            self._vault.note(also)  # noted for when it counts; or said again, which answers older wishes
         else:
-            self._vault.advance_key(clear.key_id, clear.epoch, KeyState(clear.state), to, note)
+            self._vault.advance_key(clear.key_id, clear.epoch, KeyState(clear.state), to, also)
         self._pool.drop_key(clear.key_id)
         self._boots.settle()
         log.warning("key changed", wallet=clear.wallet_id, state=to)
@@ -289,7 +301,7 @@ def _own(clear: Clear, material: KeyMaterial) -> tuple[object, ...]:
     return clear.wallet_id, share.key_id, share.public_key, share.chain_code, share.epoch, transcript
 
 
-def _all(*notes: Callable[[Connection], None]) -> Callable[[Connection], None]:
+def _all(*notes: Callable[[Connection], object]) -> Callable[[Connection], None]:
     def note(connection: Connection) -> None:
         for one in notes:
             one(connection)

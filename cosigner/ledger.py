@@ -9,42 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy import Connection, Engine, RowMapping, delete, select
+from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from cosigner.store import certificates, changes, counters, messages, resumed, seen, sessions, signed, spends, stops
+from cosigner.store import certificates, changes, counters, messages, resumed, seen, sessions, signed, stops
 from oms_core.approvals import challenge
-from oms_core.authorize import Authorized, Versions, authorize, look_back
+from oms_core.authorize import Authorized, Versions, authorize
 from oms_core.chains.intent import Intent, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused
 from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest
 from oms_core.keys import KeyState, SignedKeyReceipt
-from oms_core.policy.facts import Facts, Provenance, Spend
-from oms_core.policy.limits import YEAR
-from oms_core.policy.rules import Action
-from oms_core.policy.spends import spends as spends_of
+from oms_core.policy.facts import Facts
 from oms_core.workspace import Workspace
 
 Also = Callable[[Connection], None]
-Last = Callable[[Connection, Authorized], None]
-"""What has to hold of what was decided, at the end of the transaction that commits to it."""
+Count = Callable[[Connection], Facts]
+"""What is counted, and by which clock, in the transaction that commits to something."""
+Last = Callable[[Connection, Authorized, Facts], None]
+"""What has to hold of what was decided, at the end of that transaction."""
 
 
 class Ledger:
-    """The record behind limits and the double-sign guard."""
+    """The record behind the double-sign guard. What counts against limits is the log's to say: see `History`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-
-    def facts(self, now: int, back: int = YEAR) -> Facts:
-        """What this node itself has given its share for within ``back`` seconds: as long ago as limits look."""
-        with self._engine.begin() as connection:
-            return _facts(connection, now, back)
-
-    def facts_within(self, connection: Connection, subject: bytes, now: int, back: int = YEAR) -> Facts:
-        """The same inside a transaction, with when the subject was first seen."""
-        return replace(_facts(connection, now, back), seen_at=_seen_at(connection, subject))
 
     def seen_at(self, subject: bytes) -> int | None:
         """When a subject that has to wait was first seen here (Unix seconds); None if it was not."""
@@ -163,21 +153,20 @@ class Ledger:
                 self._held(connection, account, authorized)
 
     def record(
-        self, account: bytes, request: SignRequest, workspace: Workspace, older: Versions, now: int, also: Last
+        self, account: bytes, request: SignRequest, workspace: Workspace, older: Versions, count: Count, also: Last
     ) -> Authorized:
         """Commit to one digest for the account's nonce and for the subject, before a share leaves.
 
-        Whether it may be signed is decided once more, here, with all that was committed to in the meantime: sessions
-        run side by side, and each began before the others had spent anything. The same digest again is fine; any other
-        raises `Refused` (DOUBLE_SIGN_GUARD). Whatever raises, no share may leave. ``also`` is done in the transaction.
+        Whether it may be signed is decided once more, here, with all that the log has come to say in the meantime:
+        ``count`` gives the facts. The same digest again is fine; any other raises `Refused` (DOUBLE_SIGN_GUARD).
+        Whatever raises, no share may leave. ``also`` is done in the transaction.
         """
-        back = look_back(request, workspace, older)
         with self._engine.begin() as connection:
-            facts = self.facts_within(connection, subject_digest(request.proposal.subject), now, back)
+            seen_at = _seen_at(connection, subject_digest(request.proposal.subject))
+            facts = replace(count(connection), seen_at=seen_at)
             authorized = authorize(request, workspace, facts, older)
-            self._record(connection, account, authorized, now)
-            _note_spends(connection, authorized, workspace, now)
-            also(connection, authorized)
+            self._record(connection, account, authorized, facts.now)
+            also(connection, authorized, facts)
         return authorized
 
     def _record(self, connection: Connection, account: bytes, authorized: Authorized, now: int) -> None:
@@ -217,25 +206,3 @@ class Ledger:
 def _seen_at(connection: Connection, subject: bytes) -> int | None:
     at = connection.execute(select(seen.c.at).filter_by(subject=subject)).scalar()
     return None if at is None else int(at)
-
-
-def _note_spends(connection: Connection, authorized: Authorized, workspace: Workspace, now: int) -> None:
-    """What counts against limits from now on. A subject that is signed again has been counted."""
-    assert isinstance(authorized.subject, Intent)
-    for number, spend in enumerate(spends_of(workspace, authorized.subject, now, Provenance.OWN)):
-        row = {name: getattr(spend, name) for name in _PLAIN}
-        row |= {"number": number, "amount": str(spend.amount), "usd_micro": str(spend.usd_micro)}
-        connection.execute(insert(spends).values(row).on_conflict_do_nothing())
-
-
-_PLAIN = ("subject", "operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset", "at")
-
-
-def _facts(connection: Connection, now: int, back: int) -> Facts:
-    rows = connection.execute(select(spends).where(spends.c.at > now - back)).mappings()
-    return Facts(now, tuple(_spend(row) for row in rows))
-
-
-def _spend(row: RowMapping) -> Spend:
-    plain = {name: row[name] for name in _PLAIN} | {"action": Action(row["action"]), "provenance": Provenance.OWN}
-    return Spend(**plain, amount=int(row["amount"]), usd_micro=int(row["usd_micro"]))

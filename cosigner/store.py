@@ -47,24 +47,6 @@ signed = Table(
     UniqueConstraint("subject"),
 )
 
-spends = Table(
-    "spends",
-    metadata,
-    Column("subject", LargeBinary, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("operation", Integer, nullable=False),
-    Column("action", String, nullable=False),
-    Column("wallet_id", String, nullable=False),
-    Column("initiator", String, nullable=False),
-    Column("chain", String, nullable=False),
-    Column("destination", LargeBinary, nullable=False),
-    Column("protocol", String, nullable=False),
-    Column("asset", String, nullable=False),
-    Column("amount", String, nullable=False),
-    Column("usd_micro", String, nullable=False),
-    Column("at", BigInteger, nullable=False, index=True),
-)
-
 log_authorized = Table(
     "log_authorized",
     metadata,

@@ -88,7 +88,17 @@ def read_effect(entry: Entry, one: Item) -> Effect | None:
         return Began(workspace_digest(workspace), workspace)
     if entry.event == WORKSPACE_APPROVED:
         return _approved(decode(ChangeWorkspaceRequest, document, WORKSPACE_LIMIT))
-    return _authorized(decode_one_of(_ASKED, document, REQUEST_LIMIT))
+    return authorization(decode_one_of(_ASKED, document, REQUEST_LIMIT))
+
+
+def authorization(asked: Asked) -> Authorization:
+    """What is logged for a request. Raises `Malformed` for one that comes to nothing."""
+    try:
+        signs = what_it_signs(asked)
+    except Refused as error:
+        raise Malformed(f"what was authorised comes to nothing: {error.message}", error.reason) from error
+    subject = subject_digest(asked.proposal.subject)
+    return Authorization(subject, request_digest(asked), signs, asked.workspace, presses(asked.approvals), asked)
 
 
 def what_it_signs(request: Asked) -> bytes:
@@ -154,15 +164,6 @@ def _approved(request: ChangeWorkspaceRequest) -> Approved:
     if not isinstance(wish, ChangeWorkspace):
         raise Malformed("the request does not fit its subject")
     return Approved(subject_digest(wish), workspace_digest(wish.next), request, wish.next)
-
-
-def _authorized(asked: Asked) -> Authorization:
-    try:
-        signs = what_it_signs(asked)
-    except Refused as error:
-        raise Malformed(f"what was authorised comes to nothing: {error.message}", error.reason) from error
-    subject = subject_digest(asked.proposal.subject)
-    return Authorization(subject, request_digest(asked), signs, asked.workspace, presses(asked.approvals), asked)
 
 
 def _counter(authenticator_data: bytes) -> int:

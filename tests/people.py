@@ -273,8 +273,9 @@ def approve(
     expires_at: int = NOW + 500,
     decided_at: int = NOW - 5,
     under: Workspace | None = None,
+    execution: bytes = b"",
 ) -> Approval:
-    claim = expected_claim(subject, under or workspace(), user_id, verdict, decided_at, expires_at)
+    claim = expected_claim(subject, under or workspace(), user_id, verdict, decided_at, expires_at, execution)
     return keys().approvers[user_id].approve(claim, ORIGIN)
 
 

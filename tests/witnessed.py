@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
+from cosigner.versions import next_of
+from cosigner.witness import Witness
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import encode
+from oms_core.errors import Malformed
 from oms_core.evidence import ChangeWorkspaceRequest
-from oms_core.history import Asked
+from oms_core.history import Asked, authorization, spends_in
 from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Entry, Item, Record, item, read_entry
 from oms_core.log.note import LOG, WITNESS, write_note
-from oms_core.workspace import Workspace
+from oms_core.log.witness import AddCheckpoint, Answer, write_request
+from oms_core.workspace import Workspace, workspace_digest
 from tests.logs import Signer, Tree, signed
 from tests.people import NOW, workspace
 
@@ -26,10 +31,13 @@ class Logbook:
         first = begins_with or workspace()
         self.origin = first.log.origin
         self.log = Signer(self.origin, LOG, "witness 0")
-        self.witnesses = {i: Signer(f"{self.origin}/cosigner-{i}", WITNESS, f"witness {i}") for i in range(1, 6)}
+        self.witnesses: dict[int, Any] = {}
+        for i in range(1, 6):
+            self.witnesses[i] = Signer(f"{self.origin}/cosigner-{i}", WITNESS, f"witness {i}")
         self.items: list[Item] = []
         self.tree = Tree()
         self._newest: dict[str, int] = {}
+        self._versions = {workspace_digest(first): first}
         self.add(GENESIS, "", encode(first), at=BEGAN)
 
     @property
@@ -54,7 +62,32 @@ class Logbook:
 
     def approve(self, request: ChangeWorkspaceRequest, at: int = NOW) -> int:
         """People have approved this change of the workspace."""
+        following = next_of(request)
+        self._versions[workspace_digest(following)] = following
         return self.add(WORKSPACE_APPROVED, _name(subject_digest(request.proposal.subject)), encode(request), at=at)
+
+    def takes(self, request: Asked) -> bool:
+        """Whether this can stand in the log: its versions can be read, and explain what is asked for."""
+        try:
+            made = authorization(request)
+            return made.workspace in self._versions and bool(spends_in(made, self._versions[made.workspace], NOW))
+        except Malformed:
+            return False
+
+    def request(self, old: int, new: int | None = None) -> bytes:
+        """What is asked of a witness that has followed ``old`` entries."""
+        note = signed(self.tree.checkpoint(new, self.origin), log=self.log)
+        return write_request(AddCheckpoint(old, self.tree.consistency(old, new), note)).encode()
+
+    def followed_by(self, witness: Witness, now: int = NOW, size: int | None = None) -> None:
+        """Have a node follow it up to this size, and cosign that. Raises `Malformed` with what the node says."""
+        to = self.size if size is None else size
+        while (old := witness.head().size) <= to:
+            said = witness.follow(self.request(old, to), self.items[old:to], now)
+            if said.answer is Answer.OK:
+                return
+            if (said.answer, said.size) != (Answer.CONFLICT, to):
+                raise Malformed(said.detail)
 
     def fork(self, size: int | None = None) -> Logbook:
         """Another log with the same beginning, under the same keys."""
@@ -62,7 +95,7 @@ class Logbook:
         other.origin, other.log, other.witnesses = self.origin, self.log, self.witnesses
         other.items = self.items[:size]
         other.tree = Tree(one.entry for one in other.items)
-        other._newest = dict(self._newest)
+        other._newest, other._versions = dict(self._newest), dict(self._versions)
         return other
 
     def after(self, size: int) -> Iterable[tuple[Entry, Item]]:

@@ -32,6 +32,12 @@ def test_where_a_node_stands_is_no_argument_against_an_order(reason: str) -> Non
     assert weight(Reason(reason)) is Weight.NODE
 
 
+@pytest.mark.parametrize("reason", ["NOT_LOGGED", "LOG_STALE", "LOG_CONFLICT", "LOG_FORKED", "EXACT_BYTES_NEEDED"])
+def test_what_a_node_thinks_of_the_log_ends_no_order(reason: str) -> None:
+    assert weight(Reason(reason)) is Weight.NODE
+    assert Reason(reason) in PASSING
+
+
 def test_only_what_is_about_the_node_passes_by_itself() -> None:
     assert {weight(reason) for reason in PASSING} == {Weight.NODE}
     assert Reason.ROLLBACK_DETECTED not in PASSING

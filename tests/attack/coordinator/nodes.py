@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,29 +17,39 @@ from pathlib import Path
 from typing import Any
 
 import pkcs11
+from sqlalchemy import Connection
 
 from cosigner.boots import Boots
 from cosigner.config import Config, load
 from cosigner.convictions import Convictions
 from cosigner.guard import Guard, Signing
 from cosigner.halt import Halt
+from cosigner.history import History
 from cosigner.hsm import Token, initialise
 from cosigner.ledger import Ledger
 from cosigner.local_rules import LocalRules
+from cosigner.past import Past
 from cosigner.pool import Pool
 from cosigner.store import open_store
 from cosigner.vault import Vault
+from cosigner.witness import Witness
 from oms.devnet import ceremony
 from oms_core.chains.evm import address_of
+from oms_core.chains.intent import subject_digest
 from oms_core.crypto.params import L112
 from oms_core.errors import CountersealError, Reason
 from oms_core.evidence import Request, SignRequest
 from oms_core.keys import KeyState
+from oms_core.log.note import Signature, Verifier, cosignature, cosignature_message
+from oms_core.log.roster import witness_verifiers
+from oms_core.policy.facts import Facts
+from oms_core.policy.limits import YEAR
 from oms_core.protocol.packets import SessionSpec
 from oms_core.protocol.shares import KeyMaterial, child_key
 from oms_core.workspace import Workspace
 from tests.attack.coordinator.world import OTHER_WALLET, WALLET, workspace
 from tests.parties import key
+from tests.witnessed import FOUR, Logbook
 
 ALL = (1, 2, 3, 4, 5)
 SECOND_KEY = b"j" * 32
@@ -62,39 +72,64 @@ class Honest:
         self.vault, self.ledger, self.pool = Vault(self.store, self.token), Ledger(self.store), Pool()
         self.boots, self.convictions = Boots(self.store, self.token), Convictions(self.store, self.token)
         self.halt, self.local = Halt(self.store), LocalRules()
+        self.history, self.log = History(self.store), None
+        self.past: Any = Uneventful()
         self.guard = Guard(*self.parts, L112)
 
     @property
     def parts(self) -> tuple[Any, ...]:
         """What guard and engine are made of."""
         held = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions)
-        return (*held, self.halt, self.local)
+        return (*held, self.halt, self.local, self.past)
 
     def corrupt(self) -> None:
         """Run the patched build from now on."""
         self.guard = Gullible(*self.parts, L112)
 
-    def decide(self, spec: SessionSpec, request: Request, now: int) -> Any:
-        """The guard's answer. Raises `CountersealError`."""
-        return self.guard.decide(spec, request, now)
+    def follow(self, log: Logbook) -> Honest:
+        """Count by this log from now on. What the node is asked for is logged before, if it can be."""
+        self.log = log
+        self.witness = Witness(self.store, self.token, self.vault.workspace, self.boots, self.history.fold)
+        self.past = Past(self.store, self.history, self.witness)
+        self.guard = Guard(*self.parts, L112)
+        return self
 
-    def asked(self, spec: SessionSpec, request: Request, now: int) -> Reason | None:
+    def decide(self, spec: SessionSpec, request: Request, now: int, by: Iterable[int] = FOUR) -> Any:
+        """The guard's answer; where there is a log, these have cosigned it. Raises `CountersealError`."""
+        return self.guard.decide(spec, request, now, self._note(request, now, by))
+
+    def _note(self, request: Request, now: int, by: Iterable[int]) -> bytes:
+        if self.log is None:
+            return b""
+        if isinstance(request, SignRequest) and self.log.takes(request):
+            self.log.authorize(request, now)
+        self.log.followed_by(self.witness, now)
+        return self.log.note(by=by, at=now)
+
+    def asked(self, spec: SessionSpec, request: Request, now: int, by: Iterable[int] = FOUR) -> Reason | None:
         """Why this node does not take part; None if it does."""
         try:
-            self.decide(spec, request, now)
+            self.decide(spec, request, now, by)
         except CountersealError as error:
             return error.reason
         return None
 
     def commit(self, granted: Signing, now: int) -> None:
         """What the engine does before a share leaves. Raises `CountersealError`."""
-        assert granted.request is not None
-        self.ledger.record(granted.account, granted.request, granted.workspace, granted.older, now, lambda *_: None)
+        request = granted.request
+        assert request is not None
+        subject = subject_digest(request.proposal.subject)
 
-    def signs(self, spec: SessionSpec, request: SignRequest, now: int) -> Reason | None:
+        def count(connection: Connection) -> Facts:
+            self.past.check_logged(connection, request, granted.workspace, now)
+            return self.past.facts_within(connection, subject, now, YEAR, granted.share)  # type: ignore[no-any-return]
+
+        self.ledger.record(granted.account, request, granted.workspace, granted.older, count, lambda *_: None)
+
+    def signs(self, spec: SessionSpec, request: SignRequest, now: int, by: Iterable[int] = FOUR) -> Reason | None:
         """As `asked`, and then commits to what was granted, as it does when a share is about to leave."""
         try:
-            self.commit(self.decide(spec, request, now), now)
+            self.commit(self.decide(spec, request, now, by), now)
         except CountersealError as error:
             return error.reason
         return None
@@ -109,10 +144,40 @@ class Honest:
         self.token._call(self.token._session.close)
 
 
+@dataclass(frozen=True)
+class Cosigning:
+    """A token that cosigns whatever its owner wants: a corrupt one does so for every fork."""
+
+    token: Token
+    verifier: Verifier
+
+    def cosign(self, body: str, at: int) -> Signature:
+        return cosignature(self.verifier, at, self.token.cosign(cosignature_message(body, at)))
+
+
+class Uneventful:
+    """A past in which nothing has happened, and that everybody vouches for: the rest is what a node checks itself."""
+
+    def share(self, *_: object) -> int:
+        return 1
+
+    def check_logged(self, *_: object) -> int:
+        return 0
+
+    def check_due(self, *_: object) -> None:
+        return
+
+    def facts(self, subject: bytes, now: int, *_: object) -> Facts:
+        return Facts(now)
+
+    def facts_within(self, connection: Connection, subject: bytes, now: int, *_: object) -> Facts:
+        return Facts(now)
+
+
 class Gullible(Guard):
     """The guard of a patched build: it takes part in everything, and so do its owner's accomplices."""
 
-    def decide(self, spec: SessionSpec, request: Request, now: int) -> Any:
+    def decide(self, spec: SessionSpec, request: Request, now: int, note: bytes = b"") -> Any:
         return Signing(material(self._token.index), spec.digest, b"", None, self._vault.workspace(), {}, None)
 
 
@@ -121,6 +186,14 @@ class Five:
     """All nodes by index."""
 
     nodes: Mapping[int, Honest]
+
+    def keep_a_log(self) -> Logbook:
+        """One log, which all of them follow."""
+        log, verifiers = Logbook(self.workspace), witness_verifiers(self.workspace)
+        log.witnesses = {index: Cosigning(node.token, verifiers[index]) for index, node in self.nodes.items()}
+        for node in self.nodes.values():
+            node.follow(log)
+        return log
 
     @property
     def workspace(self) -> Workspace:

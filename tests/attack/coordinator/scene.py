@@ -11,7 +11,7 @@ from typing import Any
 
 from oms.signer import ProposalSigner
 from oms_core.approvals import Approval, ApprovalClaim, Verdict
-from oms_core.authorize import expected_claim
+from oms_core.authorize import execution_digest, expected_claim
 from oms_core.chains.evm import what_is_signed
 from oms_core.chains.intent import Allow, Bounds, Call, Execution, Intent, Proposal, Transfer, What, subject_digest
 from oms_core.encoding import decode, encode
@@ -156,6 +156,11 @@ class Scene:
         intent = self.intent(what, **changes)
         approvals = tuple(self.press(intent, person) for person in approvers or self.approvers(what))
         return Attempt(intent, self.execution(), self.propose(intent), approvals, self.digest)
+
+    def exactly(self, attempt: Attempt) -> Attempt:
+        """The same people approve it again, the exact transaction this time."""
+        bound, people = execution_digest(attempt.execution), [one.claim.approver for one in attempt.approvals]
+        return attempt.approved_by(*(self.press(attempt.intent, person, execution=bound) for person in people))
 
     def execution(self, **changes: Any) -> Execution:
         """How an honest coordinator executes an order: at a nonce that it has not used."""

@@ -7,6 +7,7 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,8 @@ from tests.attack.coordinator.authenticator import Press
 from tests.attack.coordinator.nodes import ALL, Five
 from tests.attack.coordinator.scene import Attempt, Scene
 from tests.attack.coordinator.trying import the_legal_order_is_signed
-from tests.attack.coordinator.world import COIN, KNOWN, TOKEN, WALLET, keys
+from tests.attack.coordinator.world import COIN, KNOWN, NOW, TOKEN, WALLET, keys
+from tests.witnessed import FOUR, Logbook
 
 pytestmark = pytest.mark.attack
 QUORUMS = tuple(combinations(ALL, 3))
@@ -27,10 +29,12 @@ HONEST = (3, 4, 5)
 DAILY = 2000  # base units of the token that one node lets go in a day
 
 
-def signs(scene: Scene, five: Five, attempt: Attempt, index: int, parties: tuple[int, ...]) -> Reason | None:
-    """Whether this node commits to the attempt in a session with this quorum."""
+def signs(
+    scene: Scene, five: Five, attempt: Attempt, index: int, parties: tuple[int, ...], by: tuple[int, ...] = FOUR
+) -> Reason | None:
+    """Whether this node commits to the attempt in a session with this quorum; these have cosigned the log."""
     asked = replace(attempt, parties=parties)
-    return five.nodes[index].signs(scene.session(asked), scene.request(asked), scene.now)
+    return five.nodes[index].signs(scene.session(asked), scene.request(asked), scene.now, by)
 
 
 def signed(scene: Scene, five: Five, attempt: Attempt, parties: tuple[int, ...], corrupt: tuple[int, ...]) -> bool:
@@ -76,6 +80,7 @@ def test_a_lying_coordinator_alone_gets_one_transaction_for_one_order_by_any_cho
     five: Five, scene: Scene, seed: int
 ) -> None:
     order = scene.legal()
+    five.keep_a_log()
     quorums = list(QUORUMS)
     random.Random(seed).shuffle(quorums)
     got = [
@@ -85,43 +90,82 @@ def test_a_lying_coordinator_alone_gets_one_transaction_for_one_order_by_any_cho
 
 
 @pytest.mark.covers("C03")
-def test_with_two_corrupt_cosigners_one_order_becomes_at_most_as_many_transactions_as_there_are_honest_nodes(
+def test_of_one_log_one_order_becomes_one_transaction_although_two_cosigners_are_corrupt(
     five: Five, scene: Scene
 ) -> None:
-    """The A-split: {M1,M2,H1} with one transaction, {M1,M2,H2} with another. Each honest node gives itself once."""
+    """The A-split: {M1,M2,H1} with one transaction, {M1,M2,H2} with another. What was logged first stands."""
+    five.keep_a_log()
     order, got = scene.legal(), []
-    for nonce in range(1, 13):
+    for nonce in range(1, 10):
         parties = (*CORRUPT, HONEST[nonce % 3])
         if signed(scene, five, at_nonce(order, nonce), tuple(sorted(parties)), CORRUPT):
             got.append(nonce)
-    assert len(got) == 3  # (n - f) / (t - f): what approvals that name no nonce come to, without a witnessed log
+    assert got == [1]
 
 
 @pytest.mark.covers("C03")
-def test_with_two_corrupt_cosigners_a_limit_is_exceeded_by_its_documented_factor_and_no_more(
-    five: Five, scene: Scene
-) -> None:
-    given = dict.fromkeys(HONEST, 0)
-    for number in range(60):
-        index = HONEST[number % 3]
-        order = scene.legal(Transfer(TOKEN, KNOWN, 250))
-        reason = signs(scene, five, order, index, tuple(sorted((*CORRUPT, index))))
-        assert reason in (None, Reason.VELOCITY_EXCEEDED)
-        given[index] += 250 if reason is None else 0
-    assert given == dict.fromkeys(HONEST, DAILY)
-    assert sum(given.values()) == 3 * DAILY  # (n - f) / (t - f) · L with f = 2
+def test_of_forks_for_each_honest_node_nothing_is_signed_without_the_exact_bytes(five: Five, scene: Scene) -> None:
+    """Two corrupt witnesses and the one that is deceived are three: they vouch for one yes and one transaction."""
+    order, each = scene.legal(), forked(five)
+    for nonce, index in enumerate(HONEST, 1):
+        parties = tuple(sorted((*CORRUPT, index)))
+        reason = signs(scene, five, at_nonce(order, nonce), index, parties, (*CORRUPT, index))
+        assert reason == Reason.EXACT_BYTES_NEEDED
+        assert signs(scene, five, at_nonce(order, nonce), index, parties, CORRUPT) == Reason.NOT_LOGGED
+        assert each[index].size > 1
+
+
+@pytest.mark.covers("C03")
+def test_of_forks_for_each_honest_node_one_yes_to_exact_bytes_is_one_transaction(five: Five, scene: Scene) -> None:
+    forked(five)
+    exact = scene.exactly(at_nonce(scene.legal(Transfer(TOKEN, KNOWN, 100)), 7))
+    got = []
+    for nonce, index in zip((7, 8, 9), HONEST, strict=True):
+        parties = tuple(sorted((*CORRUPT, index)))
+        reason = signs(scene, five, at_nonce(exact, nonce), index, parties, (*CORRUPT, index))
+        assert reason in (None, Reason.CHALLENGE_MISMATCH)
+        got += [nonce] if reason is None else []
+    assert got == [7]
 
 
 @pytest.mark.covers("C03")
 @pytest.mark.parametrize("seed", range(2))
-def test_alone_a_lying_coordinator_exceeds_a_limit_by_less_than_five_thirds(
+def test_of_one_log_no_more_than_a_limit_is_signed_by_any_quorums_although_two_cosigners_are_corrupt(
     five: Five, scene: Scene, seed: int
 ) -> None:
+    five.keep_a_log()
     quorums, total = random.Random(seed), 0
-    for _ in range(30):
+    for _ in range(16):
         parties = quorums.choice(QUORUMS)
-        total += 250 if signed(scene, five, scene.legal(Transfer(TOKEN, KNOWN, 250)), parties, ()) else 0
-    assert DAILY - 250 <= total <= DAILY * 5 // 3
+        total += 250 if signed(scene, five, scene.legal(Transfer(TOKEN, KNOWN, 250)), parties, CORRUPT) else 0
+    assert total == DAILY
+
+
+@pytest.mark.covers("C03")
+def test_of_forks_for_each_honest_node_all_together_sign_no_more_than_a_limit(five: Five, scene: Scene) -> None:
+    """(n - f) / (t - f) of them, each with its part of the limit: 3 thirds."""
+    forked(five)
+    given = dict.fromkeys(HONEST, 0)
+    for number in range(15):
+        index = HONEST[number % 3]
+        order = scene.exactly(scene.legal(Transfer(TOKEN, KNOWN, 222)))
+        reason = signs(scene, five, order, index, tuple(sorted((*CORRUPT, index))), (*CORRUPT, index))
+        assert reason in (None, Reason.VELOCITY_EXCEEDED)
+        given[index] += 222 if reason is None else 0
+    assert given == dict.fromkeys(HONEST, 666)
+    assert sum(given.values()) <= DAILY
+
+
+def forked(five: Five) -> dict[int, Logbook]:
+    """Each honest node has seen the log in full once, and follows one of its own from then on."""
+    log, each = five.keep_a_log(), {}
+    for index in HONEST:
+        node = five.nodes[index]
+        log.followed_by(node.witness)
+        node.witness.check_cover(log.note(), 0, five.workspace, NOW)
+        each[index] = log.fork()
+        node.follow(each[index])
+    return each
 
 
 @pytest.mark.covers("C12", "P39")
@@ -173,6 +217,7 @@ def test_what_has_expired_stays_expired_between_the_decision_and_the_commitment(
 @pytest.mark.slow
 @pytest.mark.covers("C25")
 def test_of_256_sessions_at_once_for_one_order_each_node_commits_to_one_transaction(five: Five, scene: Scene) -> None:
+    """By its own ledger: here no log stands between the attempts."""
     order, node = scene.legal(), five.nodes[1]
     attempts = [at_nonce(order, nonce) for nonce in range(256)]
     granted = [node.decide(scene.session(one), scene.request(one), scene.now) for one in attempts]
@@ -192,26 +237,24 @@ def test_of_256_sessions_at_once_for_one_order_each_node_commits_to_one_transact
 
 @pytest.mark.covers("C25")
 def test_of_64_orders_at_once_no_more_is_committed_to_than_the_limit(five: Five, scene: Scene) -> None:
-    node = five.nodes[1]
-    attempts = [scene.legal(Transfer(TOKEN, KNOWN, 100)) for _ in range(64)]
-    granted = [node.decide(scene.session(one), scene.request(one), scene.now) for one in attempts]
-
-    def commit(number: int) -> Reason | None:
+    five.keep_a_log()
+    node, granted, reasons = five.nodes[1], list[Any](), set[Reason]()
+    for _ in range(64):
+        one = scene.legal(Transfer(TOKEN, KNOWN, 100))
         try:
-            node.commit(granted[number], scene.now)
+            granted.append(node.decide(scene.session(one), scene.request(one), scene.now))
         except CountersealError as error:
-            return error.reason
-        return None
-
+            reasons.add(error.reason)
     with ThreadPoolExecutor(8) as threads:
-        reasons = list(threads.map(commit, range(64)))
-    assert reasons.count(None) * 100 == DAILY
-    assert set(reasons) == {None, Reason.VELOCITY_EXCEEDED}
+        list(threads.map(lambda one: node.commit(one, scene.now), granted))
+    assert len(granted) * 100 == DAILY
+    assert reasons == {Reason.VELOCITY_EXCEEDED}
 
 
 @pytest.mark.covers("C11")
 def test_an_order_whose_signature_is_withheld_is_signed_again_for_another_coordinator(five: Five, scene: Scene) -> None:
     order = scene.legal()
+    five.keep_a_log()
     for _ in range(3):
         for index in (1, 2, 3):
             assert signs(scene, five, order, index, (1, 2, 3)) is None

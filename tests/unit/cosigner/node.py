@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pkcs11
+from sqlalchemy import select
 
+from cosigner import keys as module
 from cosigner.boots import Boots
 from cosigner.config import Config, load
 from cosigner.convictions import Convictions
-from cosigner.guard import Guard
+from cosigner.guard import Granted, Guard
 from cosigner.halt import Halt
+from cosigner.history import History
 from cosigner.hsm import Token, initialise
 from cosigner.keys import Keys
 from cosigner.ledger import Ledger
 from cosigner.local_rules import LocalRules
+from cosigner.past import Past
 from cosigner.pool import Pool
-from cosigner.store import open_store
+from cosigner.store import open_store, signed
 from cosigner.vault import Clear, Vault, _under
+from cosigner.witness import Witness
 from oms.devnet import ceremony
 from oms_core.crypto.params import L112, Level
-from oms_core.keys import KeyState
+from oms_core.encoding import decode
+from oms_core.errors import Malformed
+from oms_core.evidence import ChangeRequest, CreateRequest, Request, SignRequest
+from oms_core.keys import Change, KeyState, SignedKeyReceipt
+from oms_core.protocol.packets import SessionSpec
 from oms_core.protocol.shares import KeyMaterial
 from tests.parties import identity, key
-from tests.people import workspace
+from tests.people import NOW, workspace
+from tests.witnessed import FOUR, Logbook
 
 KEY_ID = b"k" * 32
 
@@ -35,8 +48,9 @@ KEY_ID = b"k" * 32
 class Node:
     """One folder. Only one node of a process is started at a time: a PKCS#11 module serves one token directory."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, log: Logbook | None = None) -> None:
+        """``log`` is the one that it follows, by default one that holds nothing but the tests' workspace."""
+        self.home, self.log = home, log or Logbook()
         (home / "softhsm2.conf").write_text(f"directories.tokendir = {home / 'tokens'}\nlog.level = ERROR\n")
         self.config: Config = load(home / "cosigner.toml")
 
@@ -47,21 +61,53 @@ class Node:
         self.vault, self.ledger = Vault(self.store, self.token), Ledger(self.store)
         self.boots, self.pool = Boots(self.store, self.token), Pool()
         self.convictions = Convictions(self.store, self.token)
-        self.halt = Halt(self.store)
+        self.halt, self.history = Halt(self.store), History(self.store)
+        self.witness = Witness(self.store, self.witnessing(), self.vault.workspace, self.boots, self.history.fold)
+        self.past = Past(self.store, self.history, self.witness)
         self.keys = self.keeping()
         self.guard = self.guarded()
         return self
 
     def keeping(self, local: str = "") -> Keys:
-        """What changes these keys, with a team's own rules."""
+        """What changes these keys, with a team's own rules, when all that it is asked for stands in the log."""
         parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.halt)
-        return Keys(*parts, LocalRules(local, "local-rules.yaml"))
+        keys: Any = LoggedKeys(self, Keys(*parts, LocalRules(local, "local-rules.yaml"), self.past))
+        return keys  # type: ignore[no-any-return]
 
     def guarded(self, local: str = "", level: Level = L112) -> Guard:
-        """A guard on these parts, with a team's own rules, under the identity key that the tests' roster has for it."""
+        """A guard on these parts, with a team's own rules, under the identity key that the tests' roster has for it.
+
+        What it is asked for stands in the log, covered in full, unless a test brings another note.
+        """
         me: Any = identity(self.config.index)
         parts = (me, self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt)
-        return Guard(*parts, LocalRules(local, "local-rules.yaml"), level)
+        guard: Any = LoggedGuard(self, Guard(*parts, LocalRules(local, "local-rules.yaml"), self.past, level))
+        return guard  # type: ignore[no-any-return]
+
+    def witnessing(self) -> Any:
+        """The token, but with the witness key that the tests' roster has for it."""
+        index, signer = self.config.index, self.log.witnesses[self.config.index]
+        held = {"index": index, "witness": signer.verifier.key, "cosign": signer.key.sign}
+        return SimpleNamespace(**held, counters=lambda: self.token.counters())
+
+    def follow(self, now: int = NOW, size: int | None = None) -> None:
+        """Follow the log up to this size, and cosign that."""
+        self.log.followed_by(self.witness, now, size)
+
+    def logged(self, request: Request, now: int = NOW, by: Iterable[int] = FOUR) -> bytes:
+        """Have a request logged, as an honest coordinator does, and follow; the note that these have cosigned.
+
+        A request that cannot stand in a log is left out.
+        """
+        if isinstance(request, SignRequest | CreateRequest | ChangeRequest) and self.log.takes(request):
+            self.log.authorize(request, now)
+        self.follow(now)
+        return self.log.note(by=by, at=now)
+
+    def committed(self) -> list[bytes]:
+        """The digests of what this node has committed to, for ever."""
+        with self.store.begin() as connection:
+            return list(connection.execute(select(signed.c.digest).order_by(signed.c.nonce)).scalars())
 
     def boot(self) -> Node:
         """Start, and count it, as the enclave does."""
@@ -82,7 +128,7 @@ class Node:
     def copy(self, to: Path) -> Node:
         """All of it, elsewhere. The node has to be stopped."""
         shutil.copytree(self.home, to)
-        return Node(to)
+        return Node(to, self.log.fork())
 
     def take(self, other: Node, *, store: bool = False, tokens: bool = False) -> None:
         """Put another copy's files in the place of these. Both nodes have to be stopped."""
@@ -94,6 +140,41 @@ class Node:
         if tokens:
             shutil.rmtree(self.home / "tokens")
             shutil.copytree(other.home / "tokens", self.home / "tokens")
+
+
+class LoggedGuard:
+    """A guard that is asked for nothing that does not stand in the log."""
+
+    def __init__(self, node: Node, guard: Guard) -> None:
+        self._node, self._guard = node, guard
+
+    def decide(self, spec: SessionSpec, request: Request, now: int, note: bytes | None = None) -> Granted:
+        """As the guard's."""
+        return self._guard.decide(spec, request, now, self._node.logged(request, now) if note is None else note)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._guard, name)
+
+
+class LoggedKeys:
+    """What changes keys, and is asked for nothing that does not stand in the log."""
+
+    def __init__(self, node: Node, keys: Keys) -> None:
+        self._node, self._keys = node, keys
+
+    def change(self, data: bytes, note: bytes | None = None) -> SignedKeyReceipt:
+        """As it is done by `Keys`."""
+        return self._keys.change(data, self._noted(data) if note is None else note)
+
+    def _noted(self, data: bytes) -> bytes:
+        with suppress(Malformed):
+            request = decode(ChangeRequest, data)
+            if getattr(request.proposal.subject, "change", None) is not Change.SUSPEND:  # which needs none
+                return self._node.logged(request, int(module.time.time()))
+        return b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._keys, name)
 
 
 def make_node(root: Path, index: int = 1) -> Node:

@@ -49,7 +49,7 @@ def make_engine(node: Node, monkeypatch: pytest.MonkeyPatch, local: str = "") ->
     convictions = Convictions(node.store, me)
     reserve: Any = Reserve()
     parts = (me, node.vault, node.ledger, node.boots, node.pool, convictions, node.halt)
-    return Engine(*parts, LocalRules(local, "local-rules.yaml"), reserve, 8, 60.0)
+    return Engine(*parts, LocalRules(local, "local-rules.yaml"), node.past, reserve, 8, 60.0)
 
 
 class Reserve:

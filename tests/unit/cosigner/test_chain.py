@@ -13,9 +13,9 @@ from cosigner.chain import Chain
 from cosigner.store import sightings, versions
 from oms_core.approvals import Approval
 from oms_core.chains.intent import subject_digest
-from oms_core.encoding import encode
+from oms_core.encoding import decode, encode
 from oms_core.errors import LocalError, Malformed, Reason, Refused
-from oms_core.evidence import Adoption, Scheduling, SignedScheduling
+from oms_core.evidence import Adoption, ChangeWorkspaceRequest, Scheduling, SignedScheduling
 from oms_core.protocol.identity import verify_identity
 from oms_core.readings import plain_decision
 from oms_core.workspace import ChangeWorkspace, Workspace, workspace_digest
@@ -358,7 +358,9 @@ def test_orders_of_an_older_version_are_refused_after_adoption_and_of_a_newer_on
     with pytest.raises(Refused) as caught:
         guard.decide(spec(new), new, NOW)
     assert caught.value.reason == Reason.POLICY_VERSION_MISMATCH
-    adopted(chain, request(disabled("olga"), "alice"))
+    data = request(disabled("olga"), "alice")
+    node.log.approve(decode(ChangeWorkspaceRequest, data))
+    adopted(chain, data)
     with pytest.raises(Refused) as caught:
         guard.decide(spec(old), old, NOW)
     assert caught.value.reason == Reason.POLICY_VERSION_MISMATCH

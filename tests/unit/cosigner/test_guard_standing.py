@@ -36,6 +36,7 @@ from tests.people import (
 )
 from tests.unit.cosigner.node import KEY_ID, Node, material
 from tests.unit.cosigner.specs import ALL, about_the_key, deal, dealing, new_moduli, refused, spec
+from tests.witnessed import Logbook
 
 LARGE = intent(500)
 
@@ -43,6 +44,7 @@ LARGE = intent(500)
 def under(node: Node, changed: Workspace) -> Guard:
     """A guard that stands on another workspace, with the tests' key active."""
     node.vault.pin_workspace(changed)
+    node.log = Logbook(changed)
     node.vault.put_key("wal_1", material(), KeyState.ACTIVE)
     return node.guard
 
@@ -246,6 +248,7 @@ def test_a_key_is_made_by_a_committee_that_has_the_cosigners_whom_rules_want(
 ) -> None:
     shared = workspace() if local else wanting(wanted)
     node.vault.pin_workspace(shared)
+    node.log = Logbook(shared)
     guard = node.guarded(f"- rule: with\n  require: {{cosigners: [{wanted}]}}\n" if local else "")
     subject = wish(wallet_id="wal_2", parties=(1, 2, 3), threshold=2)
     given = tuple(approve(subject, name, under=shared) for name in ("sam", "sonja"))

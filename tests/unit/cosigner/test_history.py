@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from cosigner.history import History
 from cosigner.store import open_store
+from oms_core.authorize import look_back
 from oms_core.chains.intent import Intent, subject_digest
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import SignRequest, request_digest
@@ -23,10 +24,12 @@ from tests.people import (
     DELAY,
     EXECUTION,
     NOW,
+    RULES,
     approve,
     following,
     intent,
     reform,
+    rules,
     sign_request,
     workspace,
     workspace_request,
@@ -294,3 +297,13 @@ def test_history_outlives_the_process(log: Logbook, replica: Replica) -> None:
     log.authorize(asked(order(60, 2), nonce=8, under=loosened()))
     assert again.follow().counted() == [50, 60]
     assert due(again, NOW + DELAY)
+
+
+def test_what_is_committed_to_counts_as_far_back_as_any_version_looks_that_its_approvals_name() -> None:
+    """Of 100 a week, 60 were spent two days ago. By the current version only the last day counts."""
+    week = replace(workspace(), rules=rules(RULES.replace("{amount: 2,000, every: 24h}", "{amount: 100, every: 7d}")))
+    now, subject = following(week, rules=workspace().rules), order(50)
+    request = sign_request(subject, approve(subject, "ravi", under=week))
+    older = {workspace_digest(week): week}
+    assert look_back(request, now, {}) < 2 * DAY
+    assert look_back(request, now, older) > 2 * DAY

@@ -16,10 +16,8 @@ from oms_core.chains.intent import Intent
 from oms_core.errors import Reason, Refused
 from oms_core.evidence import SignRequest
 from oms_core.policy.facts import Facts
-from oms_core.policy.rules import DAY
-from oms_core.workspace import Workspace, workspace_digest
 from tests import people
-from tests.people import NOW, RULES, approve, following, intent, moved, rules, sign_request, workspace
+from tests.people import NOW, intent, sign_request, spend, workspace
 
 ACCOUNT = b"\xaa" * 20
 
@@ -29,7 +27,7 @@ def asked(subject: Intent, nonce: int = 7, **execution: int) -> SignRequest:
 
 
 def record(ledger: Ledger, request: SignRequest, now: int = NOW) -> Authorized:
-    return ledger.record(ACCOUNT, request, workspace(), {}, now, lambda *_: None)
+    return ledger.record(ACCOUNT, request, workspace(), {}, lambda _: Facts(now), lambda *_: None)
 
 
 def check(ledger: Ledger, request: SignRequest) -> None:
@@ -84,30 +82,20 @@ def test_the_ledger_outlives_the_process(ledger: Ledger, store: Engine) -> None:
         record(again, asked(intent(), nonce=8))
     with pytest.raises(Refused):
         again.claim_session(b"s" * 32)
-    assert moved(again.facts(NOW)) == [50]
 
 
-def test_spends_are_read_as_far_back_as_it_is_asked_for_and_no_further(ledger: Ledger) -> None:
-    for number, age in enumerate((0, 60, 600)):
-        one = intent(10 + number, intent_id=f"int_{number}", valid_from=NOW - 1000)
-        record(ledger, asked(one, nonce=number), NOW - age)
-    amounts = {back: sorted(moved(ledger.facts(NOW, back))) for back in (0, 60, 61, 1000)}
-    assert amounts == {0: [], 60: [10], 61: [10, 11], 1000: [10, 11, 12]}
-
-
-def test_what_is_committed_to_counts_as_far_back_as_any_version_looks_that_its_approvals_name(ledger: Ledger) -> None:
-    """Of 100 a week, 60 were spent two days ago. By the current version only the last day counts."""
-    week = replace(workspace(), rules=rules(RULES.replace("{amount: 2,000, every: 24h}", "{amount: 100, every: 7d}")))
-    now, subject = following(week, rules=workspace().rules), intent(50)
-    record(ledger, asked(intent(60, intent_id="int_0", valid_from=NOW - 3 * DAY)), NOW - 2 * DAY)
-    older = {workspace_digest(week): week}
-
-    def commit(under: Workspace) -> None:
-        request = sign_request(subject, approve(subject, "ravi", under=under))
-        request = replace(request, workspace=workspace_digest(now), execution=replace(people.EXECUTION, nonce=8))
-        ledger.record(ACCOUNT, request, now, older, NOW, lambda *_: None)
-
+def test_whether_it_may_be_signed_is_decided_anew_with_what_counts_by_then(ledger: Ledger) -> None:
+    """2000 a day, of which 1960 were spent in the meantime."""
     with pytest.raises(Refused) as caught:
-        commit(week)
+        ledger.record(ACCOUNT, asked(intent()), workspace(), {}, lambda _: Facts(NOW, (spend(1960),)), lambda *_: None)
     assert caught.value.reason == Reason.VELOCITY_EXCEEDED
-    commit(now)
+    record(ledger, asked(intent(51, intent_id="int_2")))  # nothing was committed to
+
+
+def test_what_raises_within_the_transaction_leaves_nothing_behind(ledger: Ledger) -> None:
+    def last(*_: object) -> None:
+        raise Refused("no", Reason.HALTED)
+
+    with pytest.raises(Refused):
+        ledger.record(ACCOUNT, asked(intent()), workspace(), {}, lambda _: Facts(NOW), last)
+    record(ledger, asked(intent(51, intent_id="int_2")))

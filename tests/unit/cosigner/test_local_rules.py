@@ -40,7 +40,6 @@ from tests.people import (
 from tests.unit.cosigner.node import Node, activate
 from tests.unit.cosigner.specs import deal, new_moduli, refused, spec
 
-ACCOUNT = b"\xaa" * 20
 DENY = "- rule: not-on-my-watch\n  deny:\n  when: {action: TRANSFER, amount: above 40}\n"
 CAP = "- rule: small\n  limit: {amount: 70, every: 24h}\n  when: {asset: ETH, fee: no}\n"
 ASK = "- rule: ask-olga\n  require: {approvals: 1, from users: [olga]}\n  when: {action: TRANSFER}\n"
@@ -73,8 +72,7 @@ def test_what_a_local_rule_does_not_concern_is_signed(active: Node) -> None:
 
 def test_a_local_limit_looks_further_back_than_any_limit_of_the_workspace(active: Node) -> None:
     """The workspace's limits look back a day, this one a week."""
-    past = sign_request(intent(60, intent_id="int_0", valid_from=NOW - 3 * DAY))
-    active.ledger.record(ACCOUNT, past, workspace(), {}, NOW - 2 * DAY, lambda *_: None)
+    active.log.authorize(sign_request(intent(60, intent_id="int_0", valid_from=NOW - 3 * DAY)), at=NOW - 2 * DAY)
     request = sign_request(intent(20), execution=replace(EXECUTION, nonce=8))
     week = CAP.replace("24h", "7d")
     error = refused(active.guarded(week), spec(request), request)

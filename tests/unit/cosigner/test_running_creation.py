@@ -11,7 +11,7 @@ from oms_core.approvals import Approval
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode
 from oms_core.errors import Conflict, Reason, Refused
-from oms_core.evidence import CreateRequest
+from oms_core.evidence import ChangeWorkspaceRequest, CreateRequest
 from oms_core.keys import KeyState
 from oms_core.protocol.packets import SessionSpec
 from oms_core.protocol.shares import SignedConfirmation
@@ -67,10 +67,11 @@ def sealed(node: Node) -> Any:
 
 async def test_a_key_that_is_made_while_nothing_happens_is_confirmed(node: Node, engine: Engine) -> None:
     running = await up_to_its_end(node, engine, asked())
+    before = node.token.counters().writes
     assert held(node) == [(KEY, KeyState.PENDING)]
     said = decode(SignedConfirmation, (await running.end()).result).confirmation
     assert (said.public_key, held(node)) == (sealed(node), [(KEY, KeyState.PRE_ACTIVE)])
-    assert node.token.counters()[1] == 1
+    assert node.token.counters().writes == before + 1
 
 
 async def test_a_key_that_is_made_while_the_workspace_changes_is_made_again_under_the_next_version(
@@ -78,7 +79,9 @@ async def test_a_key_that_is_made_while_the_workspace_changes_is_made_again_unde
 ) -> None:
     running = await up_to_its_end(node, engine, asked())
     first, after = sealed(node), disabled("eve")
-    assert chain_of(node).offer(workspace_change(after, "alice"), NOW).adoption is not None
+    data = workspace_change(after, "alice")
+    node.log.approve(decode(ChangeWorkspaceRequest, data))
+    assert chain_of(node).offer(data, NOW).adoption is not None
     with pytest.raises(Refused) as caught:
         await running.end()
     assert (caught.value.reason, held(node)) == (Reason.POLICY_VERSION_MISMATCH, [(KEY, KeyState.PENDING)])

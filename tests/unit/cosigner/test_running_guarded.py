@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,14 +12,15 @@ from typing import Any
 import pytest
 
 from cosigner import engine as module
-from oms_core.errors import CountersealError, Reason, Refused
+from oms_core.errors import Reason, Refused
 from oms_core.keys import KeyState
 from oms_core.readings import plain_decision
 from oms_core.workspace import workspace_digest
-from tests.people import EXECUTION, NOW, intent, moved, rules, sign_request, workspace
+from tests.people import EXECUTION, NOW, intent, rules, sign_request, workspace
 from tests.unit.cosigner.node import Node, activate, material
 from tests.unit.cosigner.running import Running, make_engine, signing
 from tests.unit.cosigner.specs import spec
+from tests.witnessed import Logbook
 
 CAP = "- rule: small\n  limit: {amount: 100, every: 24h}\n  when: {asset: ETH, fee: no}\n"
 
@@ -38,7 +38,7 @@ async def test_a_halt_ends_the_sessions_that_run_and_no_share_leaves(
         await running.end()
     assert caught.value.reason == Reason.HALTED
     assert "sign.1" not in running.said
-    assert node.ledger.facts(NOW).spent == ()
+    assert node.committed() == []
     assert engine.open_sessions == 0
 
 
@@ -58,7 +58,7 @@ async def test_what_stops_a_node_between_its_last_look_and_the_ledgers_entry_sto
     running = Running(engine, spec(request))
     await running.begin(node, request, signing)
     await running.until("presign.3")
-    record = node.ledger.record
+    record, before = node.ledger.record, node.token.counters().writes
 
     def meanwhile(*about: Any) -> Any:
         happens(node)
@@ -69,8 +69,8 @@ async def test_what_stops_a_node_between_its_last_look_and_the_ledgers_entry_sto
         await running.end()
     assert caught.value.reason == expected
     assert "sign.1" not in running.said
-    assert node.ledger.facts(NOW).spent == ()
-    assert node.token.counters()[1] == 0
+    assert node.committed() == []
+    assert node.token.counters().writes == before
 
 
 async def test_a_key_that_is_made_or_dealt_while_the_operator_halts_the_node_is_not_confirmed(
@@ -113,32 +113,50 @@ async def test_a_cosigner_that_a_rule_has_come_to_want_has_to_be_there_when_a_sh
 ) -> None:
     shared = workspace() if local else replace(workspace(), rules=(*rules(), *rules(WANTS_FIVE)))
     node.vault.pin_workspace(shared)
+    node.log = Logbook(shared)
     node.vault.put_key("wal_1", material(), KeyState.ACTIVE)
     own = WANTS_FIVE if local else ""
     with pytest.raises(Refused, match="wants cosigners") as caught:
         await ended(node, monkeypatch, (1, 2, 3), own)
     assert caught.value.reason == Reason.QUORUM_UNAVAILABLE
-    assert node.ledger.facts(NOW).spent == ()
+    assert node.committed() == []
     assert (await ended(node, monkeypatch, (1, 2, 5), own)).said[-1] == "sign.1"
 
 
 async def test_orders_side_by_side_do_not_exceed_a_teams_own_limit_together(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of 60 was granted while nothing had been spent; 100 are allowed here, far more by the workspace."""
+    """Each of 60, where 100 are allowed here and far more by the workspace: the one that was logged first wins."""
     activate(node)
     node.guard = node.guarded(CAP)
     engine = make_engine(node, monkeypatch, CAP)
-    sessions = []
-    for number in range(2):
-        order = intent(60, intent_id=f"int_{number}")
-        request = sign_request(order, execution=replace(EXECUTION, nonce=number))
-        running = Running(engine, spec(request))
-        await running.begin(node, request, signing)
-        await running.until("presign.3")
-        sessions.append(running)
-    ends = await asyncio.gather(*(running.end() for running in sessions), return_exceptions=True)
-    refusals = [end for end in ends if isinstance(end, CountersealError)]
-    assert [one.reason for one in refusals] == [Reason.VELOCITY_EXCEEDED]
-    assert refusals[0].details["rule"] == "local:small"
-    assert moved(node.ledger.facts(NOW)) == [60]
+    first, second = (
+        sign_request(intent(60, intent_id=f"int_{number}"), execution=replace(EXECUTION, nonce=number))
+        for number in range(2)
+    )
+    running = Running(engine, spec(first))
+    await running.begin(node, first, signing)
+    await running.until("presign.3")
+    with pytest.raises(Refused) as caught:
+        await Running(engine, spec(second)).begin(node, second, signing)
+    assert (caught.value.reason, caught.value.details["rule"]) == (Reason.VELOCITY_EXCEEDED, "local:small")
+    await running.end()
+    assert node.committed() == [running.spec.digest]
+
+
+async def test_a_teams_own_limit_is_looked_at_again_when_a_share_is_about_to_leave(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activate(node)
+    node.guard = node.guarded(CAP)
+    engine, first = make_engine(node, monkeypatch, CAP), sign_request(intent(60))
+    running = Running(engine, spec(first))
+    await running.begin(node, first, signing)
+    await running.until("presign.3")
+    for request in (sign_request(intent(60, intent_id="int_2"), execution=replace(EXECUTION, nonce=8)), first):
+        node.log.authorize(request)
+    node.follow()
+    with pytest.raises(Refused) as caught:
+        await running.end()
+    assert (caught.value.reason, caught.value.details["rule"]) == (Reason.VELOCITY_EXCEEDED, "local:small")
+    assert node.committed() == []
