@@ -11,6 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -149,17 +150,22 @@ class Journal:
 
         Raises `LocalError` (STORE_CORRUPT) if the tree does not extend what was signed before: then nothing is signed.
         """
-        size = await self._extend()
-        async with self._engine.begin() as connection:
-            held = await self._newest(connection, 0)
-            if held is not None and held["size"] >= size:
-                return await self._signed_by_all(connection, held), int(held["size"])
-            note, made = await connection.run_sync(self._signed, size, held)
-            values = {"size": size, "at": int(time.time()), "root": made, "note": note, "count": 0}
-            useless = log_checkpoints.delete().where(log_checkpoints.c.count == 0)  # they can be signed again
-            await connection.execute(useless)
-            await connection.execute(insert(log_checkpoints).values(values))
-        return note, size
+        while True:
+            async with self._engine.begin() as connection:
+                size = await self.size(connection)
+                if await connection.run_sync(extend) == size:  # else there is more than a transaction should do
+                    return await self._head(connection, size), size
+
+    async def _head(self, connection: AsyncConnection, size: int) -> bytes:
+        held = await self._newest(connection, 0)
+        if held is not None and held["size"] == size:
+            return await self._signed_by_all(connection, held)
+        note, made = await connection.run_sync(self._signed, size, held)
+        values = {"size": size, "at": int(time.time()), "root": made, "note": note, "count": 0}
+        useless = log_checkpoints.delete().where(log_checkpoints.c.count == 0)  # they can be signed again
+        await connection.execute(useless)
+        await connection.execute(insert(log_checkpoints).values(values))
+        return note
 
     async def sign_at(self, size: int) -> bytes:
         """The head that the log had, or would have had, with so many entries. Raises `Malformed` above its size."""
@@ -244,7 +250,7 @@ class Journal:
                 return there
 
     def _signed(self, connection: Connection, size: int, held: RowMapping | None) -> tuple[bytes, bytes]:
-        read = tiles_in(connection)
+        read = cache(tiles_in(connection))
         if held is not None and root(held["size"], hashes_from(read, held["size"])) != held["root"]:
             raise LocalError("the log's tree is not the one that was signed before", Reason.STORE_CORRUPT)
         made = root(size, hashes_from(read, size)) if size else EMPTY_ROOT
