@@ -237,7 +237,7 @@ class Workspaces(Stands):
         if denied is not None and not adopted:
             text = f"denied by {denied['user_id']}: {denied['comment'] or 'no reason given'}"
             await self._move(row, ChangeState.REJECTED, reason=Reason.APPROVAL_DENIED, detail=text)
-        elif self._standing.find(wish.next.parent) is not None and wish.next.parent != self._standing.digest:
+        elif await self._passed(row, wish):
             text = f"version {self._workspace.version} is another one, and counts"
             await self._move(row, ChangeState.SUPERSEDED, reason=Reason.POLICY_VERSION_MISMATCH, detail=text)
         elif time.time() >= wish.valid_until and not adopted and not await self._scheduled(row):
@@ -245,6 +245,12 @@ class Workspaces(Stands):
         else:
             return False
         return True
+
+    async def _passed(self, row: RowMapping, wish: ChangeWorkspace) -> bool:
+        """Whether the chain went on by another change. It may go on by this one at any time, also while we look."""
+        parent = wish.next.parent
+        gone = self._standing.find(parent) is not None and parent != self._standing.digest
+        return gone and not await self._is_ours(row)
 
     async def _scheduled(self, row: RowMapping) -> bool:
         """So many cosigners have seen it that all others will believe them."""

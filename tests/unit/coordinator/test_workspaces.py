@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,26 @@ async def test_of_two_changes_of_one_version_the_second_is_superseded(desk: Chai
     assert await goes_on(desk) == ChangeState.SUPERSEDED
     assert (await desk.chain_book.change("wsc_1"))["reason"] == Reason.POLICY_VERSION_MISMATCH
     assert desk.standing.current == other.next
+
+
+async def test_a_coordinator_that_goes_over_while_a_change_is_looked_at_does_not_take_it_for_another_one(
+    desk: ChainDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most nodes have adopted it, which another part of the coordinator notices first."""
+    wish = reform(disabled("olga"))
+    await desk.propose(wish)
+    await desk.decide(wish, "alice")
+    row = await desk.chain_book.change("wsc_1")
+    request = await desk.workspaces._request(row)
+    kept = desk.store.decisions
+
+    async def meanwhile(subject_id: str) -> Any:
+        await desk.bringing.stand(request)
+        return await kept(subject_id)
+
+    monkeypatch.setattr(desk.store, "decisions", meanwhile)
+    assert not await desk.workspaces._over(row)
+    assert desk.standing.current == wish.next
 
 
 async def test_a_killed_coordinator_goes_on_where_the_change_stood(desk: ChainDesk) -> None:
