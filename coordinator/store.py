@@ -213,14 +213,16 @@ class Store:
             return Facts(now, await counted(connection, now, ahead_of, self._horizon()))
 
     async def add_refusal(self, order_id: str, refusal: SignedRefusal) -> None:
-        """Keep a cosigner's signed no; the newest of each reason."""
+        """Keep a cosigner's signed no; the newest of each reason. Said again, it is no news, and no entry."""
         no = refusal.refusal
         values = {"order_id": order_id, "cosigner": no.index, "reason": no.reason}
         async with self._engine.begin() as connection:
+            held = (await connection.execute(select(refusals.c.refusal).filter_by(**values))).scalar()
             await connection.execute(refusals.delete().filter_by(**values))
             await connection.execute(insert(refusals).values(**values, refusal=encode(refusal)))
-            by = (f"cosigner-{no.index}", b"")
-            await record(connection, order_id, "refusal", str(no.reason), (encode(refusal),), by)
+            if held is None or decode(SignedRefusal, held).refusal.detail != no.detail:
+                by = (f"cosigner-{no.index}", b"")
+                await record(connection, order_id, "refusal", str(no.reason), (encode(refusal),), by)
 
     async def refusals(self, order_id: str) -> list[bytes]:
         """Signed refusals of an order, by cosigner."""

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,7 @@ from coordinator.keybook import KeyBook
 from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.tables import log_items, metadata
-from oms_core.encoding import encode
+from oms_core.encoding import decode, encode
 from oms_core.errors import Refused
 from oms_core.evidence import Refusal, SignedRefusal
 from oms_core.lifecycle import State
@@ -255,6 +256,26 @@ async def test_what_is_only_said_leaves_no_entry_and_changes_no_state(world: Wor
         await step(world)
         after = await world.dump(TOLD)
         assert {table for table in after if after[table] != before[table]} <= {"presignatures"}, name
+
+
+async def test_entries_name_ids_and_events_and_nobody(world: World) -> None:
+    for _, step, _ in CHANGES:
+        await step(world)
+    async with world.engine.begin() as connection:
+        rows = (await connection.execute(select(log_items.c.entry, log_items.c.record))).all()
+    said, shown = b"".join(row.record for row in rows), b"".join(row.entry for row in rows)
+    for word in (b"ravi", b"fine", b"by desk", b"front-end", b"NOT_ELIGIBLE", b"proposal", b"too much"):
+        assert word in said
+        assert word not in shown
+
+
+async def test_a_refusal_that_is_said_again_is_no_entry_and_one_in_other_words_is(world: World) -> None:
+    again, other = (replace(REFUSAL.refusal, detail=detail, at=2) for detail in ("too much", "far too much"))
+    for refusal, count in ((REFUSAL.refusal, 1), (again, 1), (other, 2)):
+        await world.store.add_refusal("txn_1", SignedRefusal(refusal, b"signature"))
+        assert await world.events() == count * ["order.refusal"]
+    [kept] = await world.store.refusals("txn_1")
+    assert decode(SignedRefusal, kept).refusal == other
 
 
 def test_no_method_of_a_book_is_forgotten_here() -> None:
