@@ -132,7 +132,7 @@ async def test_a_coordinator_that_goes_over_while_a_change_is_looked_at_does_not
 ) -> None:
     """Most nodes have adopted it, which another part of the coordinator notices first."""
     wish = reform(disabled("olga"))
-    await desk.propose(wish)
+    await desk.propose(wish, confirmed=True)
     await desk.decide(wish, "alice")
     row = await desk.chain_book.change("wsc_1")
     request = await desk.workspaces._request(row)
