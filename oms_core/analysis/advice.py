@@ -23,7 +23,13 @@ _DEAREST = Test("fee.total", Operator.AT_LEAST, (MAX_FEE,))
 def advise(workspace: Workspace, now: int, milliseconds: int = MILLISECONDS) -> tuple[Finding, ...]:
     """All of it, by what it is about."""
     questions = Questions(workspace, now, milliseconds, [_DEAREST])
-    found = [*_fees(questions), *_anybody(questions), *_limits(questions), *_large(workspace, now, milliseconds)]
+    found = [
+        *_fees(questions),
+        *_unpayable(questions),
+        *_anybody(questions),
+        *_limits(questions),
+        *_large(workspace, now, milliseconds),
+    ]
     return tuple(sorted(found, key=lambda one: (one.about, one.problem, one.text)))
 
 
@@ -51,6 +57,21 @@ def _fees(questions: Questions) -> Iterator[Finding]:
     if named:
         text = f"no bound for orders that {', '.join(sorted(named))} permits: deny above a fee.total, or limit coins"
         yield Finding(Problem.ANY_FEE, "fees", text)
+
+
+def _unpayable(questions: Questions) -> Iterator[Finding]:
+    """Chains on which orders pass only if they pay nothing: where a limit cannot value the coin, as a rule."""
+    formulas = questions.formulas
+    choices = formulas.tables.choices
+    if 1 not in choices.fee:
+        return
+    some = formulas.choice("fee", choices.fee.index(1))
+    for chain in sorted({one.asset.partition("/")[0] for one in questions.workspace.assets}):
+        there = formulas.any_of("deed", [at for at, deed in enumerate(choices.deed) if deed.chain == chain])
+        passes = (questions.passes, formulas.is_transaction, there)
+        if _possible(questions, *passes) and not _maybe(questions, *passes, some):
+            text = "no order there may pay a fee: a limit counts it and leaves no room, or its coin has no price"
+            yield Finding(Problem.TOO_TIGHT, chain, text)
 
 
 def _anybody(questions: Questions) -> Iterator[Finding]:

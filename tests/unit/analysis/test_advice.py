@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from oms_core.analysis.advice import advise
 from oms_core.analysis.checks import Problem
-from tests.unit.analysis.world import NOW, workspace
+from tests.unit.analysis.world import ASSETS, COIN, NOW, workspace
 from tests.unit.policy.world import CHAIN
 
 PERMIT = "- rule: all\n  permit:\n  when: {action: TRANSFER}\n"
@@ -45,6 +47,17 @@ def test_a_limit_on_one_coin_does_not_bound_the_fees_of_other_chains() -> None:
     rules = "- rule: bound\n  limit: {amount: 5 ETH}\n  when: {asset: ETH}\n"
     assert (Problem.ANY_FEE, "fees") in said(PERMIT + TWO + rules)
     assert (Problem.ANY_FEE, "fees") not in said(PERMIT.replace("}", f", chain: {CHAIN}}}") + TWO + rules)
+
+
+def test_it_is_said_when_fees_cannot_be_valued_so_that_no_order_of_a_chain_passes() -> None:
+    limited = GOOD + "- rule: daily\n  limit: {usd: 1,000,000, every: 24h}\n"
+    unpriced = tuple(replace(one, usd_micro=0) if one.asset == COIN else one for one in ASSETS)
+    assert said(limited) == []
+    assert [(one.problem, one.about) for one in advise(workspace(limited, assets=unpriced), NOW)] == [
+        (Problem.TOO_TIGHT, CHAIN)
+    ]
+    without = limited + "  when: {fee: no}\n"
+    assert advise(workspace(without, assets=unpriced), NOW) == ()
 
 
 @pytest.mark.parametrize("rule", ["", "- rule: one\n  require: {delay: 1h}\n"])
