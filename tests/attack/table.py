@@ -192,5 +192,6 @@ def page() -> str:
 if __name__ == "__main__":
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page())
-    missing = [name for name in (*RULES, *ATTACKS) if not covered().get(name)]
+    found = covered()
+    missing = [name for name in (*RULES, *ATTACKS) if not found.get(name)]
     print("written;", f"no test for {', '.join(missing)}" if missing else "every rule and attack has a test")
