@@ -2,7 +2,8 @@
 
 The coordinator brings the request; what it says about it is not looked at. A delay counts from when this node has first
 seen the change approved, by its own clock, or from when so many others say that they have that one of them is honest.
-One change follows a version: whichever is adopted first makes all others of the same parent stale.
+One change follows a version: whichever is adopted first makes all others of the same parent stale. Only what stands in
+the log that this node follows is adopted, so no version counts anywhere that not everybody can see.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import contextlib
 import threading
 
 import structlog
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 
 from cosigner.boots import Boots
 from cosigner.hsm import Token
-from cosigner.store import sightings
+from cosigner.store import log_changes, sightings
 from cosigner.versions import LIMIT, Said, Versions, next_of
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
@@ -47,8 +48,8 @@ class Chain:
     def offer(self, data: bytes, now: int) -> Said:
         """Take a request: say that it was seen approved and, after its delay, that the node stands on the new version.
 
-        Idempotent. Raises `Refused` (POLICY_VERSION_MISMATCH for what does not follow the current version),
-        `Malformed`, `NotFound`; nothing has changed then.
+        Idempotent. Raises `Refused` (POLICY_VERSION_MISMATCH for what does not follow the current version, NOT_LOGGED
+        for what is due and does not stand in the log), `Malformed`, `NotFound`; nothing is adopted then.
         """
         self._boots.check()
         request = decode(ChangeWorkspaceRequest, data, LIMIT)
@@ -136,6 +137,7 @@ class Chain:
         signed = SignedAdoption(said, self._token.sign("adoption", encode(said)))
         try:
             with self._engine.begin() as connection:
+                _check_logged(connection, seen.scheduling.change)
                 self._versions.add(connection, request, seen, signed)
                 connection.execute(delete(sightings).where(sightings.c.parent == following.parent))
                 self._boots.count(connection)
@@ -144,6 +146,12 @@ class Chain:
         self._boots.settle()
         log.warning("workspace adopted", version=following.version, digest=said.workspace.hex()[:16])
         return Said(seen, signed)
+
+
+def _check_logged(connection: Connection, change: bytes) -> None:
+    """An entry of the log says that this change was approved. Whether it was is looked at here anyway."""
+    if connection.execute(select(log_changes.c.index).filter_by(change=change)).first() is None:
+        raise Refused("the change does not stand in the log that this node follows", Reason.NOT_LOGGED)
 
 
 def _delay(request: ChangeWorkspaceRequest, current: Workspace, moments: list[int]) -> int:

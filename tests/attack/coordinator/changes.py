@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from cosigner.chain import Chain
 from oms.signer import ProposalSigner
 from oms_core.approvals import Verdict
 from oms_core.authorize import expected_claim
@@ -19,6 +18,7 @@ from tests.attack.coordinator.authenticator import PROPER, Authenticator, Press
 from tests.attack.coordinator.nodes import Five
 from tests.attack.coordinator.scene import Scene
 from tests.attack.coordinator.world import keys
+from tests.unit.cosigner.chains import LoggedChain
 
 Edit = Callable[[Workspace], Workspace]
 QUORUM = ("sonja", "saul")
@@ -87,8 +87,9 @@ def asked(
     return ChangeWorkspaceRequest((signer or keys().sam).propose(wish), tuple(approvals), ())
 
 
-def chains(five: Five) -> dict[int, Chain]:
-    return {index: Chain(node.store, node.token, node.vault.versions, node.boots) for index, node in five.nodes.items()}
+def chains(five: Five) -> dict[int, LoggedChain]:
+    """Whatever is offered stands in the log: that alone makes nothing approved."""
+    return {i: LoggedChain(node.store, node.token, node.vault.versions, node.boots) for i, node in five.nodes.items()}
 
 
 def offered(five: Five, request: ChangeWorkspaceRequest, now: int) -> list[Reason | str]:
