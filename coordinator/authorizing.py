@@ -15,14 +15,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from coordinator.journal import COORDINATOR, append
 from coordinator.standing import Standing, Stands
 from coordinator.tables import log_items, orders, spends
-from coordinator.witnessing import Cover, Mode, Witnessing
+from coordinator.witnessing import Cover, Witnessing
 from oms_core.encoding import encode
-from oms_core.errors import Reason, Unavailable
+from oms_core.errors import Malformed, Reason, Unavailable
 from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest, request_digest
-from oms_core.history import AUTHORIZED_FOR
+from oms_core.history import AUTHORIZED_FOR, REQUEST_LIMIT, what_it_signs
 from oms_core.lifecycle import IllegalTransition, State
+from oms_core.log.cover import Mode
 from oms_core.log.entries import AUTHORIZED, Record
 from oms_core.log.quorum import degraded, full
+from oms_core.policy.facts import Provenance
+from oms_core.policy.spends import spends as spends_of
+from oms_core.workspace import ChangeWorkspace
 
 Asked = SignRequest | CreateRequest | ChangeRequest
 PATIENCE = 4.0  # seconds for full cover
@@ -35,7 +39,8 @@ class Authorizing(Stands):
 
     def __init__(self, engine: AsyncEngine, standing: Standing, witnessing: Witnessing) -> None:
         self._engine, self._standing, self.witnessing = engine, standing, witnessing
-        self._entries: dict[bytes, tuple[int, float]] = {}  # request: its entry, and when it was written
+        # Subject: its newest entry's request, index, and when it was written. Nodes take no other than the newest.
+        self._entries: dict[str, tuple[bytes, int, float]] = {}
 
     async def order(self, order_id: str, request: SignRequest) -> int:
         """The entry of an approved order's request. From now on it counts, whatever becomes of it.
@@ -59,18 +64,32 @@ class Authorizing(Stands):
         request: Asked,
         also: Callable[[AsyncConnection, int], Awaitable[None]] | None = None,
     ) -> int:
-        """The index of a request's own entry: a fresh one, or a new one, made with what is done ``also``."""
+        """The index of a request's own entry: a fresh one, or a new one, made with what is done ``also``.
+
+        Raises `Malformed` or `Refused` for what no node could read there.
+        """
         now, named = time.monotonic(), request_digest(request)
-        self._entries = {key: one for key, one in self._entries.items() if now - one[1] < _FRESH}
-        if named in self._entries:
-            return self._entries[named][0]
+        self._entries = {key: one for key, one in self._entries.items() if now - one[-1] < _FRESH}
+        if subject_id in self._entries and self._entries[subject_id][0] == named:
+            return self._entries[subject_id][1]
+        self._check_readable(request)
         async with self._engine.begin() as connection:
             record = Record(COORDINATOR, b"", "", (encode(request),))
             index = await append(connection, AUTHORIZED, subject_id, record)
             if also is not None:
                 await also(connection, index)
-        self._entries[named] = (index, now)
+        self._entries[subject_id] = (named, index, now)
         return index
+
+    def _check_readable(self, request: Asked) -> None:
+        """That every node can read the entry: one that none can would end the log. Raises what says why not."""
+        if len(encode(request)) > REQUEST_LIMIT:
+            raise Malformed("no cosigner takes so long a request", Reason.TOO_LARGE)
+        what_it_signs(request)
+        subject, ours = request.proposal.subject, request.workspace == self._standing.digest
+        version = self._workspace if ours else self._standing.named(request.workspace)
+        assert not isinstance(subject, ChangeWorkspace)
+        spends_of(version, subject, int(time.time()), Provenance.OWN)
 
     async def cover(self, index: int, among: tuple[int, ...] = (), seconds: float = PATIENCE) -> Cover:
         """A note that vouches for an entry: in full, or after a while with what there is. Raises `Unavailable`.

@@ -33,7 +33,6 @@ from coordinator.sessions import SessionFailed, new_spec, run_session
 from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.wallets import Wallets
-from coordinator.witnessing import Mode
 from oms_core.approvals import Approval
 from oms_core.authorize import review
 from oms_core.chains.evm import (
@@ -52,6 +51,7 @@ from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import SignRequest
 from oms_core.lifecycle import IllegalTransition, State
+from oms_core.log.cover import Mode
 from oms_core.policy.facts import Provenance
 from oms_core.policy.spends import spends
 from oms_core.readings import plain_decision
@@ -151,6 +151,9 @@ class Desk(Preparing):
             except Unavailable as error:
                 await self._wait(order_id, error.reason, error.message)
                 continue
+            except CountersealError as error:
+                await self._end(row, State.REJECTED, error.reason, error.message)
+                return
             if session is None:
                 continue
             how = "with a presignature" if session.presignature else "interactively"

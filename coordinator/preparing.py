@@ -19,7 +19,6 @@ from coordinator.chain.evm import EvmChain
 from coordinator.chain.rpc import RpcError
 from coordinator.orders import RETRY, intent_of
 from coordinator.reviewing import Reviewing
-from coordinator.witnessing import Mode
 from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import execution_digest
 from oms_core.chains.evm import derive, is_message
@@ -27,6 +26,7 @@ from oms_core.chains.intent import Execution
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused, Unavailable
 from oms_core.lifecycle import State
+from oms_core.log.cover import Mode
 from oms_core.log.quorum import share
 from oms_core.policy.judge import Outcome
 

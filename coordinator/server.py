@@ -40,10 +40,11 @@ from coordinator.tables import open_database
 from coordinator.tls import server_credentials, server_options
 from coordinator.voiding import Voiding
 from coordinator.wallets import Wallets
-from coordinator.witnessing import Mode, Witnessing
+from coordinator.witnessing import Witnessing
 from coordinator.workspaces import Workspaces
 from oms_core.encoding import decode
 from oms_core.errors import LocalError, Reason
+from oms_core.log.cover import Mode
 from oms_core.workspace import Workspace
 from oms_core.workspace.check import check_workspace
 from proto import cosigner_pb2_grpc, oms_pb2_grpc

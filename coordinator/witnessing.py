@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import structlog
@@ -23,6 +22,7 @@ from coordinator.rounds import Round, Rounds
 from coordinator.standing import Standing, Stands
 from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Unavailable
+from oms_core.log.cover import Mode
 from oms_core.log.note import Note, cosignatures, read_note, read_signatures, with_signatures
 from oms_core.log.quorum import degraded, full
 from oms_core.log.roster import log_verifier, witness_verifiers
@@ -36,16 +36,6 @@ PAUSE = 0.5  # seconds between looks
 BATCH = 2000  # entries at once
 BATCH_BYTES = 4 << 20
 STEPS = 1000  # batches in a row
-
-
-class Mode(StrEnum):
-    """How many vouch for the log: so many that nobody can be shown another one, so many that one of them at least is
-    honest, or too few to sign anything.
-    """
-
-    FULL = "FULL"
-    DEGRADED = "DEGRADED"
-    STOPPED = "STOPPED"
 
 
 @dataclass(frozen=True, slots=True)

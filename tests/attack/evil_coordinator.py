@@ -20,7 +20,7 @@ from sqlalchemy import RowMapping
 
 from coordinator import desk as honest
 from coordinator.config import load
-from coordinator.desk import Desk
+from coordinator.desk import Desk, Session
 from coordinator.orders import intent_of
 from coordinator.server import serve
 from coordinator.sessions import SessionFailed
@@ -28,7 +28,7 @@ from oms.authenticator import SoftwareAuthenticator
 from oms.signer import ProposalSigner
 from oms_core.approvals import Approval, Verdict, challenge
 from oms_core.authorize import expected_claim
-from oms_core.chains.intent import Intent, Transfer
+from oms_core.chains.intent import Intent, Transfer, subject_digest
 from oms_core.errors import CountersealError, Reason
 from oms_core.evidence import Request, SignRequest
 from oms_core.lifecycle import State
@@ -211,7 +211,7 @@ class EvilDesk(Desk):
                 await self._move(order_id, State.APPROVED, State.SIGNING)
             try:
                 CURRENT.update(plan.spec)
-                await self._sign_with(row, quorum, b"")
+                await self._sign_with(row, Session(*await self._shown(row, quorum)))
                 return None
             except SessionFailed as failed:
                 for refusal in failed.refusals.values():
@@ -223,6 +223,18 @@ class EvilDesk(Desk):
                 CURRENT.clear()
         await self._end(await self._store.order(order_id), State.REJECTED, reason, "nobody believed it")
         return None
+
+    async def _shown(
+        self, row: RowMapping, quorum: tuple[int, ...]
+    ) -> tuple[SignRequest, tuple[int, ...], bytes, bytes]:
+        """The lie, written down in the log and covered as the truth would be, where it can be written there at all."""
+        request, note = await self.request(row), b""
+        try:
+            subject_id = f"lie_{subject_digest(request.proposal.subject).hex()[:24]}"
+            note = (await self._authorizing.cover(await self._authorizing.entry(subject_id, request))).note
+        except CountersealError:
+            note = b""  # nodes follow no log that holds what cannot be read
+        return request, quorum, b"", note
 
 
 CURRENT: dict[str, Any] = {}

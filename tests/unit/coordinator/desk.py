@@ -21,12 +21,12 @@ from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.tables import open_database
 from coordinator.wallets import Confirmations, Wallets
-from coordinator.witnessing import Mode
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Unavailable
 from oms_core.evidence import EpochCertificate
 from oms_core.keys import LEADS_TO, ChangeKey, KeyReceipt, SignedKeyReceipt
+from oms_core.log.cover import Mode
 from oms_core.protocol.shares import SignedConfirmation
 from oms_core.workspace import Workspace
 from proto import cosigner_pb2 as pb

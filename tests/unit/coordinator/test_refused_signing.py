@@ -25,7 +25,7 @@ from oms_core.errors import Reason
 from oms_core.evidence import Refusal, SignedRefusal
 from oms_core.lifecycle import State
 from tests.parties import identity
-from tests.people import intent, rules, workspace
+from tests.people import EXECUTION, intent, rules, workspace
 from tests.unit.coordinator.readers import ALL, Way, reads
 
 Says = Mapping[int, Reason]
@@ -52,6 +52,8 @@ class Signing(Desk):
 
     async def prepare(self, order_id: str) -> None:
         """No chain, no nonce."""
+        if (await self._store.order(order_id))["execution"] is None:
+            await self._store.note(order_id, execution=encode(EXECUTION))
 
     async def _sign_with(self, row: RowMapping, session: Session) -> None:
         quorum = session.quorum

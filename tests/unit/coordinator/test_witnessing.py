@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from coordinator import witnessing as module
-from coordinator.witnessing import Cover, Mode
+from coordinator.witnessing import Cover
 from oms_core.encoding import encode
 from oms_core.log.conflict import LogConflict
+from oms_core.log.cover import Mode
 from oms_core.log.note import Checkpoint, Note, cosignatures, log_message, log_signature, read_note, write_note
 from oms_core.log.roster import log_verifier, witness_verifiers
 from tests.parties import witness_key

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from coordinator.witnessing import NONE, Cover, Mode
+from coordinator.witnessing import NONE, Cover
+from oms_core.log.cover import Mode
 
 ALL = (1, 2, 3, 4, 5)
 
