@@ -9,7 +9,6 @@ are chosen anew, so that their people are asked once more.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import structlog
 from sqlalchemy import RowMapping
@@ -154,7 +153,7 @@ class Preparing(Reviewing):
     async def _missing(self, row: RowMapping) -> tuple[Reason, str]:
         """Why an order cannot be signed in degraded mode, in words; empty if it can."""
         order_id, n = row["order_id"], len(self._workspace.roster)
-        facts = replace(await self._store.facts(int(time.time()), ahead_of=order_id), share=share(n))
+        facts = await self._store.facts(int(time.time()), ahead_of=order_id, share=share(n))
         decision, approvals = await self._approving.standing(order_id, intent_of(row), facts)
         if decision.outcome is Outcome.DENY:
             return decision.objections[0].reason, decision.detail

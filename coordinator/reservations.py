@@ -28,11 +28,13 @@ async def reserve(connection: AsyncConnection, adds: Iterable[Spend]) -> None:
         await connection.execute(insert(spends).values(row))
 
 
-async def counted(connection: AsyncConnection, now: int, ahead_of: str, back: int) -> tuple[Spend, ...]:
+async def counted(
+    connection: AsyncConnection, now: int, ahead_of: str, back: int, unsure: tuple[State, ...] = (State.SUBMITTED,)
+) -> tuple[Spend, ...]:
     """Reservations, as of now however old they are, and what was authorised within ``back`` seconds.
 
-    Where ``ahead_of`` names an order, others that were submitted later and are not reviewed yet do not stand in its
-    way: it will stand in theirs. Otherwise two that come together could each refuse the other.
+    Where ``ahead_of`` names an order, others that were submitted later and are not reviewed yet (``unsure``) do not
+    stand in its way: it will stand in theirs. Otherwise two that come together could each refuse the other.
     """
     query = select(spends, orders.c.state).join(orders, orders.c.subject == spends.c.subject)
     query = query.where(orders.c.state.in_(RESERVED) | (spends.c.at > now - back))
@@ -40,7 +42,7 @@ async def counted(connection: AsyncConnection, now: int, ahead_of: str, back: in
     if ahead_of:
         mine = select(orders.c.created_at).where(orders.c.order_id == ahead_of).scalar_subquery()
         later = (orders.c.created_at > mine) | ((orders.c.created_at == mine) & (orders.c.order_id > ahead_of))
-        query = query.where(~((orders.c.state == State.SUBMITTED) & later))
+        query = query.where(~(orders.c.state.in_(unsure) & (orders.c.authorized_at == 0) & later))
     return tuple(_spend(row, now) for row in (await connection.execute(query)).mappings())
 
 

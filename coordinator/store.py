@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.journal import last_event
-from coordinator.reservations import counted, reserve
+from coordinator.reservations import RESERVED, counted, reserve
 from coordinator.staging import OURS, By, record, said, stage, written
 from coordinator.tables import counters, decisions, nonces, orders, readings, refusals, requests, stages, wallets
 from oms_core.approvals import Approval, Verdict
@@ -207,10 +207,14 @@ class Store:
             if gone.rowcount:
                 await record(connection, order_id, "nonce_released")
 
-    async def facts(self, now: int, ahead_of: str = "") -> Facts:
-        """What orders have reserved or spent by now; for the review of an order, ``ahead_of`` is its id."""
+    async def facts(self, now: int, ahead_of: str = "", share: int = 1) -> Facts:
+        """What orders have reserved or spent by now; for the review of an order, ``ahead_of`` is its id.
+
+        Where limits count one part in ``share`` only, later orders that are not authorised do not stand in its way.
+        """
+        unsure = (State.SUBMITTED,) if share == 1 else RESERVED
         async with self._engine.begin() as connection:
-            return Facts(now, await counted(connection, now, ahead_of, self._horizon()))
+            return Facts(now, await counted(connection, now, ahead_of, self._horizon(), unsure), share=share)
 
     async def add_refusal(self, order_id: str, refusal: SignedRefusal) -> None:
         """Keep a cosigner's signed no; the newest of each reason. Said again, it is no news, and no entry."""
