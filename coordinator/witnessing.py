@@ -257,7 +257,8 @@ class Witnessing(Stands):
             if answer.WhichOneof("body") != "witnessed":
                 raise Malformed(f"{answer.failed.reason} {answer.failed.detail}"[:300])
             said = answer.witnessed
-            if said.status == Answer.CONFLICT and not lost:
+            on = said.size == to > size  # it followed and did not cosign: it once had cosigned a larger tree
+            if said.status == Answer.CONFLICT and (on or not lost):
                 if said.size > target.size:
                     raise Malformed(f"it has cosigned {said.size} entries of this log, and here are {target.size}")
                 size, lost = said.size, True

@@ -16,6 +16,7 @@ from oms_core.log.conflict import LogConflict
 from oms_core.log.cover import Mode
 from oms_core.log.note import Checkpoint, Note, cosignatures, log_message, log_signature, read_note, write_note
 from oms_core.log.roster import log_verifier, witness_verifiers
+from proto import cosigner_pb2 as pb
 from tests.parties import witness_key
 from tests.people import workspace
 from tests.unit.coordinator.witnesses import ALL, LogDesk, answered, log_desk
@@ -116,6 +117,27 @@ async def test_a_note_of_long_ago_vouches_for_nothing_until_it_is_cosigned_anew(
     for node in log.nodes.values():
         node.silent = False
     assert (await log.witnessing.covered(index, 5, 8)).count == 5
+
+
+async def test_a_witness_that_once_cosigned_more_is_brought_there_in_one_go_though_it_cosigns_nothing_before(
+    log: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a node with an older disk does, whose token remembers the tree."""
+    monkeypatch.setattr(module, "BATCH", 7)
+    log.detach(4)
+    node, indices = log.nodes[4], [await log.append() for _ in range(40)]
+    await log.witnessing.covered(indices[-1], 4, 5)
+
+    def silent(answer: pb.FromCosigner) -> pb.FromCosigner:
+        if answer.WhichOneof("body") == "witnessed" and answer.witnessed.size < 40:
+            answer.witnessed.status, answer.witnessed.cosignature = 409, b""
+        return answer
+
+    node.bend = silent
+    log.attach(4)
+    assert (await log.witnessing.covered(await log.append(), 5, 5)).count == 5
+    assert max(items for _, _, items in node.asked) == 7
+    assert log.witnessing.troubles == {}
 
 
 async def test_a_node_that_was_away_is_brought_on_in_batches_and_holds_up_nobody(
