@@ -11,11 +11,13 @@ from bench.log import log
 from bench.orders import orders
 from bench.policy import policy
 from bench.protocol import keys, presigning
+from bench.replay import replay
 
 GROUPS = {
     "policy": policy,
     "guard": guard,
     "log": log,
+    "replay": replay,
     "backtest": backtest,
     "keys": keys,
     "resharing": resharing,
