@@ -120,7 +120,7 @@ async def test_refusals_of_integrity_by_up_to_two_liars_end_no_order_and_it_is_s
 async def test_an_order_that_some_refuse_for_integrity_shows_so_while_it_waits_for_others(way: Way) -> None:
     way.desk.attach({i: reads(i) for i in (1, 2, 3)})
     work = asyncio.create_task(signed(way, {2: [WRONG]}))
-    for _ in range(500):
+    for _ in range(3000):
         if (await way.row())[1] == Reason.QUORUM_UNAVAILABLE:
             break
         await asyncio.sleep(0.01)
