@@ -127,6 +127,7 @@ ATTACKS = {
     "L06": "A forged cosignature",
     "L07": "One key for two witnesses",
     "L08": "Two requests for cosignatures at once, of which the smaller one is stored last",
+    "L09": "An effect whose entry is missing: a state, a request to cosigners or a sending without it, or before it",
     "L10": "Cosignatures from the future",
     "L11": "A witness that is put back to an older copy",
     "L12": "An anchor whose transaction names another checkpoint, comes from elsewhere, or is not in the block",

@@ -236,6 +236,7 @@ def _dying(engine: Engine, after: bool) -> Iterator[None]:
         event.remove(engine, name, watch)
 
 
+@pytest.mark.covers("L09")
 async def test_each_change_of_state_leaves_its_entry_in_its_own_transaction_or_does_not_happen(world: World) -> None:
     engine = world.engine.sync_engine
     for name, step, expected in CHANGES:
@@ -291,6 +292,7 @@ def test_no_method_of_a_book_is_forgotten_here() -> None:
     assert not changing & reads
 
 
+@pytest.mark.covers("L09")
 def test_nothing_but_books_and_the_log_writes_to_the_database() -> None:
     found = set()
     for path in Path(coordinator.__file__).parent.rglob("*.py"):

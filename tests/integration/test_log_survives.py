@@ -7,6 +7,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -61,6 +62,7 @@ async def whole(engine: AsyncEngine, said: list[str]) -> int:
     return len(rows)
 
 
+@pytest.mark.covers("L09")
 async def test_a_process_that_is_killed_at_any_moment_leaves_a_whole_log(engine: AsyncEngine, database: str) -> None:
     said, sizes = list[str](), [0]
     for number in range(KILLS):
