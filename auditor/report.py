@@ -51,6 +51,11 @@ def when(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def iso(at: int) -> str:
+    """The same as machines read it (RFC 3339)."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def numbers(found: tuple[int, ...]) -> str:
     """Cosigners, as they are listed."""
     return ", ".join(map(str, found)) or "none"

@@ -13,6 +13,7 @@ from oms.cli import (
     devnet,
     evidence,
     keys,
+    logs,
     network,
     policies,
     proposals,
@@ -49,6 +50,7 @@ cli.add_command(workspaces.group)
 cli.add_command(policies.group)
 cli.add_command(keys.group)
 cli.add_command(evidence.group)
+cli.add_command(logs.group)
 cli.add_command(devnet.group)
 
 

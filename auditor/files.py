@@ -1,0 +1,110 @@
+"""Logs in files: a folder of tiles as a web server offers them (C2SP tlog-tiles), and an export as JSON Lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path as File
+
+from auditor.lines import LINE_LIMIT, read_line
+from auditor.logs import Answer, Ask, Extends, Items, Path
+from oms_core.errors import LocalError, Malformed, Reason
+from oms_core.log.entries import Item, read_entry
+from oms_core.log.note import LIMIT, read_checkpoint, read_note
+from oms_core.log.tiles import TILE_HEIGHT, TILE_WIDTH, entries_path, hashes_from, read_bundle, tile_path
+from oms_core.log.tree import consistency_proof, inclusion_proof
+
+
+class Folder:
+    """A folder with a checkpoint, tiles and bundles of entries; records are not among them."""
+
+    def __init__(self, folder: File) -> None:
+        """Raises `LocalError` if there is no checkpoint, `Malformed` if it is none."""
+        self._folder = folder
+        self.note = self._read("checkpoint")[: LIMIT + 1]
+        self.size = read_checkpoint(read_note(self.note).body).size
+        self.records = False
+
+    def answer(self, asked: Ask) -> Answer:
+        """What a verification asks for. Raises `LocalError` for a file that is missing."""
+        match asked:
+            case Items(start, limit):
+                return self._items(start, limit)
+            case Path(index, size):
+                return inclusion_proof(index, size, hashes_from(self._tile, size))
+            case Extends(old, new):
+                return consistency_proof(old, new, hashes_from(self._tile, new))
+
+    def _items(self, start: int, limit: int) -> list[Item]:
+        number, offset = divmod(start, TILE_WIDTH)
+        width = min(TILE_WIDTH, self.size - number * TILE_WIDTH)
+        entries = read_bundle(self._read(entries_path(number, width)))
+        return [Item(one, b"", b"") for one in entries[offset : offset + limit]]
+
+    def _tile(self, level: int, number: int) -> bytes:
+        width = min(TILE_WIDTH, (self.size >> level * TILE_HEIGHT) - number * TILE_WIDTH)
+        return self._read(tile_path(level, number, width))
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self._folder / name).read_bytes()
+        except OSError as error:
+            raise LocalError(f"cannot read {name}: {error.strerror}", Reason.CONFIG_INVALID) from None
+
+
+class Export:
+    """A file of lines, read once from its beginning; with a folder of tiles beside it, its entries can be placed."""
+
+    def __init__(self, file: File, tiles: Folder | None = None) -> None:
+        """Raises `LocalError` if there is no such file, `Malformed` if it does not end with a checkpoint."""
+        self._file, self._tiles = file, tiles
+        self._first, last, self.records = self._look()
+        self.note = tiles.note if tiles is not None else last
+        self._lines: Iterator[Item] | None = None
+
+    @property
+    def first(self) -> int:
+        """The index at which the export says that it begins."""
+        return self._first
+
+    def answer(self, asked: Ask) -> Answer:
+        """What a verification asks for; entries in order, since the file is read once."""
+        if isinstance(asked, Items):
+            if self._lines is None:
+                self._lines = self._items()
+            return list(islice(self._lines, asked.limit))
+        return self._tiles.answer(asked) if self._tiles is not None else None
+
+    def _look(self) -> tuple[int, bytes, bool]:
+        """The first index, the checkpoint, and whether records are there."""
+        first, with_records, note = -1, False, b""
+        for text in self._texts():
+            if first < 0:
+                found = read_line(text)
+                if isinstance(found, str):
+                    break
+                with_records, first = found[1], _index(found[0])
+            elif text.startswith('{"checkpoint"'):
+                end = read_line(text)
+                note = end.encode() if isinstance(end, str) else b""
+        if first < 0 or not note:
+            raise Malformed("an export has lines of entries, and ends with a checkpoint")
+        return first, note, with_records
+
+    def _items(self) -> Iterator[Item]:
+        for text in self._texts():
+            found = read_line(text)
+            if not isinstance(found, str):
+                yield found[0]
+
+    def _texts(self) -> Iterator[str]:
+        try:
+            with self._file.open() as file:
+                while text := file.readline(LINE_LIMIT):
+                    yield text
+        except (OSError, UnicodeDecodeError) as error:
+            raise LocalError(f"cannot read {self._file.name}: {type(error).__name__}", Reason.CONFIG_INVALID) from None
+
+
+def _index(one: Item) -> int:
+    return read_entry(one.entry).index

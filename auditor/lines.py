@@ -1,0 +1,68 @@
+"""A log as JSON Lines, for systems that collect events: a line an entry, and the signed checkpoint at the end.
+
+Each line names its index and the checkpoint that it was exported under, so that whoever collects them sees a gap.
+``entry`` is the leaf in base64; with it, or with ``record`` and ``salt`` as well, an export can be verified.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from auditor.report import iso
+from oms_core.errors import Malformed
+from oms_core.log.entries import Item, read_entry, read_record
+from oms_core.log.lines import base64, read_base64
+from oms_core.log.note import Checkpoint
+from oms_core.log.tree import leaf_hash
+
+LINE_LIMIT = 24 << 20  # bytes
+
+
+def write_line(one: Item, head: Checkpoint, records: bool) -> str:
+    """One entry as a line, with its newline. Raises `Malformed` if its record is another one."""
+    entry = read_entry(one.entry)
+    record = read_record(entry, one)
+    line: dict[str, Any] = {
+        "index": entry.index,
+        "time": iso(entry.at),
+        "event": entry.event,
+        "subject": entry.subject,
+        "previous": entry.previous,
+        "actor": record.actor if record is not None else "",
+        "credential": record.credential.hex() if record is not None else "",
+        "note": record.note if record is not None else "",
+        "erased": record is None,
+        "leaf": leaf_hash(one.entry).hex(),
+        "entry": base64(one.entry),
+        "size": head.size,
+        "root": head.root.hex(),
+    }
+    if records:
+        line |= {"record": base64(one.record), "salt": base64(one.salt)}
+    return json.dumps(line, separators=(",", ":")) + "\n"
+
+
+def write_end(note: str) -> str:
+    """The last line, which holds the checkpoint."""
+    return json.dumps({"checkpoint": note}, separators=(",", ":")) + "\n"
+
+
+def read_line(text: str) -> tuple[Item, bool] | str:
+    """What a line holds: an item, and whether its record is with it; or the checkpoint. Raises `Malformed`."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Malformed("a line that is no JSON") from None
+    if not isinstance(line, dict):
+        raise Malformed("a line that is no JSON object")
+    if set(line) == {"checkpoint"} and isinstance(line["checkpoint"], str):
+        return line["checkpoint"]
+    with_record = "record" in line
+    fields = [line.get(name, "") for name in ("entry", "record", "salt")]
+    if not all(isinstance(one, str) for one in fields) or not fields[0]:
+        raise Malformed("a line without the entry that it is about")
+    entry, record, salt = (read_base64(one, "entry") for one in fields)
+    if line.get("leaf") != leaf_hash(entry).hex():
+        raise Malformed("a line whose entry and leaf hash do not fit")
+    return Item(entry, record, salt), with_record
