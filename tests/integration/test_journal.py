@@ -15,14 +15,14 @@ from coordinator import journal as module
 from coordinator.journal import Journal, append
 from coordinator.tables import log_checkpoints, log_items, log_tiles, wallets
 from coordinator.tiling import tiles_in
-from oms_core.encoding import decode
+from oms_core.encoding import decode, encode
 from oms_core.errors import LocalError, Malformed, Reason
-from oms_core.log.entries import GENESIS, SALT, Record, item, read_entry, read_record
+from oms_core.log.entries import GENESIS, SALT, WORKSPACE_APPROVED, Record, item, read_entry, read_record
 from oms_core.log.note import LOG, Checkpoint, Verifier, cosignatures, read_note, verify_log
 from oms_core.log.tree import leaf_hash, verify_consistency, verify_inclusion
-from oms_core.workspace import Workspace
+from oms_core.workspace import ChangeWorkspace, Workspace, workspace_digest
 from tests.logs import ORIGIN, VERIFIERS, WITNESSES, Tree
-from tests.people import workspace
+from tests.people import NOW, workspace, workspace_request
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
 SAID = Record("desk", b"key", "a remark", (b"document",))
@@ -299,3 +299,19 @@ async def test_two_keys_sign_side_by_side_while_the_workspace_goes_over_from_one
         await log.begin(later)
     await add(engine)
     assert verify_log(read_note((await alone.checkpoint())[0]), alone.verifier).size == 2
+
+
+async def test_a_log_that_begins_late_holds_the_changes_since_the_workspace_that_it_begins_with(
+    engine: AsyncEngine, log: Journal
+) -> None:
+    following = replace(ours(), version=1, parent=workspace_digest(ours()))
+    wish = ChangeWorkspace("chg_late", following, "sam", "before there was a log", NOW, NOW + 1000)
+    request = encode(workspace_request(wish))
+    await log.begin(ours(), (request,))
+    await log.begin(ours(), (request,))
+    items = await log.items(0, 9, 1 << 20)
+    entries = [read_entry(one.entry) for one in items]
+    assert [entry.event for entry in entries] == [GENESIS, WORKSPACE_APPROVED]
+    record = read_record(entries[1], items[1])
+    assert record is not None
+    assert record.documents == (request,)
