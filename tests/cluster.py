@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 import time
 from dataclasses import replace
@@ -16,6 +17,7 @@ from oms.devnet import cast
 from oms.devnet.cast import ETHER, ORIGIN
 from oms.devnet.network import Network
 from oms_core.chains.intent import CreateWallet
+from oms_core.errors import CountersealError
 from oms_core.keys import Change, ChangeKey
 from oms_core.workspace import User
 from proto import oms_pb2 as pb
@@ -37,6 +39,26 @@ async def approve(network: Network, client: Client, subject_id: str, *people: st
                 await asyncio.sleep(0.05)
         claim = waiting[0].claim
         await client.decide(subject_id, network.authenticator(person).approve(claim, ORIGIN))
+
+
+async def approve_all(network: Network, client: Client, person: str) -> None:
+    """Whatever reaches her inbox, for ever."""
+    while True:
+        for one in await client.inbox(person):
+            approval = network.authenticator(person).approve(one.claim, ORIGIN)
+            with contextlib.suppress(CountersealError):  # it may have been chosen anew meanwhile
+                await client.decide(one.subject_id, approval)
+        await asyncio.sleep(0.1)
+
+
+async def settle(network: Network, client: Client, person: str = "ravi", wei: int = 2 * ETHER) -> pb.Transaction:
+    """An order that she approves, also where she has to name its exact transaction; to its end."""
+    tx = await propose(network, client, wei=wei)
+    approving = asyncio.create_task(approve_all(network, client, person))
+    try:
+        return await client.ended(tx.transaction_id)
+    finally:
+        approving.cancel()
 
 
 async def make_wallet(network: Network, wallet_id: str = WALLET) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 
 import click
 
-from oms.client import Client
+from oms.cli import prompts
+from oms.client import Client, Waiting
 from oms.devnet import rules_chapters
 from oms.devnet.cast import ETHER, ORIGIN
 from oms.devnet.network import Network
@@ -110,14 +111,28 @@ class Demo:
         self.summary.append(f"transfer  {tx.hash} by cosigners {_names(tx)}")
 
     async def two_nodes_down(self, client: Client) -> None:
-        """Two dead nodes change nothing."""
-        self.head("Two cosigners killed (SIGKILL): the other three sign")
+        """Two dead nodes stop nothing, but three witnesses of the log ask for more."""
+        self.head("Two cosigners killed (SIGKILL): the other three sign what people approve to the byte")
         for index in (2, 4):
             self.network.kill_cosigner(index)
         self.say("killed enclave and gateway of cosigners 2 and 4")
-        tx = await self.transfer(client, "entry:kraken-hot", 3 * ETHER, "olga")
+        said = await self.mode(client, "DEGRADED")
+        self.say(f"{said.mode}  log of {said.size} entries: {said.detail}")
+        small = await self.propose(client, "entry:kraken-hot", ETHER // 10)
+        tx = await self.transfer(client, "entry:kraken-hot", 3 * ETHER, "olga", exactly=True)
         self.expect(set(tx.signers) == {1, 3, 5}, "signed by the three that live")
-        self.summary.append(f"transfer  {tx.hash} by cosigners {_names(tx)}, two dead")
+        small = await client.transaction(small.transaction_id)
+        self.expect(small.reason == Reason.EXACT_BYTES_NEEDED, f"what nobody approves waits, and is not {small.state}")
+        self.say(f"waits     0.1 ETH, which nobody has to approve: {small.reason}")
+        self.summary.append(f"transfer  {tx.hash} by cosigners {_names(tx)}, two dead, exact bytes approved")
+
+    async def mode(self, client: Client, wanted: str) -> pb.LogStatus:
+        """Wait until so many vouch for the log."""
+        for _ in range(600):
+            if (said := (await client.status()).log).mode == wanted:
+                return said
+            await asyncio.sleep(0.1)
+        raise LocalError(f"expected that the log is {wanted}, not {said.mode}: {said.detail}", Reason.INTERNAL)
 
     async def forbidden(self, client: Client) -> None:
         """The policy says no."""
@@ -147,7 +162,9 @@ class Demo:
         self.network.start_cosigner(3, ("tests.attack.evil_cosigner", "sigma"))
         await self.network.attached((1, 3, 5), 60)
         self.say("2 and 4 are still dead; 3 now gives wrong shares of signatures")
-        tx = await self.propose(client, "entry:kraken-hot", ETHER)
+        tx = await self.propose(client, "entry:kraken-hot", 2 * ETHER)
+        await self.mode(client, "DEGRADED")
+        await self.approve(client, tx.transaction_id, "ravi")
         while not (found := await client.evidence()):
             await asyncio.sleep(0.2)
         document = (await client.evidence_document(found[0].evidence_id)).document
@@ -222,11 +239,14 @@ class Demo:
         self.say(f"proposed  {lines[0]} {lines[1]}")
         return tx
 
-    async def transfer(self, client: Client, to: str, wei: int, approver: str) -> pb.Transaction:
-        """Propose, approve, and follow to the end."""
+    async def transfer(self, client: Client, to: str, wei: int, approver: str, exactly: bool = False) -> pb.Transaction:
+        """Propose, approve, and follow to the end; ``exactly``: her approval has to name the transaction."""
         tx = await self.propose(client, to, wei)
-        await self.approve(client, tx.transaction_id, approver)
+        (asked,) = await self.approve(client, tx.transaction_id, approver)
         self.say(f"approved  by {approver} with a FIDO2 assertion over the order's digest")
+        self.expect((asked.execution is not None) == exactly, "a transaction is named where that is needed")
+        for line in prompts.exactly(asked):
+            self.say(f"   {line}")
         shown = await client.transaction(tx.transaction_id)
         self.say(f"read      {shown.agreement}; check words: {shown.check_words}")
         tx = await client.ended(tx.transaction_id)
@@ -237,8 +257,9 @@ class Demo:
         self.say(f"settled   {tx.hash} in block {tx.block_number}, signed by {_names(tx)}")
         return tx
 
-    async def approve(self, client: Client, subject_id: str, *people: str) -> None:
-        """Each presses her (software) key; waits until the subject is in her inbox."""
+    async def approve(self, client: Client, subject_id: str, *people: str) -> list[Waiting]:
+        """Each presses her (software) key; waits until the subject is in her inbox. Returns what they were asked."""
+        asked = []
         for person in people:
             for _ in range(100):
                 waiting = [one for one in await client.inbox(person) if one.subject_id == subject_id]
@@ -249,6 +270,8 @@ class Demo:
                 raise LocalError(f"{subject_id} did not reach {person}", Reason.APPROVAL_MISSING)
             approval = self.network.authenticator(person).approve(waiting[0].claim, ORIGIN)
             await client.decide(subject_id, approval)
+            asked.append(waiting[0])
+        return asked
 
     async def check_signature(self, tx: pb.Transaction, wallet: pb.Wallet) -> None:
         """Three independent opinions about the signature."""

@@ -23,7 +23,7 @@ from oms_core.workspace.drafting import successor
 WALLET = "wal_treasury"
 PENSION = bytes.fromhex("9e" * 20)
 Say = Callable[[str], None]
-Approve = Callable[..., Awaitable[None]]
+Approve = Callable[..., Awaitable[object]]
 
 
 async def disguised(network: Network, client: Client, say: Say) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from oms.client import Client
+from oms.devnet.cast import ETHER
 from oms.devnet.network import Network
 from oms_core.keys import Change
 from tests import cluster
@@ -58,7 +60,8 @@ async def test_a_liar_is_named_with_evidence_and_the_order_is_signed_without_it(
     async with network.client() as client:
         before = {one.evidence_id for one in await client.evidence()}
         await lie(network, liar, name)
-        tx = await cluster.propose(network, client)
+        tx = await cluster.propose(network, client, wei=2 * ETHER)
+        approving = asyncio.create_task(cluster.approve_all(network, client, "ravi"))
         await cluster.until(client, tx.transaction_id, "APPROVED", reason="QUORUM_UNAVAILABLE", seconds=200)
         found = [one for one in await client.evidence() if one.evidence_id not in before]
         assert {one.culprit for one in found} == {liar}
@@ -67,6 +70,7 @@ async def test_a_liar_is_named_with_evidence_and_the_order_is_signed_without_it(
             if not network.processes.running(f"enclave-{index}"):
                 network.start_cosigner(index)
         tx = await client.ended(tx.transaction_id)
+        approving.cancel()
         assert tx.state == "CONFIRMED", (tx.reason, tx.detail)
         assert liar not in tx.signers
         file = tmp_path / "evidence"
