@@ -21,7 +21,7 @@ from oms_core.authorize import authorize
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import ChangeRequest, EpochCertificate
-from oms_core.keys import DEALS, ChangeKey, SignedKeyReceipt, certificate_digest
+from oms_core.keys import DEALS, Change, ChangeKey, SignedKeyReceipt, certificate_digest
 from oms_core.policy.facts import Facts
 from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.shares import check_confirmations
@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 PAUSE, SOON = 30.0, 3.0  # seconds between looks, and while the log does not cover what is to be told
 COVER_SECONDS = 20.0  # for those who take part to follow the log to the wish
+SUSPEND_SECONDS = 2.0
 _HOPELESS = frozenset({Reason.UNKNOWN_WALLET, Reason.EPOCH_STALE, Reason.APPROVAL_EXPIRED, Reason.EXPIRED})
 
 
@@ -138,11 +139,21 @@ class Telling(Stands):
             self._news.ring(row["change_id"])
 
     async def _cover(self, index: int, change_id: str, message: pb.ToCosigner) -> None:
-        """A new state stands on the log as a session does, whenever the node is told. Raises `Unavailable`."""
+        """A new state stands on the log as a session does, whenever the node is told. Raises `Unavailable`.
+
+        To suspend a key, nodes need no note: it is what one wants when witnesses are out of reach.
+        """
         if message.WhichOneof("body") == "change_key":
             request = decode(ChangeRequest, message.change_key.request, 1 << 20)
-            cover = await self._authorizing.covered(change_id, request, (index,), COVER_SECONDS)
-            message.change_key.checkpoint = cover.note
+            wish = request.proposal.subject
+            suspends = isinstance(wish, ChangeKey) and wish.change is Change.SUSPEND
+            try:
+                seconds = SUSPEND_SECONDS if suspends else COVER_SECONDS
+                cover = await self._authorizing.covered(change_id, request, (index,), seconds)
+                message.change_key.checkpoint = cover.note
+            except Unavailable:
+                if not suspends:
+                    raise
 
     def _check_receipt(self, index: int, data: bytes) -> None:
         signed = decode(SignedKeyReceipt, data, 4096)
