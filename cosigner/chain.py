@@ -14,6 +14,7 @@ import threading
 import structlog
 from sqlalchemy import Connection, Engine, delete, insert, select
 
+from cosigner import logbook
 from cosigner.boots import Boots
 from cosigner.hsm import Token
 from cosigner.store import log_changes, sightings
@@ -28,6 +29,7 @@ from oms_core.evidence import (
     SignedAdoption,
     SignedScheduling,
 )
+from oms_core.log.cover import check_window
 from oms_core.protocol.identity import verify_identity
 from oms_core.workspace import Workspace, identities, workspace_digest
 from oms_core.workspace.change import honest_among, ready, verify_change
@@ -49,7 +51,8 @@ class Chain:
         """Take a request: say that it was seen approved and, after its delay, that the node stands on the new version.
 
         Idempotent. Raises `Refused` (POLICY_VERSION_MISMATCH for what does not follow the current version, NOT_LOGGED
-        for what is due and does not stand in the log), `Malformed`, `NotFound`; nothing is adopted then.
+        for what is due and does not stand in the log, LOG_STALE for a node that may have been left behind), `Malformed`,
+        `NotFound`; nothing is adopted then.
         """
         self._boots.check()
         request = decode(ChangeWorkspaceRequest, data, LIMIT)
@@ -69,7 +72,7 @@ class Chain:
                 seen = self._note(change, following.parent, now)
             if not ready(change, seen.scheduling.at, others, current.roster, delay, now):
                 return Said(seen, None)
-            return self._adopt(request, seen, now)
+            return self._adopt(request, seen, now, current.log.degraded_window)
 
     def requests(self, after: int) -> list[bytes]:
         """What led to the versions after this one, in order; the first ones, if they are many."""
@@ -131,13 +134,16 @@ class Chain:
         log.info("change of the workspace seen approved", change=change.hex()[:16])
         return signed
 
-    def _adopt(self, request: ChangeWorkspaceRequest, seen: SignedScheduling, now: int) -> Said:
+    def _adopt(self, request: ChangeWorkspaceRequest, seen: SignedScheduling, now: int, window: int) -> Said:
         following = next_of(request)
         said = Adoption(self._token.index, following.version, workspace_digest(following), now)
         signed = SignedAdoption(said, self._token.sign("adoption", encode(said)))
         try:
             with self._engine.begin() as connection:
                 _check_logged(connection, seen.scheduling.change)
+                # The next version names the witnesses that are believed from then on: whoever was left behind for
+                # longer could be taken over by people who have been revoked meanwhile.
+                check_window(logbook.followed(connection).full_at, now, window)
                 self._versions.add(connection, request, seen, signed)
                 connection.execute(delete(sightings).where(sightings.c.parent == following.parent))
                 self._boots.count(connection)

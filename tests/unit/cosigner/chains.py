@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from sqlalchemy import Connection, func, insert, select
 
 from cosigner.chain import Chain
+from cosigner.logbook import followed, put
 from cosigner.store import log_changes
 from cosigner.versions import LIMIT, Said
 from oms_core.chains.intent import subject_digest
@@ -28,7 +30,9 @@ class LoggedChain(Chain):
 
 
 def follow(connection: Connection, data: bytes, at: int) -> None:
-    """The log says, since this moment, that the change was approved."""
+    """The log says, since this moment, that the change was approved; at this moment it has full cosignatures."""
+    head = followed(connection)
+    put(connection, replace(head, full_at=max(head.full_at, at)))
     wish = decode(ChangeWorkspaceRequest, data, LIMIT).proposal.subject
     if not isinstance(wish, ChangeWorkspace):
         return

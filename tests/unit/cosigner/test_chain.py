@@ -152,6 +152,18 @@ def test_a_change_that_does_not_stand_in_the_log_is_not_adopted_however_many_hav
     assert adopted(chain, data, LATE).version == 1
 
 
+def test_a_node_that_may_have_been_left_behind_adopts_no_version_until_it_sees_full_cosignatures(node: Node) -> None:
+    activate(node)
+    chain = Chain(node.store, node.token, node.vault.versions, node.boots)
+    data, behind = request(disabled("olga"), "alice"), workspace().log.degraded_window
+    with node.store.begin() as connection:
+        follow(connection, data, NOW - behind - 1)
+    assert refused(chain, data, NOW) == Reason.LOG_STALE
+    with node.store.begin() as connection:
+        follow(connection, data, NOW)
+    assert adopted(chain, data, NOW).version == 1
+
+
 def test_a_loosening_waits_as_long_whether_it_stands_in_the_log_or_not(node: Node) -> None:
     activate(node)
     chain = Chain(node.store, node.token, node.vault.versions, node.boots)
