@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from oms.devnet.cast import ETHER
 from oms.devnet.network import Network
+from oms_core.encoding import encode
+from oms_core.log.entries import Item, item, read_entry, read_record
 from oms_core.workspace import workspace_digest
 from tests import cluster
 
@@ -65,3 +71,98 @@ async def test_the_pack_of_a_settled_order_is_verified_where_there_is_no_network
         other[place] ^= 0x40
         file.write_bytes(other)
         assert audit("pack", str(file), "--digest", pinned).returncode in (1, 2)
+
+
+COLUMNS = ("entry", "record", "salt", "leaf", "subject", "at")
+Row = tuple[object, ...]
+
+
+@contextlib.contextmanager
+def tampered(network: Network, changes: dict[int, Row | None]) -> Iterator[None]:
+    """Rows of the coordinator's log that somebody has put others in the place of, or none; put back afterwards."""
+    held = {index: stored(network, index) for index in changes}
+    write(network, changes)
+    try:
+        yield
+    finally:
+        write(network, held)
+
+
+def database(network: Network) -> sqlite3.Connection:
+    return sqlite3.connect(network.root / "coordinator" / "orders.sqlite", timeout=30)
+
+
+def stored(network: Network, index: int) -> Row:
+    """All of a row but its index."""
+    with contextlib.closing(database(network)) as connection:
+        query = f'SELECT {", ".join(COLUMNS)} FROM log_items WHERE "index" = ?'
+        return tuple(connection.execute(query, (index,)).fetchone())
+
+
+def write(network: Network, rows: dict[int, Row | None]) -> None:
+    with contextlib.closing(database(network)) as connection, connection:
+        for index, row in rows.items():
+            connection.execute('DELETE FROM log_items WHERE "index" = ?', (index,))
+            if row is not None:
+                connection.execute("INSERT INTO log_items VALUES (?, ?, ?, ?, ?, ?, ?)", (index, *row))
+
+
+def edited(row: Row) -> Row:
+    """The same entry with another remark in its record, to which it commits as it should."""
+    old = Item(*(bytes(one) for one in row[:3]))  # type: ignore[arg-type]
+    entry = read_entry(old.entry)
+    record = read_record(entry, old)
+    assert record is not None
+    other = type(record)(record.actor, record.credential, "this is how it was", record.documents)
+    made = item(entry.index, entry.at, entry.event, entry.subject, entry.previous, other, old.salt)
+    return (made.entry, made.record, made.salt, *row[3:])
+
+
+async def oms(network: Network, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The order desk's command line."""
+    call = (sys.executable, "-c", "from oms.cli import main; main()", "--config", str(network.root / "oms.toml"))
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*call, *arguments], capture_output=True, text=True, check=False, timeout=120)
+
+    return await asyncio.to_thread(run)
+
+
+async def test_whatever_was_changed_in_the_stored_log_is_named_by_its_index(network: Network, tmp_path: Path) -> None:
+    await settled(network)
+    async with network.client() as client:
+        _, size = await client.log_items(0, 1)
+    pinned = tmp_path / "workspace"
+    pinned.write_bytes(encode(network.workspace))
+    verify = ("log", "verify", "--workspace", str(pinned))
+    done = await oms(network, *verify)
+    assert done.returncode == 0, done.stderr
+    assert "VERIFIED" in done.stdout
+    head = tmp_path / "head"
+    async with network.client() as client:
+        head.write_bytes((await client.checkpoint(4)).note)
+
+    one, other = size // 2, size // 2 + 3
+    changes: list[tuple[int, dict[int, Row | None]]] = [
+        (one, {one: edited(stored(network, one))}),
+        (other, {other: None}),
+        (one, {one: stored(network, other), other: stored(network, one)}),
+    ]
+    for index, rows in changes:
+        with tampered(network, rows):
+            done = await oms(network, *verify)
+            assert done.returncode == 2, done.stdout
+            assert f"entry {index}: " in done.stderr
+    assert (await oms(network, *verify)).returncode == 0
+
+    done = await oms(network, "log", "diff", str(head), "--workspace", str(pinned))
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = await oms(network, "log", "prove", str(one), "-o", str(tmp_path / "proof"), "--workspace", str(pinned))
+    assert done.returncode == 0, done.stderr
+    assert audit("proof", str(tmp_path / "proof"), "--workspace", str(pinned)).returncode == 0
+    file = tmp_path / "log.jsonl"
+    done = await oms(network, "log", "export", "--records", "-o", str(file), "--workspace", str(pinned))
+    assert done.returncode == 0, done.stderr
+    done_there = audit("log", "--export", str(file), "--workspace", str(pinned))
+    assert done_there.returncode == 0, done_there.stderr
+    assert len((await oms(network, "log", "tail", "-n", "5")).stdout.splitlines()) == 5
