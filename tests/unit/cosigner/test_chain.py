@@ -32,7 +32,7 @@ from tests.people import (
     workspace,
     workspace_request,
 )
-from tests.unit.cosigner.chains import LoggedChain, follow
+from tests.unit.cosigner.chains import LoggedChain
 from tests.unit.cosigner.node import Node, activate
 from tests.unit.cosigner.specs import spec
 
@@ -137,42 +137,6 @@ def test_approvals_may_end_while_a_change_waits(chain: Chain) -> None:
     data = request(loosened(), "alice", "carol")
     waits(chain, data, NOW)
     assert adopted(chain, data, LATE).version == 1
-
-
-def test_a_change_that_does_not_stand_in_the_log_is_not_adopted_however_many_have_approved_it(node: Node) -> None:
-    activate(node)
-    chain = Chain(node.store, node.token, node.vault.versions, node.boots)
-    data, other = request(disabled("olga"), "alice"), request(disabled("ravi"), "alice")
-    with node.store.begin() as connection:
-        follow(connection, other, NOW)
-    for now in (NOW, LATE):
-        assert refused(chain, data, now) == Reason.NOT_LOGGED
-    with node.store.begin() as connection:
-        follow(connection, data, NOW)
-    assert adopted(chain, data, LATE).version == 1
-
-
-def test_a_node_that_may_have_been_left_behind_adopts_no_version_until_it_sees_full_cosignatures(node: Node) -> None:
-    activate(node)
-    chain = Chain(node.store, node.token, node.vault.versions, node.boots)
-    data, behind = request(disabled("olga"), "alice"), workspace().log.degraded_window
-    with node.store.begin() as connection:
-        follow(connection, data, NOW - behind - 1)
-    assert refused(chain, data, NOW) == Reason.LOG_STALE
-    with node.store.begin() as connection:
-        follow(connection, data, NOW)
-    assert adopted(chain, data, NOW).version == 1
-
-
-def test_a_loosening_waits_as_long_whether_it_stands_in_the_log_or_not(node: Node) -> None:
-    activate(node)
-    chain = Chain(node.store, node.token, node.vault.versions, node.boots)
-    data = request(loosened(), "alice", "carol")
-    assert waits(chain, data).at == NOW
-    assert refused(chain, data, NOW + DELAY) == Reason.NOT_LOGGED
-    with node.store.begin() as connection:
-        follow(connection, data, NOW + DELAY)
-    assert adopted(chain, data, NOW + DELAY).version == 1
 
 
 @pytest.mark.parametrize("approvers", [(), ("alice",), ("alice", "sam"), ("alice", "adam")], ids=str)

@@ -1,0 +1,46 @@
+"""No version of the workspace counts at a node that does not stand in the log which that node follows, as it is now."""
+
+from __future__ import annotations
+
+from cosigner.chain import Chain
+from oms_core.errors import Reason
+from tests.people import DELAY, NOW, workspace
+from tests.unit.cosigner.chains import follow
+from tests.unit.cosigner.node import Node, activate
+from tests.unit.cosigner.test_chain import LATE, adopted, disabled, loosened, refused, request, waits
+
+
+def test_a_change_that_does_not_stand_in_the_log_is_not_adopted_however_many_have_approved_it(node: Node) -> None:
+    activate(node)
+    chain = Chain(node.store, node.token, node.vault.versions, node.boots)
+    data, other = request(disabled("olga"), "alice"), request(disabled("ravi"), "alice")
+    with node.store.begin() as connection:
+        follow(connection, other, NOW)
+    for now in (NOW, LATE):
+        assert refused(chain, data, now) == Reason.NOT_LOGGED
+    with node.store.begin() as connection:
+        follow(connection, data, NOW)
+    assert adopted(chain, data, LATE).version == 1
+
+
+def test_a_node_that_may_have_been_left_behind_adopts_no_version_until_it_sees_full_cosignatures(node: Node) -> None:
+    activate(node)
+    chain = Chain(node.store, node.token, node.vault.versions, node.boots)
+    data, behind = request(disabled("olga"), "alice"), workspace().log.degraded_window
+    with node.store.begin() as connection:
+        follow(connection, data, NOW - behind - 1)
+    assert refused(chain, data, NOW) == Reason.LOG_STALE
+    with node.store.begin() as connection:
+        follow(connection, data, NOW)
+    assert adopted(chain, data, NOW).version == 1
+
+
+def test_a_loosening_waits_as_long_whether_it_stands_in_the_log_or_not(node: Node) -> None:
+    activate(node)
+    chain = Chain(node.store, node.token, node.vault.versions, node.boots)
+    data = request(loosened(), "alice", "carol")
+    assert waits(chain, data).at == NOW
+    assert refused(chain, data, NOW + DELAY) == Reason.NOT_LOGGED
+    with node.store.begin() as connection:
+        follow(connection, data, NOW + DELAY)
+    assert adopted(chain, data, NOW + DELAY).version == 1
