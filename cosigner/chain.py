@@ -51,8 +51,8 @@ class Chain:
         """Take a request: say that it was seen approved and, after its delay, that the node stands on the new version.
 
         Idempotent. Raises `Refused` (POLICY_VERSION_MISMATCH for what does not follow the current version, NOT_LOGGED
-        for what is due and does not stand in the log, LOG_STALE for a node that may have been left behind), `Malformed`,
-        `NotFound`; nothing is adopted then.
+        for what is due and does not stand in the log, LOG_STALE for a node that may have been left behind),
+        `Malformed`, `NotFound`; nothing is adopted then.
         """
         self._boots.check()
         request = decode(ChangeWorkspaceRequest, data, LIMIT)

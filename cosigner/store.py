@@ -283,7 +283,8 @@ def open_store(path: Path) -> Engine:
 
 def _on_connect(connection: Any, _: object) -> None:
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "secure_delete=ON"):
+    # Two thousand entries of the log in one transaction take seconds, on a busy machine many.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=60000", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
