@@ -65,8 +65,8 @@ class Packing(Stands):
         query = select(log_items).where(log_items.c.index == 0)
         found = _read((await connection.execute(query)).mappings())
         for row in await self._chain_book.versions(0):
-            name = await name_of(connection, row["subject"])
-            about = await _items(connection, name)
+            wish = _wish(bytes(row["request"]))  # by whose own id it is called where it is older than the log
+            about = await _items(connection, await name_of(connection, row["subject"]), wish.change_id)
             found += [one for one in about if _brings(*one, row["digest"])][:1]
         return found
 
@@ -134,5 +134,10 @@ def _brings(entry: Entry, one: Item, version: bytes) -> bool:
     record = read_record(entry, one) if entry.event == WORKSPACE_APPROVED else None
     if record is None or len(record.documents) != 1:
         return False
-    wish = decode(ChangeWorkspaceRequest, record.documents[0], WORKSPACE_LIMIT).proposal.subject
-    return isinstance(wish, ChangeWorkspace) and workspace_digest(wish.next) == version
+    return workspace_digest(_wish(record.documents[0]).next) == version
+
+
+def _wish(request: bytes) -> ChangeWorkspace:
+    wish = decode(ChangeWorkspaceRequest, request, WORKSPACE_LIMIT).proposal.subject
+    assert isinstance(wish, ChangeWorkspace)
+    return wish

@@ -18,6 +18,7 @@ from auditor.logs import Answer, Ask, Extends, Items, drive, verify_log
 from auditor.logs import Path as PathOf
 from auditor.proofs import entry_proof
 from auditor.report import when
+from auditor.versions import read_genesis
 from oms.cli.shared import call
 from oms.cli.trusted import DIGEST, WORKSPACE, agreed, agreed_workspace, read_file
 from oms.client import Client
@@ -186,8 +187,12 @@ def anchors(context: click.Context, out: Path | None) -> None:
 async def _verify_there(
     client: Client, trusted: bytes, workspace: Workspace | None, first: int, last: int | None
 ) -> list[str]:
-    wanted = full(len(workspace.roster)) if workspace is not None else 1
-    note = bytes((await client.checkpoint(wanted)).note)
+    items, _ = await client.log_items(0, 1)
+    if not items:
+        raise NotFound("the log is empty")
+    entry = read_entry(items[0].entry)
+    shown = workspace or read_genesis(entry, read_record(entry, items[0]))  # to know how many witnesses there are
+    note, _ = await _cosigned(client, shown)
     return (await _drive(client, verify_log(note, trusted, workspace, True, first, last))).lines()
 
 

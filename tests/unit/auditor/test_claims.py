@@ -17,7 +17,7 @@ from oms_core.evidence import CreateRequest, SignedReading, SignedRefusal, SignR
 from oms_core.log.documents import Confirmations, RuleTrace
 from oms_core.log.entries import AUTHORIZED, WORKSPACE_APPROVED, Item, item, read_entry, read_record
 from oms_core.workspace import Direction, Governance, workspace_digest
-from tests.evidence import TXN, WALLET, Story, story
+from tests.evidence import TXN, WALLET, Story, message, story
 from tests.people import (
     EXECUTION,
     NOW,
@@ -279,6 +279,27 @@ def test_a_transaction_that_another_key_has_signed() -> None:
     made = _until("order.signed")
     made.sign(intent(150), EXECUTION, secret=12345)
     refused(made.pack(), "what was signed is exactly what was asked for", reason=Reason.SIGNATURE_INVALID)
+
+
+def test_a_transaction_that_did_not_wait_as_the_rules_say() -> None:
+    wait = "- rule: require-wait\n  require: {delay: 1h}\n  when: {action: TRANSFER}\n"
+    made = Story()
+    made.change(rules=(*workspace().rules, *rules(wait)))
+    made.wallet()
+    made.order()
+    refused(made.pack(), "what was signed is exactly what was asked for", "it did not wait", reason=Reason.DELAYED)
+
+
+def test_a_message_that_another_key_has_signed() -> None:
+    permit = "- rule: permit-messages\n  permit:\n  when: {action: MESSAGE, initiator.role: trader}\n"
+    made = Story(replace(workspace(), rules=(*workspace().rules, *rules(permit))))
+    pinned = workspace_digest(made.workspace)
+    made.wallet()
+    made.order(message(), execution=None, by=())
+    verify_pack(write_pack(made.pack()), pinned)
+    made.sign(message(), None, secret=12345)
+    words = "what was signed is exactly what was asked for"
+    refused(made.pack(), words, "another key has signed it", reason=Reason.SIGNATURE_INVALID, pinned=pinned)
 
 
 def test_a_transaction_that_nobody_was_asked_for() -> None:
