@@ -237,7 +237,10 @@ class Keys:
         signed: tuple[SignedConfirmation, ...],
         before: list[Clear],
     ) -> None:
-        """This node is not in the new committee: it needs people's word, and all members' for the new epoch."""
+        """This node is not in the new committee: it needs people's word, and all members' for the new epoch.
+
+        The members may be liars all; so people's word has to stand in the log, of when it counted.
+        """
         if not before:
             raise NotFound("no such key at this cosigner", Reason.UNKNOWN_WALLET)
         mine = before[0]
@@ -251,6 +254,8 @@ class Keys:
         old = self._vault.epoch(mine.key_id, mine.epoch)
         expected = (mine.wallet_id, mine.key_id, old.share.public_key, old.share.chain_code, said.epoch)
         self._check_certificate(signed, wish.parties, (*expected, said.transcript), request)
+        window = self._vault.workspace().log.degraded_window
+        self._past.check_was_authorized(request, self._then(request)[0], window, int(time.time()))
 
     def _check_approved(self, wish: ChangeKey, request: ChangeRequest) -> None:
         """That people approved it under the version that it names, which the workspace may have left since.

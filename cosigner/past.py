@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine
 
+from cosigner import logbook
 from cosigner.history import History
 from cosigner.witness import Witness
 from oms_core.chains.intent import subject_digest
 from oms_core.errors import Reason, Refused
 from oms_core.evidence import SignRequest, request_digest
 from oms_core.history import AUTHORIZED_FOR, Asked, presses, what_it_signs
+from oms_core.log.cover import check_window
 from oms_core.policy.facts import Facts
 from oms_core.policy.limits import YEAR
 from oms_core.workspace import Workspace
@@ -51,6 +53,19 @@ class Past:
             raise Refused(text, Reason.NOT_LOGGED)
         self._history.check_pressed(connection, presses(request.approvals))
         return logged.last
+
+    def check_was_authorized(self, request: Asked, then: Workspace, degraded_window: int, now: int) -> None:
+        """What was carried out elsewhere stands in the log, of when the version ``then`` that it names still counted.
+
+        So nobody who has been revoked since makes it up afterwards. Raises `Refused`: NOT_LOGGED,
+        POLICY_VERSION_MISMATCH, LOG_STALE for a node that may have been left behind.
+        """
+        with self._engine.begin() as connection:
+            logged = self._history.authorized(connection, subject_digest(request.proposal.subject))
+            if logged is None:
+                raise Refused("this is not in the log that this node follows", Reason.NOT_LOGGED)
+            self._history.check_due(connection, then, logged.at)
+            check_window(logbook.followed(connection).full_at, now, degraded_window)
 
     def check_due(self, connection: Connection, workspace: Workspace, now: int) -> None:
         """Inside a transaction: no newer version is due. Raises `Refused` (POLICY_VERSION_MISMATCH)."""

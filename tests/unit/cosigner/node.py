@@ -166,6 +166,12 @@ class LoggedKeys:
         """As it is done by `Keys`."""
         return self._keys.change(data, self._noted(data) if note is None else note)
 
+    def commit(self, key_id: bytes, confirmations: tuple[bytes, ...], data: bytes) -> SignedKeyReceipt | None:
+        """As it is done by `Keys`, when the wish stands in the log and the node has seen full cosignatures."""
+        if note := self._noted(data):
+            self._node.witness.gossip([note], int(module.time.time()))
+        return self._keys.commit(key_id, confirmations, data)
+
     def _noted(self, data: bytes) -> bytes:
         with suppress(Malformed):
             request = decode(ChangeRequest, data)

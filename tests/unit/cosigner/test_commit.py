@@ -12,9 +12,20 @@ from oms_core.encoding import encode
 from oms_core.errors import Malformed, NotFound, Reason, Refused
 from oms_core.keys import Change, KeyState, SignedKeyReceipt
 from oms_core.protocol.create_key import confirmation
-from tests.people import NOW, approve, change, change_request, intent, sign_request, workspace
+from tests.people import (
+    NOW,
+    approve,
+    change,
+    change_request,
+    intent,
+    reform,
+    sign_request,
+    workspace,
+    workspace_request,
+)
 from tests.unit.cosigner.epochs import ALL, certificate, confirmed, dealt, originals
 from tests.unit.cosigner.node import KEY_ID, Node, activate, material, wrapping_key
+from tests.unit.cosigner.test_chain import disabled
 from tests.unit.cosigner.test_keys import asked, state
 from tests.unit.cosigner.test_pool import presignature
 
@@ -173,6 +184,44 @@ def test_a_node_that_is_said_to_leave_keeps_its_share_unless_all_is_there(node: 
         for j, made in dealt(1, STAYING).items()
     )
     assert leaving_refused(node, foreign, asked(wish)) == Reason.DIGEST_MISMATCH
+
+
+LIARS = (4, 5)
+
+
+def by_liars() -> tuple[tuple[bytes, ...], bytes]:
+    """Two nodes say that the key is theirs now, and nobody else's; and a wish for that."""
+    words = certificate({j: dealt(1, STAYING)[j] for j in LIARS})
+    return words, asked(change(Change.RESHARE, parties=LIARS, threshold=2))
+
+
+def test_no_share_is_destroyed_by_a_wish_that_does_not_stand_in_the_log(node: Node) -> None:
+    activate(node)
+    with pytest.raises(Refused) as caught:
+        node.keys._keys.commit(KEY_ID, *by_liars())
+    assert caught.value.reason == Reason.NOT_LOGGED
+    assert state(node) == KeyState.ACTIVE
+
+
+def test_no_share_is_destroyed_by_who_was_revoked_before_the_wish_was_logged(node: Node) -> None:
+    activate(node)
+    tightening = reform(disabled("olga"))
+    node.log.approve(workspace_request(tightening, approve(tightening, "alice")))
+    assert leaving_refused(node, *by_liars()) == Reason.POLICY_VERSION_MISMATCH
+
+
+def test_no_share_is_destroyed_at_a_node_that_may_have_been_left_behind(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activate(node)
+    words, wish = by_liars()
+    node.keys._noted(wish)
+    later = NOW + workspace().log.degraded_window + 1
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: later))
+    with pytest.raises(Refused) as caught:
+        node.keys._keys.commit(KEY_ID, words, wish)
+    assert caught.value.reason == Reason.LOG_STALE
+    assert state(node) == KeyState.ACTIVE
 
 
 def identity_point() -> object:
