@@ -58,8 +58,9 @@ async def _figures(database: str, url: str, entries: int) -> list[Figure]:
         found = [Figure(name, unit, value, label) async for name, unit, value in _appending(engine)]
         for size in (entries // 10, entries):
             await _fill(engine, size)
-            at = {**label, "entries": size}
-            found += [Figure(name, unit, value, at) async for name, unit, value in _large(engine, journal, size)]
+            there = await journal.length()  # appending has left some thousands
+            at = {**label, "entries": there}
+            found += [Figure(name, unit, value, at) async for name, unit, value in _large(engine, journal, there)]
         return found
     finally:
         await engine.dispose()
