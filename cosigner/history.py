@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_new
 
 from cosigner.store import log_authorized, log_changes, log_counters, log_spends, log_versions
@@ -87,7 +88,7 @@ class History:
         query = _COUNTED.where(log_authorized.c.at > now - back, log_authorized.c.subject != subject)
         if mine is not None:
             query = query.where(log_authorized.c.first < mine.last)
-        return Facts(now, tuple(_spend(row) for row in connection.execute(query).mappings()), share=share)
+        return Facts(now, tuple(map(_spend, connection.execute(query))), share=share)
 
     def check_pressed(self, connection: Connection, pressed: tuple[Pressed, ...]) -> None:
         """No counter was used for another assertion that stands in the log. Raises `Refused` (COUNTER_REGRESSION)."""
@@ -139,7 +140,7 @@ class History:
         mine = log_authorized.c.subject == made.subject
         connection.execute(update(log_authorized).where(mine).values(last))
         if held.workspace != made.workspace:
-            before = tuple(_spend(row) for row in connection.execute(_COUNTED.where(mine)).mappings())
+            before = tuple(map(_spend, connection.execute(_COUNTED.where(mine))))
             connection.execute(delete(log_spends).where(log_spends.c.subject == made.subject))
             _count(connection, worst(before, self._spends(connection, entry, made)))
 
@@ -186,9 +187,10 @@ _FIND = select(log_authorized).where(log_authorized.c.subject == bindparam("subj
 _CHALLENGE = select(log_counters.c.challenge).where(
     log_counters.c.credential == bindparam("credential"), log_counters.c.counter == bindparam("counter")
 )
-_COUNTED = select(log_spends, log_authorized.c.at).join_from(
+_COUNTED = select(*(log_spends.c[name] for name in (*_PLAIN, "amount", "usd_micro")), log_authorized.c.at).join_from(
     log_authorized, log_spends, log_authorized.c.subject == log_spends.c.subject
 )
+_ACTIONS = {action.value: action for action in Action}
 
 
 def _note_version(connection: Connection, digest: bytes, workspace: Workspace) -> None:
@@ -205,6 +207,8 @@ def _count(connection: Connection, spends: tuple[Spend, ...]) -> None:
     connection.execute(_SPEND, rows)
 
 
-def _spend(row: RowMapping) -> Spend:
-    plain = {name: row[name] for name in _PLAIN} | {"action": Action(row["action"]), "provenance": Provenance.OWN}
-    return Spend(**plain, amount=int(row["amount"]), usd_micro=int(row["usd_micro"]), at=row["at"])
+def _spend(row: Row[Any]) -> Spend:
+    """A row of `_COUNTED`: its columns are a spend's fields, in order."""
+    made: list[Any] = list(row)
+    made[2], made[9], made[10] = _ACTIONS[made[2]], int(made[9]), int(made[10])
+    return Spend(*made, Provenance.OWN)
