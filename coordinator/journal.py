@@ -53,6 +53,7 @@ _BEFORE = _LAST.add_columns(_PREVIOUS)
 T = TypeVar("T")
 
 _bells: WeakKeyDictionary[Engine, asyncio.Event] = WeakKeyDictionary()
+_leads: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()  # what an honest witness's clock is ahead of `_running`
 
 
 def kind_of(subject_id: str) -> str:
@@ -63,9 +64,10 @@ def kind_of(subject_id: str) -> str:
 async def append(connection: AsyncConnection, event: str, subject: str, record: Record) -> int:
     """One entry in the caller's transaction; returns its index. Raises `Malformed`, TOO_LARGE for its record.
 
-    Its time never falls, also when the clock does.
+    Its time never falls, also when the clock does; nor is it before what witnesses have said, who for ever refuse an
+    entry from before they have cosigned without it.
     """
-    last, now = (await connection.execute(_BEFORE, {"subject": subject})).first(), int(time.time())
+    last, now = (await connection.execute(_BEFORE, {"subject": subject})).first(), _now(connection.engine)
     salt = secrets.token_bytes(SALT)
     index, at, previous = (last[0] + 1, max(last[1], now), last[2]) if last else (0, now, None)
     made = item(index, at, event, subject, previous if subject and previous is not None else -1, record, salt)
@@ -86,6 +88,16 @@ async def last_event(connection: AsyncConnection, subject: str) -> str:
     query = select(log_items.c.entry).where(log_items.c.subject == subject).order_by(log_items.c.index.desc())
     entry = (await connection.execute(query.limit(1))).scalar()
     return read_entry(bytes(entry)).event if entry else ""
+
+
+def _now(engine: AsyncEngine) -> int:
+    said = _leads.get(engine.sync_engine)
+    return max(int(time.time()), 0 if said is None else int(said + _running()))
+
+
+def _running() -> float:
+    """Seconds of a clock that nobody sets, and that suspending does not stop."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _bell(engine: AsyncEngine) -> asyncio.Event:
@@ -193,6 +205,11 @@ class Journal:
             }
             await connection.execute(log_checkpoints.delete().where(log_checkpoints.c.size == size))
             await connection.execute(insert(log_checkpoints).values(values))
+
+    def vouched(self, at: int) -> None:
+        """An honest witness's clock has shown this (Unix seconds): nothing is dated earlier from now on."""
+        engine = self._engine.sync_engine
+        _leads[engine] = max(at - _running(), _leads.get(engine, at - _running()))
 
     async def newest(self, wanted: int = 1) -> tuple[bytes, int, int]:
         """The newest head with so many cosignatures, its size, and how many it has; without any, if none has."""

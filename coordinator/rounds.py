@@ -58,7 +58,7 @@ class Rounds:
         self.there: set[int] = set()
         """Who may be waited for."""
         self.cosigned: dict[int, float] = {}
-        """When each node last cosigned the head of a round, by our monotonic clock."""
+        """When each node last cosigned the head of a round in time, by our monotonic clock."""
         self._current: Round | None = None
         self._answered: dict[int, int] = {}  # node: the newest round that it has answered
         self._heads: OrderedDict[int, Head] = OrderedDict()
@@ -91,11 +91,12 @@ class Rounds:
         """Whether this node has still to be asked, or to answer, in this round."""
         return self._current is not None and self._answered.get(index, 0) < self.number
 
-    def add(self, index: int, target: Round, line: Signature, at: int) -> None:
-        """A verified cosignature."""
+    def add(self, index: int, target: Round, line: Signature, at: int, prompt: float) -> None:
+        """A verified cosignature. Who takes longer than ``prompt`` seconds is not counted on: his comes too late."""
         target.head.lines[index] = (line, at)
         self._answered[index] = max(target.number, self._answered.get(index, 0))
-        self.cosigned[index] = time.monotonic()
+        if (now := time.monotonic()) - target.began <= prompt:
+            self.cosigned[index] = now
 
     def failed(self, index: int, target: Round) -> None:
         """It does not cosign in this round."""

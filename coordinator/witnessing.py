@@ -36,6 +36,7 @@ PAUSE = 0.5  # seconds between looks
 BATCH = 2000  # entries at once
 BATCH_BYTES = 4 << 20
 STEPS = 1000  # batches in a row
+AHEAD = CLOCK_SKEW // 2  # seconds that a cosignature may be ahead of our clock: nodes with slower ones count it as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,8 @@ class Witnessing(Stands):
         if done is None:
             return
         note = done.note()
+        if at := done.vouched(len(self._workspace.roster)):
+            self._journal.vouched(at)
         if done.lines:
             await self._journal.keep_cosignatures(done.size, note)
         for index, link in self._cosigners.present().items():
@@ -293,11 +296,11 @@ class Witnessing(Stands):
         if verifier is None:
             raise ProofInvalid("the node is not in the roster", Reason.PEER_IDENTITY)
         note = with_signatures(target.bare, read_signatures(line))
-        at = cosignatures(note, (verifier,), now + CLOCK_SKEW).get(verifier.name, 0)
+        at = cosignatures(note, (verifier,), now + AHEAD).get(verifier.name, 0)
         mine = [one for one in note.by(verifier) if int.from_bytes(one.data[:8], "big") == at]
         if not mine:
             raise ProofInvalid("it has not cosigned what it was asked for, or not now", Reason.SIGNATURE_INVALID)
-        self._rounds.add(index, target, mine[0], at)
+        self._rounds.add(index, target, mine[0], at, self._workspace.log.fresh_for / 4)
         self._ring()
 
     async def _gossip(self, link: Link, note: bytes) -> None:

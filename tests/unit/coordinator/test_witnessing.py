@@ -6,15 +6,30 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from coordinator import journal
+from coordinator import rounds as module_of_rounds
 from coordinator import witnessing as module
+from coordinator.rounds import Rounds
 from coordinator.witnessing import Cover
+from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.encoding import encode
 from oms_core.log.conflict import LogConflict
 from oms_core.log.cover import Mode
-from oms_core.log.note import Checkpoint, Note, cosignatures, log_message, log_signature, read_note, write_note
+from oms_core.log.entries import read_entry
+from oms_core.log.note import (
+    Checkpoint,
+    Note,
+    Signature,
+    cosignatures,
+    log_message,
+    log_signature,
+    read_note,
+    write_note,
+)
 from oms_core.log.roster import log_verifier, witness_verifiers
 from proto import cosigner_pb2 as pb
 from tests.parties import witness_key
@@ -224,3 +239,34 @@ async def test_a_head_of_another_history_that_one_node_knows_is_shown_to_all_oth
     assert await comes(lambda: log.conflicts.foreign)
     await log.append()
     assert await comes(lambda: all(foreign in node.notes for node in log.nodes.values()))
+
+
+async def test_an_entry_is_not_dated_before_what_witnesses_said_though_the_clock_is_set_back(
+    log: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would refuse it for ever, and the log with it."""
+    await log.witnessing.covered(await log.append(), 5, 5)
+    assert await comes(lambda: all(node.notes for node in log.nodes.values()))
+    before = time.time()
+    monkeypatch.setattr(journal, "time", SimpleNamespace(**vars(time) | {"time": lambda: before - 1000}))
+    index = await log.append()
+    (made,) = await log.journal.items(index, index + 1, 1 << 20)
+    assert before - 30 < read_entry(made.entry).at <= time.time()
+
+
+async def test_a_cosignature_that_slower_clocks_would_not_count_yet_is_not_counted(log: LogDesk) -> None:
+    log.nodes[2].ahead = CLOCK_SKEW
+    cover = await log.witnessing.covered(await log.append(), 5, 1.0)
+    assert cosigners(cover) == {1, 3, 4, 5}
+
+
+def test_who_always_cosigns_late_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else two such would keep the mode FULL, while no head ever had enough cosignatures in time."""
+    rounds, line = Rounds(), Signature("w", b"four", bytes(72))
+    rounds.begin(read_note(checkpoint(bytes(32), 1)), 1)
+    rounds.add(1, rounds.current, line, 1, 15.0)
+    began = rounds.current.began
+    monkeypatch.setattr(module_of_rounds, "time", SimpleNamespace(monotonic=lambda: began + 16))
+    rounds.add(2, rounds.current, line, 1, 15.0)
+    assert set(rounds.cosigned) == {1}
+    assert set(rounds.current.head.lines) == {1, 2}
