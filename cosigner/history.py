@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_new
 
 from cosigner.store import log_authorized, log_changes, log_counters, log_spends, log_versions
@@ -88,7 +89,7 @@ class History:
         query = _COUNTED.where(log_authorized.c.at > now - back, log_authorized.c.subject != subject)
         if mine is not None:
             query = query.where(log_authorized.c.first < mine.last)
-        return Facts(now, tuple(map(_spend, connection.execute(query))), share=share)
+        return Facts(now, tuple(_spend(row) for row in connection.execute(query)), share=share)
 
     def check_pressed(self, connection: Connection, pressed: tuple[Pressed, ...]) -> None:
         """No counter was used for another assertion that stands in the log. Raises `Refused` (COUNTER_REGRESSION)."""
@@ -140,7 +141,7 @@ class History:
         mine = log_authorized.c.subject == made.subject
         connection.execute(update(log_authorized).where(mine).values(last))
         if held.workspace != made.workspace:
-            before = tuple(map(_spend, connection.execute(_COUNTED.where(mine))))
+            before = tuple(_spend(row) for row in connection.execute(_COUNTED.where(mine)))
             connection.execute(delete(log_spends).where(log_spends.c.subject == made.subject))
             _count(connection, worst(before, self._spends(connection, entry, made)))
 
@@ -187,6 +188,7 @@ _FIND = select(log_authorized).where(log_authorized.c.subject == bindparam("subj
 _CHALLENGE = select(log_counters.c.challenge).where(
     log_counters.c.credential == bindparam("credential"), log_counters.c.counter == bindparam("counter")
 )
+_COLUMNS = (*_PLAIN, "amount", "usd_micro", "at")
 _COUNTED = select(*(log_spends.c[name] for name in (*_PLAIN, "amount", "usd_micro")), log_authorized.c.at).join_from(
     log_authorized, log_spends, log_authorized.c.subject == log_spends.c.subject
 )
@@ -207,8 +209,8 @@ def _count(connection: Connection, spends: tuple[Spend, ...]) -> None:
     connection.execute(_SPEND, rows)
 
 
-def _spend(row: Row[Any]) -> Spend:
+def _spend(row: Sequence[Any]) -> Spend:
     """A row of `_COUNTED`: its columns are a spend's fields, in order."""
-    made: list[Any] = list(row)
-    made[2], made[9], made[10] = _ACTIONS[made[2]], int(made[9]), int(made[10])
-    return Spend(*made, Provenance.OWN)
+    plain = dict(zip(_COLUMNS, row, strict=True))
+    plain |= {"action": _ACTIONS[row[2]], "amount": int(row[9]), "usd_micro": int(row[10])}
+    return Spend(**plain, provenance=Provenance.OWN)
