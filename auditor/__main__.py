@@ -20,9 +20,11 @@ from oms_core.encoding import decode
 from oms_core.errors import CountersealError, LocalError, Malformed, ProofInvalid, Reason
 from oms_core.history import WORKSPACE_LIMIT
 from oms_core.log.anchor import AnchorReceipt
+from oms_core.log.conflict import LogConflict, verify_conflict
 from oms_core.log.entries import RECORD_LIMIT
 from oms_core.log.note import read_note
 from oms_core.log.ots import verify_ots
+from oms_core.log.roster import log_verifier
 from oms_core.workspace import Workspace, workspace_digest
 
 
@@ -68,7 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     proof = commands.add_parser("proof", help="the proof of one entry, as `oms log prove` writes it")
     proof.add_argument("file", type=Path)
     proof.set_defaults(run=_proof)
-    for one in (pack, log, anchor, proof):
+    conflict = commands.add_parser("conflict", help="two heads of the log that do not fit")
+    conflict.add_argument("file", type=Path)
+    conflict.set_defaults(run=_conflict)
+    for one in (pack, log, anchor, proof, conflict):
         one.add_argument("--workspace", type=Path, help="the file of the workspace as agreed at the ceremony")
         one.add_argument("--digest", default="", help="its digest in hex")
     return parser
@@ -120,6 +125,14 @@ def _proof(given: argparse.Namespace) -> list[str]:
     entry, vouched = verify_entry_proof(_read(given.file), workspace)
     said = f"entry {entry.index}, {when(entry.at)}: {entry.event} {entry.subject}".rstrip()
     return [f"ok  {said}", f"ok  it stands in the log of {vouched.checkpoint.size} entries, {vouched.words}"]
+
+
+def _conflict(given: argparse.Namespace) -> list[str]:
+    _, workspace = pinned(given)
+    if workspace is None:
+        raise LocalError("a conflict is verified with --workspace", Reason.CONFIG_INVALID)
+    conflict = decode(LogConflict, _read(given.file), RECORD_LIMIT)
+    return [f"CONFIRMED {verify_conflict(conflict, [log_verifier(workspace)])}"]
 
 
 def _ots(given: argparse.Namespace) -> list[str]:

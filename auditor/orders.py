@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from auditor.items import Told, first, of
 from auditor.keys import Key
-from auditor.people import verify_decisions, verify_readings, verify_refusals, verify_trace
+from auditor.people import verify_decisions, verify_readings, verify_refusals, verify_trace, verify_withdrawals
 from auditor.report import Claims, must, when
 from auditor.versions import Versions
 from oms_core.authorize import authorize
@@ -65,6 +65,7 @@ def verify_order(claims: Claims, told: list[Told], versions: Versions, key: Key)
     verify_readings(claims, told, intent, versions)
     verify_refusals(claims, told, versions)
     verify_decisions(claims, told, intent, versions)
+    verify_withdrawals(claims, told, intent, versions)
     asked = _verify_asked(claims, told, proposal, intent, versions)
     if asked is not None:
         _verify_signed(claims, told, intent, asked, key, begun.at)

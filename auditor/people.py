@@ -7,16 +7,19 @@ from auditor.report import Claims, must, numbers, when
 from auditor.versions import Versions
 from oms_core.approvals import Approval
 from oms_core.authorize import execution_digest, verify_approval
-from oms_core.chains.intent import Execution, Intent
+from oms_core.chains.intent import Execution, Intent, subject_digest
+from oms_core.crypto import p256
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, ProofInvalid, Reason
 from oms_core.evidence import Refusal, SignedReading, SignedRefusal
 from oms_core.log.documents import RuleTrace
 from oms_core.protocol.identity import verify_identity
 from oms_core.readings import SIGNED_LIMIT, agreement, verify_reading
-from oms_core.workspace import identities
+from oms_core.withdrawals import SignedWithdrawal, withdrawal_digest
+from oms_core.workspace import identities, user
 
 DECISION, READING, REFUSAL, EXECUTION = "order.decision", "order.reading", "order.refusal", "order.execution"
+WITHDRAWN = ("order.cancelled", "order.replaced")
 
 
 def verify_decisions(claims: Claims, told: list[Told], intent: Intent, versions: Versions) -> None:
@@ -41,6 +44,34 @@ def _named(told: list[Told], decision: Told, execution: bytes) -> bytes:
     if any(execution_digest(one.document(Execution)) == execution for one in chosen):
         return execution
     raise ProofInvalid("it names a transaction that nobody had chosen", Reason.EXACT_BYTES_NEEDED)
+
+
+def verify_withdrawals(claims: Claims, told: list[Told], intent: Intent, versions: Versions) -> None:
+    """An initiator's word that an order of hers ends. Raises `ProofInvalid`."""
+    for one in of(told, *WITHDRAWN):
+        if one.record is None or not one.record.documents:
+            continue
+        signed, at = one.document(SignedWithdrawal), when(one.entry.at)
+        how = "takes another one in its place" if signed.withdrawal.instead else "does not want it any more"
+        with claims.claim(f"{intent.initiator} has signed that she {how}, at {at}"):
+            said = signed.withdrawal
+            mine = (said.subject, said.initiator) == (subject_digest(intent), intent.initiator)
+            must(mine, "it is about another order, or by somebody else")
+            _check_withdrawal(signed, one.entry.index, versions)
+
+
+def _check_withdrawal(signed: SignedWithdrawal, index: int, versions: Versions) -> None:
+    failed: CountersealError = ProofInvalid("the initiator has no such key", Reason.CREDENTIAL_UNKNOWN)
+    for workspace in versions.known_at(index):
+        for key in user(workspace, signed.withdrawal.initiator).proposal_keys:
+            if key.key_id == signed.key_id:
+                try:
+                    p256.verify(key.public, withdrawal_digest(signed.withdrawal, key.key_id), signed.signature)
+                except CountersealError as error:
+                    failed = error
+                else:
+                    return
+    raise failed
 
 
 def verify_readings(claims: Claims, told: list[Told], intent: Intent, versions: Versions) -> None:

@@ -25,6 +25,7 @@ from tests.people import (
     committee,
     following,
     intent,
+    keys,
     propose,
     reform,
     rules,
@@ -313,6 +314,22 @@ def test_a_transaction_that_nobody_was_asked_for() -> None:
 
 def test_a_transaction_that_was_sent_under_another_hash() -> None:
     refused(told_otherwise("order.sending", (), note="0x" + "00" * 32), "it was written down before it was sent")
+
+
+def test_a_withdrawal_is_its_initiators() -> None:
+    key = keys().desk
+    signed = key.withdraw(intent(150))
+    made = _until("order.approved")
+    made.tell("order.cancelled", TXN, encode(signed), actor="desk")
+    said = "\n".join(verify_pack(write_pack(made.pack()), PINNED).claims)
+    assert "desk has signed that she does not want it any more" in said
+    forged = _until("order.approved")
+    forged.tell("order.cancelled", TXN, encode(replace(signed, signature=bytes(64))), actor="desk")
+    refused(forged.pack(), "desk has signed that she does not want it any more")
+    other = _until("order.approved")
+    another = key.withdraw(intent(151))
+    other.tell("order.cancelled", TXN, encode(another), actor="desk")
+    refused(other.pack(), "it is about another order")
 
 
 def test_a_denial_is_shown_and_ends_nothing_by_itself() -> None:

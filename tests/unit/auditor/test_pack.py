@@ -233,7 +233,7 @@ def test_no_byte_of_a_pack_may_be_another_dense_sample() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_no_byte_of_a_pack_may_be_another() -> None:
     assert _flipped([*range(len(written()))], 2) == []
 
