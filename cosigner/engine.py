@@ -33,6 +33,7 @@ from oms_core.crypto.params import level
 from oms_core.encoding import encode
 from oms_core.errors import Conflict, Malformed, NotFound, ProtocolAbort, Reason, Refused, Unavailable
 from oms_core.evidence import SignRequest
+from oms_core.history import AUTHORIZED_FOR
 from oms_core.keys import KeyState
 from oms_core.policy.facts import Facts
 from oms_core.protocol.auxinfo import Primes, auxinfo
@@ -279,6 +280,8 @@ class Engine:
 
         def count(connection: Connection) -> Facts:
             self._past.check_logged(connection, request, workspace, now)
+            if now > granted.at + AUTHORIZED_FOR:  # what witnesses vouched for then says little about now
+                raise Refused("this session was begun too long ago to sign by what was known", Reason.LOG_STALE)
             return self._past.facts_within(connection, subject, now, back, granted.share)
 
         def also(connection: Connection, authorized: Authorized, facts: Facts) -> None:

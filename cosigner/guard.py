@@ -72,7 +72,7 @@ class Creation:
 class Signing:
     """``digest`` may be signed with ``material``; ``authorized`` is None for a probe, which is no transaction.
 
-    ``share`` is by how much limits over time were divided.
+    ``share`` is by how much limits over time were divided, ``at`` when that was decided (Unix seconds).
     """
 
     material: KeyMaterial
@@ -83,6 +83,7 @@ class Signing:
     older: Versions
     request: SignRequest | None
     share: int = 1
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,8 @@ class Guard:
         account = address_of(child_key(material, intent.path))
         self._ledger.check_counters(request, authorized)
         self._ledger.check(account, authorized)
-        return Signing(material, authorized.digest, account, authorized, workspace, self._vault.older(), request, share)
+        older = self._vault.older()
+        return Signing(material, authorized.digest, account, authorized, workspace, older, request, share, now)
 
     def _check_claims(self, spec: SessionSpec, request: SignRequest, workspace: Workspace, now: int) -> Intent:
         """What the coordinator says that it comes to, held against what this node comes to: the cheap part first."""

@@ -13,6 +13,7 @@ import pytest
 
 from cosigner import engine as module
 from oms_core.errors import Reason, Refused
+from oms_core.history import AUTHORIZED_FOR
 from oms_core.keys import KeyState
 from oms_core.readings import plain_decision
 from oms_core.workspace import workspace_digest
@@ -40,6 +41,24 @@ async def test_a_halt_ends_the_sessions_that_run_and_no_share_leaves(
     assert "sign.1" not in running.said
     assert node.committed() == []
     assert engine.open_sessions == 0
+
+
+async def test_a_session_that_was_held_open_does_not_sign_by_an_old_word_of_the_witnesses(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the entry was made anew meanwhile, on whatever the node has been shown since."""
+    activate(node)
+    engine, request = make_engine(node, monkeypatch), sign_request(intent())
+    running = Running(engine, spec(request))
+    await running.begin(node, request, signing)
+    await running.until("presign.3")
+    later = NOW + AUTHORIZED_FOR + 1
+    node.logged(request, later)
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: later, monotonic=time.monotonic))
+    with pytest.raises(Refused) as caught:
+        await running.end()
+    assert caught.value.reason == Reason.LOG_STALE
+    assert node.committed() == []
 
 
 @pytest.mark.parametrize(
