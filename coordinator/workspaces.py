@@ -33,7 +33,7 @@ from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import ChangeWorkspaceRequest, SignedScheduling
 from oms_core.workspace import ChangeWorkspace, Privilege, Workspace, identities, privileges, workspace_digest
 from oms_core.workspace.change import Approved, honest_among, verify_change
-from oms_core.workspace.lifecycle import ENDED, ChangeState
+from oms_core.workspace.lifecycle import ChangeState
 from oms_core.workspace.roster import check_identities
 
 log = structlog.get_logger()
@@ -113,7 +113,7 @@ class Workspaces(Stands):
         return found
 
     async def decide(self, change_id: str, approval: Approval, comment: str, call: Call) -> None:
-        """Verify and keep one person's decision. A denial also stops a change that waits out its delay.
+        """Verify and keep one person's decision. Once it is approved it stands in the log, and none counts any more.
 
         Raises `Refused`, `Conflict`, `NotFound` or `Malformed`; nothing is kept then.
         """
@@ -126,21 +126,18 @@ class Workspaces(Stands):
             raise Refused(f"{user_id} may not approve changes", Reason.NOT_ELIGIBLE)
         if verdict is Verdict.APPROVE and user_id not in eligible(parent, wish):
             raise Refused(f"{user_id} is not asked about this, or would gain by it", Reason.NOT_ELIGIBLE)
-        late = verdict is Verdict.DENY and row["state"] in _DELAYED
-        if row["state"] != ChangeState.PROPOSED and not late:
-            raise Refused(f"it is {row['state']} already", Reason.WRONG_STATE)
+        _check_open(row)
         if len(comment) > 280 or not comment.isprintable():
             raise Refused("a comment has at most 280 printable characters", Reason.MALFORMED)
         await self._store.decide(change_id, approval, verified.user.person_id, verified.counter, comment, call)
         self._news.ring(change_id)
 
     async def withdraw(self, change_id: str) -> None:
-        """Go on with it no further. Raises `Refused` (WRONG_STATE) once any cosigner stands on it."""
+        """Go on with it no further. Raises `Refused` (WRONG_STATE) once people have approved it."""
         row = await self._book.change(change_id)
         if row["state"] == ChangeState.WITHDRAWN:
             return
-        if row["state"] in ENDED or await self._book.kept(row["subject"], ADOPTION):
-            raise Refused(f"it is {row['state']}, and cosigners may stand on it", Reason.WRONG_STATE)
+        _check_open(row)
         await self._move(row, ChangeState.WITHDRAWN)
 
     async def approvals(self, change_id: str) -> None:
@@ -164,7 +161,7 @@ class Workspaces(Stands):
         self._preflight.forget(change_id)
 
     async def bring(self, change_id: str) -> None:
-        """APPROVED → SCHEDULED → ACTIVE, as cosigners see it, wait, and go over; or it is stopped, or too late."""
+        """APPROVED → SCHEDULED → ACTIVE, as cosigners see it, wait, and go over; or another one was first."""
         while (row := await self._book.change(change_id))["state"] in _DELAYED:
             wish, request = wish_in(row), await self._request(row)
             parent = self._standing.find(wish.next.parent)
@@ -175,10 +172,8 @@ class Workspaces(Stands):
                 await asyncio.gather(*(self._bringing.offer(index, request) for index in told))
             seen = await self._book.kept(row["subject"], SCHEDULING)
             adopted = await self._book.kept(row["subject"], ADOPTION)
-            if parent is None:
+            if parent is None or (row["state"] == ChangeState.APPROVED and not seen and not adopted):
                 await self._news.wait(change_id, RETRY)
-            elif row["state"] == ChangeState.APPROVED and not seen and not adopted:
-                await self._again(row, request)
             elif row["state"] == ChangeState.APPROVED:
                 await self._move(row, ChangeState.SCHEDULED)
             else:
@@ -218,30 +213,21 @@ class Workspaces(Stands):
         await self._say(row["change_id"], Reason.DELAYED if not adopted else Reason.QUORUM_UNAVAILABLE, where)
         await self._news.wait(row["change_id"], RETRY)
 
-    async def _again(self, row: RowMapping, request: ChangeWorkspaceRequest) -> None:
-        """No cosigner has taken it: approvals may have ended, and people have to be asked again."""
-        try:
-            await self._verified(request, int(time.time()))
-        except (Refused, Malformed) as error:
-            await self._move(row, ChangeState.PROPOSED, reason=error.reason, detail=error.message[:500])
-            await self.approvals(row["change_id"])
-        else:
-            await self._news.wait(row["change_id"], RETRY)
-
     async def _over(self, row: RowMapping) -> bool:
-        """Whether it has come to its end: denied, too late, or another one was first."""
-        wish, denied = wish_in(row), None
-        for one in await self._store.decisions(row["change_id"]):
-            denied = one if one["verdict"] == Verdict.DENY else denied
-        adopted = await self._book.kept(row["subject"], ADOPTION)
-        if denied is not None and not adopted:
-            text = f"denied by {denied['user_id']}: {denied['comment'] or 'no reason given'}"
+        """Whether it has come to its end: another one was first, or people denied it, or did not approve it in time.
+
+        What they have approved stands in the log, and cosigners wait for it: that ends by another change alone.
+        """
+        wish, asked = wish_in(row), row["state"] == ChangeState.PROPOSED
+        denied = [one for one in await self._store.decisions(row["change_id"]) if one["verdict"] == Verdict.DENY]
+        if asked and denied:
+            text = f"denied by {denied[-1]['user_id']}: {denied[-1]['comment'] or 'no reason given'}"
             await self._move(row, ChangeState.REJECTED, reason=Reason.APPROVAL_DENIED, detail=text)
         elif await self._passed(row, wish):
             text = f"version {self._workspace.version} is another one, and counts"
             await self._move(row, ChangeState.SUPERSEDED, reason=Reason.POLICY_VERSION_MISMATCH, detail=text)
-        elif time.time() >= wish.valid_until and not adopted and not await self._scheduled(row):
-            await self._move(row, ChangeState.EXPIRED, reason=Reason.EXPIRED, detail="not approved and seen in time")
+        elif asked and time.time() >= wish.valid_until:
+            await self._move(row, ChangeState.EXPIRED, reason=Reason.EXPIRED, detail="not approved in time")
         else:
             return False
         return True
@@ -252,11 +238,6 @@ class Workspaces(Stands):
         gone = self._standing.find(parent) is not None and parent != self._standing.digest
         return gone and not await self._is_ours(row)
 
-    async def _scheduled(self, row: RowMapping) -> bool:
-        """So many cosigners have seen it that all others will believe them."""
-        seen = await self._book.kept(row["subject"], SCHEDULING)
-        return len(seen) >= honest_among(len(self._workspace.roster))
-
     async def _is_ours(self, row: RowMapping) -> bool:
         """Whether the chain went on by this very change."""
         versions = await self._book.versions(row["version"] - 1)
@@ -266,10 +247,10 @@ class Workspaces(Stands):
         return await asyncio.to_thread(verify_change, request, self._workspace, now)
 
     async def _request(self, row: RowMapping) -> ChangeWorkspaceRequest:
-        """With the approvals that were given; those that have ended are left out while no cosigner has seen it."""
+        """With the approvals that were given; while people are asked, without those that have ended."""
         rows = await self._store.decisions(row["change_id"])
         found = [decode(Approval, one["approval"]) for one in rows if one["verdict"] == Verdict.APPROVE]
-        if row["state"] != ChangeState.SCHEDULED:
+        if row["state"] == ChangeState.PROPOSED:
             found = [one for one in found if one.claim.expires_at > time.time()]
         ordered = tuple(sorted(found, key=lambda one: one.claim.approver))
         return ChangeWorkspaceRequest(decode(Proposal, row["proposal"], LIMIT), ordered, ())
@@ -298,6 +279,13 @@ class Workspaces(Stands):
         if (row["reason"], row["detail"]) != (str(reason), detail[:500]):
             await self._book.note(change_id, reason=str(reason), detail=detail[:500])
             self._news.ring(change_id)
+
+
+def _check_open(row: RowMapping) -> None:
+    """People may still decide. Raises `Refused` (WRONG_STATE)."""
+    if row["state"] != ChangeState.PROPOSED:
+        text = "; it stands in the log, and only another change stops it" if row["state"] in _DELAYED else ""
+        raise Refused(f"it is {row['state']} already{text}", Reason.WRONG_STATE)
 
 
 def wish_in(row: RowMapping | dict[str, Any]) -> ChangeWorkspace:

@@ -65,7 +65,7 @@ class Chain:
                 text = f"version {following.version} does not follow this node's version {current.version}"
                 raise Refused(text, Reason.POLICY_VERSION_MISMATCH)
             seen, others = self._seen(change), self._others(request, change, current, now)
-            moments = [one.scheduling.at for one in (*([seen] if seen else []), *others)]
+            moments = [*self._logged(change), *(one.scheduling.at for one in (*([seen] if seen else []), *others))]
             delay = _delay(request, current, [*moments, now])
             check_identities(following, current, self._versions.before(current).values())
             if seen is None:
@@ -89,6 +89,11 @@ class Chain:
             raise Refused("another change led to that version here", Reason.POLICY_VERSION_MISMATCH)
         self._boots.settle()
         return said
+
+    def _logged(self, change: bytes) -> list[int]:
+        """When the log that this node follows says that people had approved it: it may be shown here much later."""
+        with self._engine.begin() as connection:
+            return list(connection.execute(select(log_changes.c.at).filter_by(change=change)).scalars())
 
     def _seen(self, change: bytes) -> SignedScheduling | None:
         """What this node said when it saw the change approved first; it believes its own signature only."""
@@ -163,8 +168,8 @@ def _check_logged(connection: Connection, change: bytes) -> None:
 def _delay(request: ChangeWorkspaceRequest, current: Workspace, moments: list[int]) -> int:
     """How long the change waits, if people had approved it at one of these moments. Raises what the last one raises.
 
-    Approvals end, and a node may come late. That it was approved in time is known from this node's own first sight, or
-    from others', of whom one is honest, and takes nothing for seen that was not approved at that moment.
+    Approvals end, and a node may come late. That it was approved in time is known from the log that it follows, from
+    its own first sight, or from others', of whom one is honest, and takes nothing for seen that was not approved then.
     """
     for moment in moments[:-1]:
         with contextlib.suppress(Refused, Malformed, NotFound):

@@ -29,15 +29,15 @@ _OVER = {ChangeState.REJECTED, ChangeState.SUPERSEDED, ChangeState.EXPIRED, Chan
 
 NEXT: dict[ChangeState, frozenset[ChangeState]] = {
     ChangeState.PROPOSED: frozenset({ChangeState.APPROVED, *_OVER}),
-    ChangeState.APPROVED: frozenset({ChangeState.SCHEDULED, ChangeState.PROPOSED, *_OVER}),
-    ChangeState.SCHEDULED: frozenset({ChangeState.ACTIVE, *_OVER}),
+    ChangeState.APPROVED: frozenset({ChangeState.SCHEDULED, ChangeState.SUPERSEDED}),
+    ChangeState.SCHEDULED: frozenset({ChangeState.ACTIVE, ChangeState.SUPERSEDED}),
     ChangeState.ACTIVE: frozenset({ChangeState.SUPERSEDED}),
     ChangeState.REJECTED: frozenset(),
     ChangeState.SUPERSEDED: frozenset(),
     ChangeState.EXPIRED: frozenset(),
     ChangeState.WITHDRAWN: frozenset(),
 }
-"""APPROVED goes back to PROPOSED when approvals end before any cosigner has seen them."""
+"""Once it is APPROVED it stands in the log, where cosigners wait for it: only another change can take its place."""
 
 ENDED = frozenset({ChangeState.ACTIVE, *_OVER})
 """Where nothing more is done for a change."""

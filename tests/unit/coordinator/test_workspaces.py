@@ -262,37 +262,45 @@ async def test_one_denial_stops_it(desk: ChainDesk) -> None:
     assert await goes_on(desk) == ChangeState.REJECTED
 
 
-async def test_a_denial_while_it_waits_stops_it_too(tmp_path: Path, clock: Clock) -> None:
+async def test_a_denial_comes_too_late_once_it_is_approved_since_cosigners_wait_for_it_then(
+    tmp_path: Path, clock: Clock
+) -> None:
     governance = (Governance(Direction.TIGHTEN, committee(1, 0)), Governance(Direction.LOOSEN, committee(1, DELAY)))
     desk = await ChainDesk.start(tmp_path, clock, replace(workspace(), governance=governance))
     wish = reform(loosened(desk.standing.current))
     await desk.propose(wish)
     await desk.decide(wish, "alice")
     assert await goes_on(desk) == ChangeState.SCHEDULED
-    await desk.decide(wish, "carol", verdict=Verdict.DENY)
-    assert await goes_on(desk) == ChangeState.REJECTED
-    with pytest.raises(Refused):
-        await desk.decide(wish, "sam", verdict=Verdict.DENY)
+    with pytest.raises(Refused, match="only another change stops it") as caught:
+        await desk.decide(wish, "carol", verdict=Verdict.DENY)
+    assert caught.value.reason == Reason.WRONG_STATE
+    clock.now += DELAY
+    assert await goes_on(desk) == ChangeState.ACTIVE
     await desk.engine.dispose()
 
 
-async def test_approvals_that_end_before_any_node_has_seen_them_are_asked_for_again(desk: ChainDesk) -> None:
+async def test_a_change_that_waits_gives_way_to_one_that_tightens(desk: ChainDesk) -> None:
+    await desk.propose(LOOSE)
+    await desk.decide(LOOSE, "alice")
+    await desk.decide(LOOSE, "carol")
+    assert await goes_on(desk) == ChangeState.SCHEDULED
+    await desk.propose(other := reform(disabled("ravi2"), change_id="chg_2"), "wsc_2")
+    await desk.decide(other, "alice", "wsc_2")
+    assert await goes_on(desk, "wsc_2") == ChangeState.ACTIVE
+    desk.clock.now += DELAY
+    assert await goes_on(desk) == ChangeState.SUPERSEDED
+
+
+async def test_what_was_approved_stays_so_when_its_approvals_end_before_any_node_is_there(desk: ChainDesk) -> None:
     for node in desk.nodes.values():
         node.closed = True
     await desk.propose(TIGHT)
     await desk.decide(TIGHT, "alice")
     assert await goes_on(desk) == ChangeState.APPROVED
     desk.clock.now += 401
-    assert await goes_on(desk) == ChangeState.PROPOSED
-    for node in desk.nodes.values():
-        node.closed = False
-    await desk.workspaces.decide(
-        "wsc_1",
-        approve(TIGHT, "alice", expires_at=NOW + 900, decided_at=desk.clock.now),
-        "",
-        Call("again", "Decide", b""),
-    )
-    assert await goes_on(desk) == ChangeState.ACTIVE
+    assert await goes_on(desk) == ChangeState.APPROVED
+    shown = await desk.workspaces._request(await desk.workspaces._book.change("wsc_1"))
+    assert [one.claim.approver for one in shown.approvals] == ["alice"]
 
 
 async def test_a_change_that_nobody_approves_in_time_expires(desk: ChainDesk) -> None:
@@ -301,11 +309,9 @@ async def test_a_change_that_nobody_approves_in_time_expires(desk: ChainDesk) ->
     assert await goes_on(desk) == ChangeState.EXPIRED
 
 
-async def test_a_change_can_be_withdrawn_until_a_node_stands_on_it(desk: ChainDesk) -> None:
+async def test_a_change_can_be_withdrawn_until_people_have_approved_it(desk: ChainDesk) -> None:
     await desk.propose(LOOSE)
     await desk.decide(LOOSE, "alice")
-    await desk.decide(LOOSE, "carol")
-    assert await goes_on(desk) == ChangeState.SCHEDULED
     await desk.workspaces.withdraw("wsc_1")
     desk.clock.now += DELAY
     assert await goes_on(desk) == ChangeState.WITHDRAWN

@@ -44,3 +44,13 @@ def test_a_loosening_waits_as_long_whether_it_stands_in_the_log_or_not(node: Nod
     with node.store.begin() as connection:
         follow(connection, data, NOW + DELAY)
     assert adopted(chain, data, NOW + DELAY).version == 1
+
+
+def test_what_was_approved_when_it_was_logged_is_adopted_when_its_approvals_have_ended(node: Node) -> None:
+    activate(node)
+    chain = Chain(node.store, node.token, node.vault.versions, node.boots)
+    data, after = request(disabled("olga"), "alice"), NOW + 5000
+    assert refused(chain, data, after) != Reason.LOG_STALE
+    with node.store.begin() as connection:
+        follow(connection, data, NOW)
+    assert adopted(chain, data, after).version == 1
