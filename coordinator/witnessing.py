@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 SECONDS = 30.0  # for an answer: a node that is behind replays what it is sent
 PAUSE = 0.5  # seconds between looks
+END_SECONDS = 3.0  # for nodes that are being asked when this is to end
 BATCH = 2000  # entries at once
 BATCH_BYTES = 4 << 20
 STEPS = 1000  # batches in a row
@@ -179,8 +180,11 @@ class Witnessing(Stands):
                 await rest(PAUSE, stop)
             news = (grown, self._wanted) if self._rounds.over() else ()  # else it is not time for them yet
             await rest(PAUSE, attached, changed, stop, *news)
-        for task in (*self._busy.values(), *self._telling.values()):
-            task.cancel()
+        if tasks := (*self._busy.values(), *self._telling.values()):
+            # A query that is cancelled leaves its connection hanging; links are closed by now, or answer soon.
+            _, late = await asyncio.wait(tasks, timeout=END_SECONDS)
+            for task in late:
+                task.cancel()
 
     async def _look(self) -> None:
         """Begin a round if there is one to be made, and ask whoever is not asked already."""

@@ -52,8 +52,11 @@ class PedersenPublic:
         return is_unit(a, self.N)
 
     def holds(self, z: int, w: int, T: int, S: int, e: int) -> bool:
-        """Whether s^z·t^w = T·S^e mod N̂, for units T and S."""
-        return bool(self.commit(z, w) == T * self.power(S, e) % self.N)
+        """Whether s^z·t^w = T·S^e mod N̂, for units T and S; nothing holds for a base that shares a factor with N̂."""
+        try:
+            return bool(self.commit(z, w) == T * self.power(S, e) % self.N)
+        except ValueError:  # a negative exponent, and no inverse
+            return False
 
 
 class PedersenSecret(PedersenPublic):

@@ -79,6 +79,11 @@ def test_the_verifiers_equation_holds_for_an_honest_answer_only(key: PedersenPub
         assert not key.holds(*bent)
 
 
+def test_nothing_holds_for_a_base_that_has_no_inverse() -> None:
+    broken = PedersenPublic(PUBLIC.N, PUBLIC.s, gmpy2.mpz(P))
+    assert not broken.holds(1, -1, gmpy2.mpz(1), gmpy2.mpz(1), 1)
+
+
 def test_a_generated_key_has_a_square_t_and_s_in_its_group() -> None:
     p, q = primes(TOY, 1)[2:]
     secret = generate_pedersen(p, q)
