@@ -53,6 +53,8 @@ class Preparing(Reviewing):
             intent = intent_of(row)
             if await self._expired(row):
                 return
+            if await self._waits_unnamed(row):
+                continue
             try:
                 account = await self._wallets.account(intent.wallet_id, intent.path)
                 least = await self._chain.next_nonce(account)
@@ -65,6 +67,12 @@ class Preparing(Reviewing):
                 await self._wait(order_id, error.reason, error.message)
             except (Refused, RpcError) as error:
                 await self._end(row, State.REJECTED, error.reason, error.message)
+
+    async def _waits_unnamed(self, row: RowMapping) -> bool:
+        """Whether nobody has approved it while approvals have to name the bytes: then it takes nobody's nonce."""
+        if self._authorizing.witnessing.mode() is Mode.FULL or row["authorized_at"]:
+            return False
+        return not await self._store.decisions(row["order_id"]) and not await self._mode_allows(row)
 
     async def _holds(self, row: RowMapping) -> bool:
         """Whether it has an execution, and its nonce is its own. What is authorised is never chosen anew."""

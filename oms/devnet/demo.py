@@ -211,7 +211,7 @@ class Demo:
         """A coordinator that lies to the cosigners."""
         self.head("A coordinator that swaps the recipient after approval")
         async with self.network.client() as client:
-            tx = await self.propose(client, "entry:kraken-hot", 5 * ETHER)
+            tx = await self.propose(client, "entry:kraken-hot", 5 * ETHER, "recipient")  # names its lie
         self.network.processes.stop("coordinator")
         self.network.start_coordinator("tests.attack.evil_coordinator")
         await self.network.attached(range(1, 6), 60)
@@ -232,9 +232,11 @@ class Demo:
             f"swapped   {Reason.CHALLENGE_MISMATCH}: refused by {len(tx.refusals)} cosigners, no signature"
         )
 
-    async def propose(self, client: Client, to: str, wei: int) -> pb.Transaction:
+    async def propose(
+        self, client: Client, to: str, wei: int, purpose: str = "rebalance for the demo"
+    ) -> pb.Transaction:
         """Propose under the order desk's key."""
-        intent, lines = await client.prepare_transfer(WALLET, to, wei, "desk", "rebalance for the demo")
+        intent, lines = await client.prepare_transfer(WALLET, to, wei, "desk", purpose)
         tx = await client.submit(self.network.desk().propose(intent))
         self.say(f"proposed  {lines[0]} {lines[1]}")
         return tx

@@ -245,6 +245,7 @@ async def test_an_order_that_nobody_approves_waits_holds_no_nonce_and_says_what_
     await desk.on(order_id, desk.stands(order_id, "APPROVED", Reason.EXACT_BYTES_NEEDED))
     row = await desk._store.order(order_id)
     assert row["detail"] == "3 vouch; nobody has to approve this order, so it waits for them"
+    assert row["execution"] is None
     assert await desk._store.nonce_of(order_id) is None
     desk.way.desk.vouching.there = ALL
     await desk.on(order_id, desk.stands(order_id, "SIGNED"))
