@@ -60,6 +60,8 @@ class Preparing(Reviewing):
                 least = await self._chain.next_nonce(account)
                 nonce = await self._store.reserve_nonce(intent.chain, account.hex(), order_id, least)
                 if nonce is None:
+                    text = "an order before it has the account's next nonce, and is not sent yet"
+                    await self._store.note(order_id, reason=str(Reason.NONCE_CONFLICT), detail=text)
                     await self._news.wait(intent.wallet_id, RETRY)
                     continue
                 await self._choose(row, account, nonce)

@@ -51,8 +51,8 @@ async def approve_all(network: Network, client: Client, person: str) -> None:
         await asyncio.sleep(0.1)
 
 
-async def settle(network: Network, client: Client, person: str = "ravi", wei: int = 2 * ETHER) -> pb.Transaction:
-    """An order that she approves, also where she has to name its exact transaction; to its end."""
+async def settle(network: Network, client: Client, person: str = "ravi", wei: int = ETHER + 1) -> pb.Transaction:
+    """An order just large enough that she has to approve it, naming its transaction where she has to; to its end."""
     tx = await propose(network, client, wei=wei)
     approving = asyncio.create_task(approve_all(network, client, person))
     try:

@@ -60,7 +60,7 @@ async def test_a_liar_is_named_with_evidence_and_the_order_is_signed_without_it(
     async with network.client() as client:
         before = {one.evidence_id for one in await client.evidence()}
         await lie(network, liar, name)
-        tx = await cluster.propose(network, client, wei=2 * ETHER)
+        tx = await cluster.propose(network, client, wei=ETHER + 1)
         approving = asyncio.create_task(cluster.approve_all(network, client, "ravi"))
         await cluster.until(client, tx.transaction_id, "APPROVED", reason="QUORUM_UNAVAILABLE", seconds=200)
         found = [one for one in await client.evidence() if one.evidence_id not in before]

@@ -88,6 +88,7 @@ async def test_a_transfer_that_the_policy_forbids_is_rejected_with_its_rule(
     assert not tx.raw
 
 
+@pytest.mark.timeout(900)
 async def test_any_three_of_five_processes_sign(network: Network) -> None:
     """The ten quorums, each as the only one alive; neighbours in the list differ by one node where they can.
 

@@ -106,7 +106,7 @@ async def test_a_halted_cosigner_signs_nothing_through_a_restart_until_it_is_res
             assert (tx.state, 1 in tx.signers) == ("CONFIRMED", False)
             network.kill_cosigner(5)
             network.kill_cosigner(4)
-            waiting = await cluster.propose(network, client, wei=2 * ETHER)
+            waiting = await cluster.propose(network, client, wei=ETHER + 1)
             approving = asyncio.create_task(cluster.approve_all(network, client, "ravi"))
             await cluster.until(client, waiting.transaction_id, "APPROVED", reason=Reason.QUORUM_UNAVAILABLE)
             assert (await cosigner(network, 1, "resume")).stdout == "resumed\n"
