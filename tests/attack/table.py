@@ -97,6 +97,7 @@ ATTACKS = {
     "C12": "A session id that was used before, or belongs elsewhere",
     "C13": "A coordinator that has forgotten what was signed",
     "C14": "A flood of presignings and approvals",
+    "C15": "Two logs, shown to different nodes",
     "C16": "Documents dated back, and dated ahead",
     "C17": "A conviction that is kept back",
     "C18": "A test signature of a key that holds money",
@@ -133,7 +134,6 @@ ATTACKS = {
     "L12": "An anchor whose transaction names another checkpoint, comes from elsewhere, or is not in the block",
 }
 NOT_YET = {
-    "C15": "Two audit logs: there is no witnessed log yet",
     "C21": "Bitcoin's signature hash types and amounts: there is no Bitcoin yet",
     "A07": "Cross-site requests: there is no web front end yet; the API takes client certificates, no cookies",
     "A09": "A flood of requests for approval: nothing is pushed to people yet",

@@ -53,7 +53,7 @@ def refused(follower: Follower, note: bytes, index: int = 0) -> Reason:
     return caught.value.reason
 
 
-@pytest.mark.covers("L03")
+@pytest.mark.covers("L03", "C15")
 @pytest.mark.parametrize("common", [0, 1, 5, 9])
 def test_a_node_that_is_shown_another_history_cosigns_none_of_it_and_stops(follower: Follower, common: int) -> None:
     fork = forked(follower.log, common, 25)
