@@ -72,7 +72,7 @@ class Preparing(Reviewing):
 
     async def _waits_unnamed(self, row: RowMapping) -> bool:
         """Whether nobody has approved it while approvals have to name the bytes: then it takes nobody's nonce."""
-        if self._authorizing.witnessing.mode() is Mode.FULL or row["authorized_at"]:
+        if self._authorizing.witnessing.mode() is not Mode.DEGRADED or row["authorized_at"]:
             return False
         return not await self._store.decisions(row["order_id"]) and not await self._mode_allows(row)
 
