@@ -16,6 +16,8 @@ from coordinator.tables import open_database
 from tests.logs import ORIGIN
 
 KEY = b"\x07" * 32
+PAUSE = 0.005
+"""Seconds between two steps: whoever waits for SQLite's lock sleeps, and would otherwise never meet it free."""
 
 
 async def work(url: str, name: str) -> None:
@@ -32,6 +34,7 @@ async def work(url: str, name: str) -> None:
         if number % 7 == 0:
             _, size = await journal.checkpoint()
             print(f"head {size}", flush=True)
+        await asyncio.sleep(PAUSE)
 
 
 if __name__ == "__main__":

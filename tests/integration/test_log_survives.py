@@ -29,14 +29,18 @@ async def appender(url: str, name: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(*module, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2])
 
 
-async def told(process: asyncio.subprocess.Process, least: int) -> list[str]:
-    """What it says to have done until it is killed, some time after so many steps."""
+async def told(process: asyncio.subprocess.Process, least: int, others: asyncio.Barrier | None = None) -> list[str]:
+    """What it says to have done until it is killed, after so many steps of its own and of each of the `others`."""
     assert process.stdout is not None
     said: list[str] = []
+    reached: asyncio.Task[int] | None = None
     try:
         async with asyncio.timeout(60):
-            while len(said) < least:
+            while reached is None or not reached.done():
                 said.append((await process.stdout.readline()).decode().strip())
+                if len(said) == least:
+                    reached = asyncio.ensure_future((others or asyncio.Barrier(1)).wait())
+                    await asyncio.sleep(0)
     finally:
         process.kill()
     rest = (await process.stdout.read()).decode()
@@ -74,7 +78,8 @@ async def test_a_process_that_is_killed_at_any_moment_leaves_a_whole_log(engine:
 async def test_two_replicas_at_once_lose_no_entry_and_leave_no_gap(engine: AsyncEngine, database: str) -> None:
     """On SQLite these are two processes of one machine; the database's lock is all that they share."""
     replicas = [await appender(database, name) for name in ("a", "b")]
-    said = await asyncio.gather(*(told(one, 60) for one in replicas))
+    both = asyncio.Barrier(2)
+    said = await asyncio.gather(*(told(one, 60, both) for one in replicas))
     size = await whole(engine, [*said[0], *said[1]])
     assert size >= 100
     heads = [[int(one.split()[1]) for one in lines if one.startswith("head")] for lines in said]
@@ -82,7 +87,7 @@ async def test_two_replicas_at_once_lose_no_entry_and_leave_no_gap(engine: Async
     async with engine.begin() as connection:
         subjects = (await connection.execute(select(log_items.c.subject).order_by(log_items.c.index))).scalars().all()
     turns = sum(before[4] != after[4] for before, after in pairwise(subjects))
-    assert turns > 2, "they did not work at the same time"
+    assert turns > 2, f"{turns} turns: they did not work at the same time"
 
 
 async def test_many_at_once_in_one_process_get_indices_without_gaps(engine: AsyncEngine) -> None:
