@@ -82,7 +82,7 @@ class Witnessing(Stands):
         self.changed = asyncio.Event()
         """Set, and replaced, whenever a node has cosigned, or says why it does not."""
         self._wanted = asyncio.Event()
-        self._degraded_since = 0.0
+        self._degraded_since = time.monotonic()
 
     # What vouches for what
 
@@ -97,7 +97,7 @@ class Witnessing(Stands):
         return tuple(sorted(i for i in recent & set(there) if i not in self.troubles))
 
     def degraded_for(self) -> float:
-        """Seconds since more than enough were last there; 0 while they are."""
+        """Seconds since enough for `Mode.FULL` were last there, or since the start; 0 while they are."""
         return 0.0 if self.mode() is Mode.FULL else time.monotonic() - self._degraded_since
 
     async def abreast(self, index: int, seconds: float = SECONDS / 6) -> bool:
@@ -187,7 +187,8 @@ class Witnessing(Stands):
                 task.cancel()
 
     async def _look(self) -> None:
-        """Begin a round if there is one to be made, and ask whoever is not asked already."""
+        """End a round that is over, begin one if there is one to be made, and ask whoever is not asked already."""
+        await self._told()
         if self._rounds.over() and (
             self._journal.grown.is_set() or self._wanted.is_set() or self._rounds.age() >= self._beat
         ):
@@ -202,7 +203,6 @@ class Witnessing(Stands):
         for index, link in there.items():
             if index not in self._busy and self._rounds.lacks(index):
                 self._spawn(self._busy, index, self._bring(link, self._rounds.current))
-        await self._told()
         if self.mode() is Mode.FULL:
             self._degraded_since = time.monotonic()
 

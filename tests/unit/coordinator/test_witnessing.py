@@ -74,7 +74,7 @@ async def test_an_entry_is_cosigned_by_all_and_the_note_with_all_cosignatures_go
     cover = await log.witnessing.covered(index, 5, 5)
     assert (cover.count, cover.mode, cosigners(cover)) == (5, Mode.FULL, set(ALL))
     assert cover.size > index
-    assert await comes(lambda: all(cover.note in node.notes or node.notes for node in log.nodes.values()))
+    assert await comes(lambda: all(cover.note in node.notes for node in log.nodes.values()))
     assert all(len(read_note(node.notes[-1]).signatures) == 6 for node in log.nodes.values())
     kept, size, count = await log.journal.newest(5)
     assert (size, count) == (cover.size, 5)
@@ -98,6 +98,32 @@ async def test_while_nothing_happens_nodes_cosign_the_same_head_again(tmp_path: 
         stop.set()
         await running
         assert set(desk.nodes[3].asked[1:]) == {(1, 1, 0)}
+
+
+async def test_of_a_log_that_grows_in_every_round_cosignatures_are_kept_and_shown_to_all_the_same(log: LogDesk) -> None:
+    node = log.nodes[5]
+    ask = node.ask
+
+    async def growing(request: pb.ToCosigner, seconds: float) -> pb.FromCosigner:
+        if request.WhichOneof("body") == "witness":
+            await log.append()
+        return await ask(request, seconds)
+
+    node.ask = growing  # type: ignore[method-assign]
+    first = await log.append()
+    assert await comes(lambda: all(len(one.notes) > 3 for one in log.nodes.values()))
+    assert (await log.journal.newest(5))[1] > first + 3
+
+
+async def test_degraded_mode_lasts_from_the_start_at_the_earliest_not_from_before_it(tmp_path: Path) -> None:
+    async with log_desk(tmp_path) as desk:
+        desk.detach(2, 4)  # as while nodes attach one by one
+        stop = asyncio.Event()
+        running = asyncio.create_task(desk.witnessing.run(stop))
+        assert (await desk.witnessing.covered(0, 3, 5)).mode is Mode.DEGRADED
+        assert 0 < desk.witnessing.degraded_for() < 6
+        stop.set()
+        await running
 
 
 async def test_with_two_away_three_vouch_in_degraded_mode_and_full_cover_comes_back(log: LogDesk) -> None:
