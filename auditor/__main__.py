@@ -10,22 +10,21 @@ import sys
 from pathlib import Path
 
 from auditor.anchors import check_receipt
-from auditor.files import Export, Folder
-from auditor.logs import Answer, Ask, Items, drive, verify_log
+from auditor.files import open_log, verify_files
 from auditor.proofs import verify_entry_proof
 from auditor.report import when
+from auditor.trusted import agreed, read_file, read_hash, read_workspace
 from auditor.verify import verify_pack
 from auditor.versions import Versions
 from oms_core.encoding import decode
 from oms_core.errors import CountersealError, LocalError, Malformed, ProofInvalid, Reason
-from oms_core.history import WORKSPACE_LIMIT
 from oms_core.log.anchor import AnchorReceipt
 from oms_core.log.conflict import LogConflict, verify_conflict
 from oms_core.log.entries import RECORD_LIMIT
 from oms_core.log.note import read_note
 from oms_core.log.ots import verify_ots
 from oms_core.log.roster import log_verifier
-from oms_core.workspace import Workspace, workspace_digest
+from oms_core.workspace import Workspace
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,34 +79,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _pack(given: argparse.Namespace) -> list[str]:
-    block = _hash(given.block_hash, "--block-hash") if given.block_hash else None
-    report = verify_pack(_read(given.file), pinned(given)[0], block)
-    return [*(f"ok  {words}" for words in report.claims), f"VERIFIED {report.subject}"]
+    block = read_hash(given.block_hash, "--block-hash") if given.block_hash else None
+    return verify_pack(read_file(given.file), _agreed(given)[0], block).lines()
 
 
 def _log(given: argparse.Namespace) -> list[str]:
-    if given.tiles is None and given.export is None:
-        raise LocalError("name --tiles or --export", Reason.CONFIG_INVALID)
-    folder = Folder(given.tiles) if given.tiles is not None else None
-    source: Folder | Export = Export(given.export, folder) if given.export is not None else folder  # type: ignore[assignment]
-    digest, workspace = pinned(given)
-    first = given.first if given.first is not None else source.first if isinstance(source, Export) else 0
-
-    def answer(asked: Ask) -> Answer:
-        if isinstance(asked, Items) and asked.start and sys.stderr.isatty():
-            print(f"\r{asked.start} entries", end="", file=sys.stderr, flush=True)
-        return source.answer(asked)
-
-    report = drive(verify_log(source.note, digest, workspace, source.records, first, given.last), answer)
-    return report.lines()
+    source = open_log(given.tiles, given.export)
+    return verify_files(source, *_agreed(given), given.first, given.last).lines()
 
 
 def _anchor(given: argparse.Namespace) -> list[str]:
-    _, workspace = pinned(given)
-    if workspace is None:
-        raise LocalError("an anchor is verified with --workspace", Reason.CONFIG_INVALID)
-    block = _hash(given.block_hash, "--block-hash") if given.block_hash else None
-    receipt = decode(AnchorReceipt, _read(given.file), RECORD_LIMIT)
+    workspace = _workspace(given, "an anchor")
+    block = read_hash(given.block_hash, "--block-hash") if given.block_hash else None
+    receipt = decode(AnchorReceipt, read_file(given.file), RECORD_LIMIT)
     shown, _ = check_receipt(receipt, Versions(workspace), block)
     name = shown.block_hash.hex()
     known = "as you named it" if block else "which you have to find at a source that you trust"
@@ -119,19 +103,15 @@ def _anchor(given: argparse.Namespace) -> list[str]:
 
 
 def _proof(given: argparse.Namespace) -> list[str]:
-    _, workspace = pinned(given)
-    if workspace is None:
-        raise LocalError("a proof is verified with --workspace", Reason.CONFIG_INVALID)
-    entry, vouched = verify_entry_proof(_read(given.file), workspace)
+    workspace = _workspace(given, "a proof")
+    entry, vouched = verify_entry_proof(read_file(given.file), workspace)
     said = f"entry {entry.index}, {when(entry.at)}: {entry.event} {entry.subject}".rstrip()
     return [f"ok  {said}", f"ok  it stands in the log of {vouched.checkpoint.size} entries, {vouched.words}"]
 
 
 def _conflict(given: argparse.Namespace) -> list[str]:
-    _, workspace = pinned(given)
-    if workspace is None:
-        raise LocalError("a conflict is verified with --workspace", Reason.CONFIG_INVALID)
-    conflict = decode(LogConflict, _read(given.file), RECORD_LIMIT)
+    workspace = _workspace(given, "a conflict")
+    conflict = decode(LogConflict, read_file(given.file), RECORD_LIMIT)
     return [f"CONFIRMED {verify_conflict(conflict, [log_verifier(workspace)])}"]
 
 
@@ -141,46 +121,28 @@ def _ots(given: argparse.Namespace) -> list[str]:
         number, _, root = text.partition("=")
         if not number.isdecimal():
             raise Malformed("--block is a number, =, and the block's transactions root in hex")
-        roots[int(number)] = _hash(root, "--block")
+        roots[int(number)] = read_hash(root, "--block")
 
     def root_of(number: int) -> bytes:
         if number not in roots:
             raise Malformed(f"the proof names block {number}: give its transactions root by --block")
         return roots[number]
 
-    body = read_note(_read(given.checkpoint)).body
-    shown = verify_ots(_read(given.file), body, root_of)
+    body = read_note(read_file(given.checkpoint)).body
+    shown = verify_ots(read_file(given.file), body, root_of)
     return [f"ok  the checkpoint is in block {number}" for number in shown.blocks]
 
 
-def pinned(given: argparse.Namespace) -> tuple[bytes, Workspace | None]:
-    """The digest that was agreed, and the workspace if its file is there. Raises `LocalError`, `Malformed`."""
-    workspace = decode(Workspace, _read(given.workspace), WORKSPACE_LIMIT) if given.workspace is not None else None
-    if given.digest:
-        digest = _hash(given.digest, "--digest")
-        if workspace is not None and workspace_digest(workspace) != digest:
-            raise LocalError("the file is not the workspace of that digest", Reason.POLICY_VERSION_MISMATCH)
-        return digest, workspace
+def _agreed(given: argparse.Namespace) -> tuple[bytes, Workspace | None]:
+    return agreed(read_workspace(given.workspace) if given.workspace is not None else None, given.digest)
+
+
+def _workspace(given: argparse.Namespace, what: str) -> Workspace:
+    """The workspace itself, without which ``what`` cannot be verified. Raises `LocalError`."""
+    _, workspace = _agreed(given)
     if workspace is None:
-        raise LocalError("name what was agreed at the ceremony: --digest, or --workspace", Reason.CONFIG_INVALID)
-    return workspace_digest(workspace), workspace
-
-
-def _hash(text: str, option: str) -> bytes:
-    try:
-        data = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        data = b""
-    if len(data) != 32:
-        raise Malformed(f"{option} has 32 bytes in hex")
-    return data
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LocalError(f"cannot read {path.name}: {error.strerror}", Reason.CONFIG_INVALID) from None
+        raise LocalError(f"{what} is verified with --workspace", Reason.CONFIG_INVALID)
+    return workspace
 
 
 def _say(line: str) -> None:

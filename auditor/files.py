@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path as File
 
 from auditor.lines import LINE_LIMIT, read_line
-from auditor.logs import Answer, Ask, Extends, Items, Path
+from auditor.logs import Answer, Ask, Extends, Items, LogReport, Path, drive, verify_log
 from oms_core.errors import LocalError, Malformed, Reason
 from oms_core.log.entries import Item, read_entry
 from oms_core.log.note import LIMIT, read_checkpoint, read_note
 from oms_core.log.tiles import TILE_HEIGHT, TILE_WIDTH, entries_path, hashes_from, read_bundle, tile_path
 from oms_core.log.tree import consistency_proof, inclusion_proof
+from oms_core.workspace import Workspace
 
 
 class Folder:
@@ -23,7 +25,7 @@ class Folder:
         self._folder = folder
         self.note = self._read("checkpoint")[: LIMIT + 1]
         self.size = read_checkpoint(read_note(self.note).body).size
-        self.records = False
+        self.first, self.records = 0, False
 
     def answer(self, asked: Ask) -> Answer:
         """What a verification asks for. Raises `LocalError` for a file that is missing."""
@@ -58,14 +60,9 @@ class Export:
     def __init__(self, file: File, tiles: Folder | None = None) -> None:
         """Raises `LocalError` if there is no such file, `Malformed` if it does not end with a checkpoint."""
         self._file, self._tiles = file, tiles
-        self._first, last, self.records = self._look()
+        self.first, last, self.records = self._look()
         self.note = tiles.note if tiles is not None else last
         self._lines: Iterator[Item] | None = None
-
-    @property
-    def first(self) -> int:
-        """The index at which the export says that it begins."""
-        return self._first
 
     def answer(self, asked: Ask) -> Answer:
         """What a verification asks for; entries in order, since the file is read once."""
@@ -104,6 +101,36 @@ class Export:
                     yield text
         except (OSError, UnicodeDecodeError) as error:
             raise LocalError(f"cannot read {self._file.name}: {type(error).__name__}", Reason.CONFIG_INVALID) from None
+
+
+def open_log(tiles: File | None, export: File | None) -> Folder | Export:
+    """The log in these files. Raises `LocalError` if there are none, and as either of them."""
+    folder = Folder(tiles) if tiles is not None else None
+    if export is not None:
+        return Export(export, folder)
+    if folder is None:
+        raise LocalError("name --tiles or --export", Reason.CONFIG_INVALID)
+    return folder
+
+
+def verify_files(
+    source: Folder | Export, pinned: bytes, workspace: Workspace | None, first: int | None, last: int | None
+) -> LogReport:
+    """As `verify_log`, from the first entry that is there unless ``first`` is named; tells how far it has come."""
+
+    def answer(asked: Ask) -> Answer:
+        tell_progress(asked)
+        return source.answer(asked)
+
+    begin = source.first if first is None else first
+    return drive(verify_log(source.note, pinned, workspace, source.records, begin, last), answer)
+
+
+def tell_progress(asked: Ask) -> None:
+    """How far a verification has come, to whoever looks on."""
+    if isinstance(asked, Items) and asked.start and sys.stderr.isatty():
+        sys.stderr.write(f"\r{asked.start} entries")
+        sys.stderr.flush()
 
 
 def _index(one: Item) -> int:

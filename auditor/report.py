@@ -19,6 +19,10 @@ class Report:
     cosigners: tuple[int, ...]
     claims: tuple[str, ...]
 
+    def lines(self) -> list[str]:
+        """What has been verified, in words."""
+        return [*(f"ok  {words}" for words in self.claims), f"VERIFIED {self.subject}"]
+
 
 class Claims:
     """Claims as they come to hold, one after the other."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
+from auditor import trusted
 from auditor.pack import Pack
 from auditor.verify import verify_pack
 from oms.cli.shared import call, show
-from oms.cli.trusted import DIGEST, WORKSPACE, agreed, read_file, read_hash
+from oms.cli.trusted import DIGEST, WORKSPACE, agreed
 from oms_core.encoding import KIND, decode, decode_one_of, encode
 from oms_core.errors import LocalError, Malformed, ProofInvalid, Reason
 from oms_core.log.conflict import LogConflict, verify_conflict
@@ -63,12 +64,12 @@ def export(context: click.Context, evidence_id: str, out: Path) -> None:
 @click.pass_context
 def verify(context: click.Context, file: Path, pinned: Path | None, digest: str, block_hash: str) -> None:
     """Verify evidence of whatever kind, offline: of an order, against the log, or against a cosigner."""
-    trusted, workspace = agreed(context, pinned, digest)
-    data = read_file(file)
+    known, workspace = agreed(context, pinned, digest)
+    data = trusted.read_file(file)
     kind = kind_of(data)
     if kind is Pack:
-        report = verify_pack(data, trusted, read_hash(block_hash, "--block-hash") if block_hash else None)
-        click.echo("\n".join([*(f"ok  {words}" for words in report.claims), f"VERIFIED {report.subject}"]))
+        report = verify_pack(data, known, trusted.read_hash(block_hash, "--block-hash") if block_hash else None)
+        click.echo("\n".join(report.lines()))
         return
     if workspace is None:
         raise LocalError("this kind of evidence is verified with --workspace", Reason.CONFIG_INVALID)
@@ -93,11 +94,10 @@ def kind_of(data: bytes) -> type[Any]:
 @click.option("--digest", default="", help="Its digest in hex, as agreed at the ceremony.")
 def verify_blame(file: Path, pinned: Path, digest: str) -> None:
     """Judge evidence from public data alone: no network, no coordinator, no secret is needed."""
-    workspace = decode(Workspace, read_file(pinned), 4 << 20)
+    workspace = trusted.read_workspace(pinned)
     check_workspace(workspace)
-    if digest and workspace_digest(workspace).hex() != digest.lower():
-        raise LocalError("the file is not the workspace of that digest", Reason.POLICY_VERSION_MISMATCH)
-    _judge(read_file(file), workspace)
+    trusted.agreed(workspace, digest)
+    _judge(trusted.read_file(file), workspace)
 
 
 def _judge(data: bytes, workspace: Workspace) -> None:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from auditor.compare import Compared, compare
-from auditor.files import Export, Folder
+from auditor.files import open_log, tell_progress, verify_files
 from auditor.lines import write_end, write_line
-from auditor.logs import Answer, Ask, Extends, Items, drive, verify_log
+from auditor.logs import Answer, Ask, Extends, Items, verify_log
 from auditor.logs import Path as PathOf
 from auditor.proofs import entry_proof
 from auditor.report import when
+from auditor.trusted import read_file
 from auditor.versions import read_genesis
 from oms.cli.shared import call
-from oms.cli.trusted import DIGEST, WORKSPACE, agreed, agreed_workspace, read_file
+from oms.cli.trusted import DIGEST, WORKSPACE, agreed, agreed_workspace
 from oms.client import Client
 from oms_core.encoding import encode
 from oms_core.errors import LocalError, NotFound, Reason, Unavailable
@@ -62,12 +62,7 @@ def verify(
     if tiles is None and file is None:
         said = call(context, lambda client, _: _verify_there(client, trusted, workspace, first or 0, last))
     else:
-        folder = Folder(tiles) if tiles is not None else None
-        source = Export(file, folder) if file is not None else folder
-        assert source is not None
-        begin = first if first is not None else source.first if isinstance(source, Export) else 0
-        asking = verify_log(source.note, trusted, workspace, source.records, begin, last)
-        said = drive(asking, _telling(source.answer)).lines()
+        said = verify_files(open_log(tiles, file), trusted, workspace, first, last).lines()
     click.echo("\n".join(said))
 
 
@@ -215,7 +210,7 @@ async def _drive(client: Client, asking: Generator[Ask, Answer, T]) -> T:
             asked = asking.send(answer)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        _tell(asked)
+        tell_progress(asked)
         match asked:
             case Items(start, limit):
                 answer, _ = await client.log_items(start, limit)
@@ -234,20 +229,6 @@ async def _between(client: Client, first: int, stop: int) -> AsyncIterator[Item]
         for one in items[: stop - at]:
             yield one
         at += len(items)
-
-
-def _telling(answer: Callable[[Ask], Answer]) -> Callable[[Ask], Answer]:
-    def told(asked: Ask) -> Answer:
-        _tell(asked)
-        return answer(asked)
-
-    return told
-
-
-def _tell(asked: Ask) -> None:
-    """How far it has come, to whoever looks on."""
-    if isinstance(asked, Items) and asked.start and sys.stderr.isatty():
-        click.echo(f"\r{asked.start} entries", nl=False, err=True)
 
 
 def _line(one: Item) -> str:
