@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from coordinator.journal import COORDINATOR, append, events
+from coordinator.journal import COORDINATOR, append, events, said_at
 from coordinator.staging import OURS, said, stage
 from coordinator.store import Call, one, remember
 from coordinator.tables import statements, workspace_changes, workspace_versions
@@ -75,6 +75,14 @@ class ChainBook:
                 raise Conflict(f"the change is not {was}", Reason.WRONG_STATE)
             reason, documents = values.get("reason", ""), (request,) if request else ()
             await stage(connection, change_id, to, reason, *documents, told=said(values))
+
+    async def approved(self, change_id: str) -> bytes:
+        """The ChangeWorkspaceRequest by which the log says that people have approved it. Raises `NotFound`."""
+        async with self._engine.begin() as connection:
+            found = await said_at(connection, change_id, WORKSPACE_APPROVED)
+        if found is None:
+            raise NotFound(f"no change {change_id[:64]!r} stands in the log as approved", Reason.UNKNOWN_TRANSACTION)
+        return found.documents[0]
 
     async def note(self, change_id: str, **values: Any) -> None:
         """Change what is said about a change, its reason and detail, not its state."""

@@ -90,6 +90,16 @@ async def last_event(connection: AsyncConnection, subject: str) -> str:
     return read_entry(bytes(entry)).event if entry else ""
 
 
+async def said_at(connection: AsyncConnection, subject: str, event: str) -> Record | None:
+    """What stands beside the newest entry of this event about a subject; None if there is none."""
+    columns = select(log_items.c.entry, log_items.c.record, log_items.c.salt)
+    query = columns.where(log_items.c.subject == subject).order_by(log_items.c.index.desc())
+    for row in await connection.execute(query):
+        if (entry := read_entry(bytes(row.entry))).event == event:
+            return read_record(entry, Item(bytes(row.entry), bytes(row.record), bytes(row.salt)))
+    return None
+
+
 def _now(engine: AsyncEngine) -> int:
     said = _leads.get(engine.sync_engine)
     return max(int(time.time()), 0 if said is None else int(said + _running()))

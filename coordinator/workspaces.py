@@ -27,7 +27,7 @@ from coordinator.store import Call, Store
 from coordinator.wallets import confirmed
 from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import expected_claim, verify_approval
-from oms_core.chains.intent import Proposal, subject_digest
+from oms_core.chains.intent import CLOCK_SKEW, Proposal, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import ChangeWorkspaceRequest, SignedScheduling
@@ -105,7 +105,7 @@ class Workspaces(Stands):
             wish = wish_in(row)
             if wish.next.parent != self._standing.digest or wish.valid_until <= now:
                 continue
-            decided = {one["user_id"] for one in await self._store.decisions(row["change_id"])}
+            decided = {one["user_id"] for one in await self._store.decisions(row["change_id"]) if _stands(one, now)}
             if approver in eligible(self._workspace, wish) and approver not in decided:
                 expires = min(wish.valid_until, now + self._seconds)
                 claim = expected_claim(wish, self._workspace, approver, Verdict.APPROVE, now, expires)
@@ -247,11 +247,12 @@ class Workspaces(Stands):
         return await asyncio.to_thread(verify_change, request, self._workspace, now)
 
     async def _request(self, row: RowMapping) -> ChangeWorkspaceRequest:
-        """With the approvals that were given; while people are asked, without those that have ended."""
+        """As it stands in the log; while people are asked, with the approvals that will be good when it does."""
+        if row["state"] in _DELAYED:
+            return decode(ChangeWorkspaceRequest, await self._book.approved(row["change_id"]), LIMIT)
         rows = await self._store.decisions(row["change_id"])
         found = [decode(Approval, one["approval"]) for one in rows if one["verdict"] == Verdict.APPROVE]
-        if row["state"] == ChangeState.PROPOSED:
-            found = [one for one in found if one.claim.expires_at > time.time()]
+        found = [one for one in found if one.claim.expires_at > time.time() + CLOCK_SKEW]
         ordered = tuple(sorted(found, key=lambda one: one.claim.approver))
         return ChangeWorkspaceRequest(decode(Proposal, row["proposal"], LIMIT), ordered, ())
 
@@ -286,6 +287,11 @@ def _check_open(row: RowMapping) -> None:
     if row["state"] != ChangeState.PROPOSED:
         text = "; it stands in the log, and only another change stops it" if row["state"] in _DELAYED else ""
         raise Refused(f"it is {row['state']} already{text}", Reason.WRONG_STATE)
+
+
+def _stands(decided: RowMapping, now: int) -> bool:
+    """Whether a decision needs not be made again: an approval is good for its time."""
+    return decided["verdict"] == Verdict.DENY or decode(Approval, decided["approval"]).claim.expires_at > now
 
 
 def wish_in(row: RowMapping | dict[str, Any]) -> ChangeWorkspace:

@@ -155,7 +155,8 @@ class ChainDesk(Desk):
         """One person's press."""
         under = self.standing.find(wish.next.parent)
         given = approve(wish, user_id, verdict, expires_at=self.clock.now + 400, decided_at=self.clock.now, under=under)
-        await self.workspaces.decide(change_id, given, "", Call(f"{user_id}-{change_id}", "Decide", b""))
+        call = Call(f"{user_id}-{change_id}-{self.clock.now}", "Decide", b"")
+        await self.workspaces.decide(change_id, given, "", call)
 
     async def stands(self, change_id: str = "wsc_1") -> str:
         """The change's state."""

@@ -303,6 +303,32 @@ async def test_what_was_approved_stays_so_when_its_approvals_end_before_any_node
     assert [one.claim.approver for one in shown.approvals] == ["alice"]
 
 
+async def test_nodes_are_shown_what_was_logged_as_approved_without_approvals_that_had_ended_before(
+    desk: ChainDesk,
+) -> None:
+    """With one that had ended all would refuse what all wait for: for ever, and every order with it."""
+    await desk.propose(TIGHT)
+    await desk.decide(TIGHT, "alice")
+    desk.clock.now += 401
+    await desk.decide(TIGHT, "carol")
+    assert await goes_on(desk) == ChangeState.ACTIVE
+    shown = await desk.workspaces._request(await desk.chain_book.change("wsc_1"))
+    assert [one.claim.approver for one in shown.approvals] == ["carol"]
+
+
+async def test_what_ends_before_it_could_stand_in_the_log_approves_nothing(desk: ChainDesk) -> None:
+    """Nodes hold approvals against the time of the entry, which may be a moment later than when they were looked at."""
+    await desk.propose(TIGHT)
+    await desk.decide(TIGHT, "alice")
+    desk.clock.now += 399
+    assert await goes_on(desk) == ChangeState.PROPOSED
+    assert await desk.workspaces.inbox("alice", desk.clock.now) == []
+    desk.clock.now += 1
+    assert [one.subject for one in await desk.workspaces.inbox("alice", desk.clock.now)] == [TIGHT]
+    await desk.decide(TIGHT, "alice")
+    assert await goes_on(desk) == ChangeState.ACTIVE
+
+
 async def test_a_change_that_nobody_approves_in_time_expires(desk: ChainDesk) -> None:
     await desk.propose(TIGHT)
     desk.clock.now = TIGHT.valid_until
