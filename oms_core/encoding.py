@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar, TypeVar, Union, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
 import cbor2
@@ -78,7 +78,7 @@ def _read(hint: Any, name: str, data: bytes, limit: int) -> object:
     if end != len(data):
         raise Malformed(f"{len(data) - end} trailing bytes")
     try:
-        value = _typed(hint, cbor2.loads(data), name)
+        value = _reader(hint)(cbor2.loads(data), name)
         again = encode(value)
     except (ValueError, TypeError, OverflowError, cbor2.CBORDecodeError) as error:
         raise Malformed(f"not a {name}: {type(error).__name__}") from error
@@ -98,40 +98,45 @@ def xof(context: str, *items: object) -> Any:
     return hashlib.shake_256(encode([_DOMAIN, 1, context, list(items)]))
 
 
+_AS_THEY_ARE = frozenset({bool, bytes, int, str, type(None)})
+
+
 def _plain(value: object) -> object:
-    if value is None or isinstance(value, bool | bytes):
-        return value
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, int | str):
-        return value
-    if isinstance(value, _MPZ):
-        return int(value)
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        plain = {_key(key): _plain(item) for key, item in value.items()}
-        return dict(sorted(plain.items(), key=lambda item: _order(item[0])))
-    if hasattr(value, "__canonical__"):
-        return value.__canonical__()
-    if is_dataclass(value) and hasattr(value, "__kind__"):
-        return {
-            name: value.__kind__ if name == KIND else _plain(getattr(value, name))
-            for name in _names(cast(type, type(value)))
-        }
-    raise TypeError(f"{type(value).__name__} has no canonical form")
+    """The value in types that CBOR has."""
+    kind: Any = type(value)
+    return value if kind in _AS_THEY_ARE else _writer(kind)(value)
+
+
+@cache
+def _writer(kind: Any) -> Callable[[Any], object]:
+    """`_plain` of values of this type, which is looked at once. Raises TypeError if they have no canonical form."""
+    if issubclass(kind, Enum):
+        return lambda value: value.value
+    if issubclass(kind, bytes | int | str):
+        return lambda value: value
+    if issubclass(kind, _MPZ):
+        return int
+    if issubclass(kind, tuple | list):
+        return lambda value: [_plain(item) for item in value]
+    if issubclass(kind, Mapping):
+        return _plain_map
+    if hasattr(kind, "__canonical__"):
+        return lambda value: value.__canonical__()
+    if is_dataclass(kind) and hasattr(kind, "__kind__"):
+        names = sorted((KIND, *(field.name for field in fields(kind))), key=_order)
+        return lambda value: {name: kind.__kind__ if name == KIND else _plain(getattr(value, name)) for name in names}
+    raise TypeError(f"{kind.__name__} has no canonical form")
+
+
+def _plain_map(value: Mapping[object, object]) -> dict[object, object]:
+    plain = {_key(key): _plain(item) for key, item in value.items()}
+    return dict(sorted(plain.items(), key=lambda item: _order(item[0])))
 
 
 def _order(key: object) -> bytes:
     """Map keys stand in the order of their bytes (RFC 8949, 4.2.1), which is not that of RFC 7049 for mixed keys."""
     encoded: bytes = cbor2.dumps(key)
     return encoded
-
-
-@cache
-def _names(kind: type) -> tuple[str, ...]:
-    """A document's keys, its kind among them, as they are written."""
-    return tuple(sorted((KIND, *(field.name for field in fields(kind))), key=_order))
 
 
 def _key(key: object) -> object:
@@ -203,77 +208,103 @@ def _count(argument: int, data: bytes, at: int) -> int:
     return argument
 
 
+Reader = Callable[[Any, str], object]
+"""Checks a value against an annotation and builds it; takes the path that is shown in the error."""
+
+
 @cache
-def _schema(kind: type) -> tuple[str, dict[str, Any]]:
-    hints = get_type_hints(kind)
-    return kind.__kind__, {  # type: ignore[attr-defined]
-        field.name: hints[field.name] for field in fields(kind) if get_origin(hints[field.name]) is not ClassVar
-    }
-
-
-def _typed(hint: Any, value: object, where: str) -> object:
-    """Check ``value`` against the annotation ``hint`` and build it. ``where`` is the path shown in the error."""
+def _reader(hint: Any) -> Reader:
+    """How to read what is annotated with ``hint``, which is looked at once."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _one_of(args, value, where)
+        documents = {one.__kind__: one for one in args if _is_document(one)}
+        return partial(_one_of, documents, [_reader(one) for one in args if not _is_document(one)])
+    if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
+        return partial(_sequence, _reader(args[0]))
     if origin is tuple:
-        return _sequence(args, value, where)
+        return partial(_items, [_reader(one) for one in args])
     if origin in (dict, Mapping):
-        if not isinstance(value, dict):
-            raise Malformed(f"{where} is not a map")
-        return {_typed(args[0], k, where): _typed(args[1], v, f"{where}[{k}]") for k, v in value.items()}
-    if is_dataclass(hint) and isinstance(hint, type):
-        return _document(hint, value, where)
+        return partial(_map, _reader(args[0]), _reader(args[1]))
+    if _is_document(hint):
+        return partial(_document, hint)
     if hasattr(hint, "from_canonical"):
-        try:
-            return hint.from_canonical(value)
-        except ValueError as error:
-            raise Malformed(f"{where}: {error}") from error
+        return partial(_made, hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
-        try:
-            return hint(value)
-        except ValueError:
-            raise Malformed(f"{where}: no such {hint.__name__}") from None
-    if hint is type(None) and value is None:
-        return None
-    if hint in (int, str, bytes, bool) and type(value) is hint:
-        return value
-    raise Malformed(f"{where} is not {getattr(hint, '__name__', hint)}")
+        return partial(_member, hint)
+    return partial(_exactly, hint)
 
 
-def _document(kind: type, value: object, where: str) -> object:
-    name, schema = _schema(kind)
-    if not isinstance(value, dict) or value.get(KIND) != name:
-        raise Malformed(f"{where} is not a {name}")
-    given = set(value) - {KIND}
-    if unknown := given - set(schema):
+def _is_document(hint: Any) -> bool:
+    return is_dataclass(hint) and isinstance(hint, type)
+
+
+@cache
+def _schema(kind: type) -> dict[str, Reader]:
+    hints = get_type_hints(kind)
+    return {one.name: _reader(hints[one.name]) for one in fields(kind) if get_origin(hints[one.name]) is not ClassVar}
+
+
+def _document(kind: Any, value: object, where: str) -> object:
+    if not isinstance(value, dict) or value.get(KIND) != kind.__kind__:
+        raise Malformed(f"{where} is not a {kind.__kind__}")
+    schema, given = _schema(kind), value.keys() - {KIND}
+    if unknown := given - schema.keys():
         raise Malformed(f"{where} has unknown fields {sorted(map(str, unknown))[:4]}", Reason.UNKNOWN_FIELD)
-    if missing := set(schema) - given:
+    if missing := schema.keys() - given:
         raise Malformed(f"{where} lacks {sorted(missing)[:4]}")
-    return kind(**{name: _typed(hint, value[name], f"{where}.{name}") for name, hint in schema.items()})
+    return kind(**{name: read(value[name], f"{where}.{name}") for name, read in schema.items()})
 
 
-def _one_of(kinds: tuple[Any, ...], value: object, where: str) -> object:
+def _one_of(documents: Mapping[str, type], others: Sequence[Reader], value: object, where: str) -> object:
     """A union: documents are told apart by their kind, everything else by its type."""
     if isinstance(value, dict) and KIND in value:
-        for kind in kinds:
-            if is_dataclass(kind) and isinstance(kind, type) and _schema(kind)[0] == value[KIND]:
-                return _document(kind, value, where)
-        raise Malformed(f"{where}: kind {str(value[KIND])[:40]!r} is not allowed here", Reason.UNSUPPORTED_TYPE)
-    for kind in kinds:
-        if not (is_dataclass(kind) and isinstance(kind, type)):
-            try:
-                return _typed(kind, value, where)
-            except Malformed:
-                continue
+        named = value[KIND]
+        if isinstance(named, str) and named in documents:
+            return _document(documents[named], value, where)
+        raise Malformed(f"{where}: kind {str(named)[:40]!r} is not allowed here", Reason.UNSUPPORTED_TYPE)
+    for read in others:
+        try:
+            return read(value, where)
+        except Malformed:
+            continue
     raise Malformed(f"{where} has a type that is not allowed here")
 
 
-def _sequence(args: tuple[Any, ...], value: object, where: str) -> tuple[object, ...]:
+def _sequence(read: Reader, value: object, where: str) -> tuple[object, ...]:
     if not isinstance(value, list):
         raise Malformed(f"{where} is not a list")
-    if len(args) == 2 and args[1] is Ellipsis:
-        return tuple(_typed(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if len(args) != len(value):
-        raise Malformed(f"{where} has {len(value)} items instead of {len(args)}")
-    return tuple(_typed(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(zip(args, value, strict=True)))
+    return tuple(read(item, f"{where}[{i}]") for i, item in enumerate(value))
+
+
+def _items(readers: Sequence[Reader], value: object, where: str) -> tuple[object, ...]:
+    if not isinstance(value, list):
+        raise Malformed(f"{where} is not a list")
+    if len(readers) != len(value):
+        raise Malformed(f"{where} has {len(value)} items instead of {len(readers)}")
+    return tuple(read(item, f"{where}[{i}]") for i, (read, item) in enumerate(zip(readers, value, strict=True)))
+
+
+def _map(key: Reader, read: Reader, value: object, where: str) -> dict[object, object]:
+    if not isinstance(value, dict):
+        raise Malformed(f"{where} is not a map")
+    return {key(k, where): read(v, f"{where}[{k}]") for k, v in value.items()}
+
+
+def _made(kind: Any, value: object, where: str) -> object:
+    try:
+        return kind.from_canonical(value)
+    except ValueError as error:
+        raise Malformed(f"{where}: {error}") from error
+
+
+def _member(kind: type[Enum], value: object, where: str) -> Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        raise Malformed(f"{where}: no such {kind.__name__}") from None
+
+
+def _exactly(kind: type, value: object, where: str) -> object:
+    if type(value) is kind:  # a boolean is no integer
+        return value
+    raise Malformed(f"{where} is not {kind.__name__}")
