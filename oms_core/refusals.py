@@ -43,34 +43,6 @@ _INTEGRITY = frozenset(
 )
 """Nothing that an honest coordinator presents for an honest order."""
 
-_NODE = frozenset(
-    {
-        Reason.HALTED,
-        Reason.ROLLBACK_DETECTED,
-        Reason.CULPRIT_IDENTIFIED,
-        Reason.OPERATOR_NOT_DISTINCT,
-        Reason.QUORUM_UNAVAILABLE,
-        Reason.POLICY_VERSION_MISMATCH,
-        Reason.NOT_LOGGED,
-        Reason.LOG_STALE,
-        Reason.LOG_CONFLICT,
-        Reason.LOG_FORKED,
-        Reason.EXACT_BYTES_NEEDED,
-        Reason.DELAYED,
-        Reason.DOUBLE_SIGN_GUARD,  # another order's nonce: honest after an order that expired half signed
-        Reason.EPOCH_STALE,
-        Reason.UNKNOWN_WALLET,
-        Reason.WRONG_STATE,
-        Reason.CONFIG_INVALID,
-        Reason.PEER_IDENTITY,
-        Reason.HSM_UNAVAILABLE,
-        Reason.STORE_CORRUPT,
-        Reason.OVERLOADED,
-        Reason.INTERNAL,
-    }
-)
-"""Where the node stands, or with whom it was asked: another quorum, or the same one later, may well sign."""
-
 PASSING = frozenset(
     {
         Reason.HALTED,
@@ -85,13 +57,26 @@ PASSING = frozenset(
         Reason.HSM_UNAVAILABLE,
     }
 )
-"""Of those, what passes by itself or by its operator's doing: the node may be asked again."""
+"""About the node, and passes by itself or by its operator's doing: the node may be asked again."""
 
 ABOUT_THE_QUORUM = frozenset({Reason.CULPRIT_IDENTIFIED, Reason.OPERATOR_NOT_DISTINCT, Reason.QUORUM_UNAVAILABLE})
-"""Of those, what is about the others in the session: the node may sign with somebody else."""
+"""About the others in the session: the node may sign with somebody else."""
 
 NOT_FINAL = PASSING | ABOUT_THE_QUORUM
 """What a node may be asked again after: later, or with others."""
+
+_NODE = NOT_FINAL | {
+    Reason.ROLLBACK_DETECTED,
+    Reason.DOUBLE_SIGN_GUARD,  # another order's nonce: honest after an order that expired half signed
+    Reason.EPOCH_STALE,
+    Reason.UNKNOWN_WALLET,
+    Reason.WRONG_STATE,
+    Reason.CONFIG_INVALID,
+    Reason.PEER_IDENTITY,
+    Reason.STORE_CORRUPT,
+    Reason.INTERNAL,
+}
+"""Where the node stands, or with whom it was asked: another quorum, or the same one later, may well sign."""
 
 
 def weight(reason: Reason) -> Weight:
