@@ -17,18 +17,17 @@ def check_identities(following: Workspace, current: Workspace, older: Iterable[W
     that moved to another one, or that came back after it was replaced, would inherit what was remembered of another
     node; and a stolen token that has been replaced must never count again. Who left comes back with a new token.
     """
-    older = tuple(older)
-    for name in ("identity", "witness"):
-        held = _keys(current, name)
-        fresh = {index: key for index, key in _keys(following, name).items() if held.get(index) != key}
-        if not fresh:
-            continue
-        known = {key for one in (current, *older) for key in _keys(one, name).values()}
-        for index, key in sorted(fresh.items()):
-            if key in known:
-                text = f"the {name} key of cosigner {index} had another place, or was replaced before"
-                raise Refused(text, Reason.PEER_IDENTITY)
+    held = _keys(current)
+    fresh = [(*place, key) for place, key in sorted(_keys(following).items()) if held.get(place) != key]
+    if not fresh:
+        return
+    known = {(name, key) for one in (current, *older) for (name, _), key in _keys(one).items()}
+    for name, index, key in fresh:
+        if (name, key) in known:
+            text = f"the {name} key of cosigner {index} had another place, or was replaced before"
+            raise Refused(text, Reason.PEER_IDENTITY)
 
 
-def _keys(workspace: Workspace, name: str) -> dict[int, bytes]:
-    return {member.index: getattr(member, name) for member in workspace.roster}
+def _keys(workspace: Workspace) -> dict[tuple[str, int], bytes]:
+    """The keys by their kind and the cosigner's index."""
+    return {(name, one.index): getattr(one, name) for one in workspace.roster for name in ("identity", "witness")}

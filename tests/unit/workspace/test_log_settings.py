@@ -78,3 +78,12 @@ def test_a_witness_key_that_moves_or_comes_back_is_refused() -> None:
     assert caught.value.reason is Reason.PEER_IDENTITY
     with pytest.raises(Refused, match="was replaced before"):
         check_identities(PLAIN, keyed(2, witness(9)), (PLAIN,))
+
+
+def test_older_versions_are_read_only_where_a_key_is_new() -> None:
+    read = list[Workspace]()
+    older = (read.append(one) or one for one in (PLAIN, PLAIN))  # type: ignore[func-returns-value]
+    check_identities(following(), PLAIN, older)
+    assert read == []
+    check_identities(keyed(2, witness(9)), PLAIN, older)
+    assert read == [PLAIN, PLAIN]
