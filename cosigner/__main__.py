@@ -97,7 +97,7 @@ def enclave(path: Path) -> None:
     logs.configure("enclave", config.index)
     check_socket_directory(config.socket)
     made = Enclave(config)
-    made.local.start(made.vault.workspace())
+    made.parts.local.start(made.vault.workspace())
     _run(made.serve())
 
 

@@ -33,6 +33,7 @@ from cosigner.hsm import Token
 from cosigner.keys import Keys
 from cosigner.ledger import Ledger
 from cosigner.local_rules import LocalRules
+from cosigner.parts import Parts
 from cosigner.past import Past
 from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
@@ -83,19 +84,25 @@ class Enclave:
         self.config = config
         self.token = Token(config.hsm, config.index)
         engine = open_store(config.store)
-        self.vault, self.ledger = Vault(engine, self.token), Ledger(engine)
-        self.boots, self.pool = Boots(engine, self.token), Pool()
+        self.vault, self.boots, self.pool = Vault(engine, self.token), Boots(engine, self.token), Pool()
         self.boots.begin()
         self.vault.finish_erasing()
-        self.convictions = Convictions(engine, self.token)
+        self.convictions, self.halt = Convictions(engine, self.token), Halt(engine)
         self.chain = Chain(engine, self.token, self.vault.versions, self.boots)
-        self.history = History(engine)
-        self.witness = Witness(engine, self.token, self.vault.workspace, self.boots, self.history.fold)
-        self.past = Past(engine, self.history, self.witness)
-        self.halt, self.local = Halt(engine), LocalRules.load(config.local_rules)
-        self.keys = Keys(self.token, self.vault, self.ledger, self.boots, self.pool, self.halt, self.local, self.past)
-        parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt, self.local)
-        self.guard = Guard(*parts, self.past, level(config.level))
+        history = History(engine)
+        self.witness = Witness(engine, self.token, self.vault.workspace, self.boots, history.fold)
+        self.parts = Parts(
+            token=self.token,
+            vault=self.vault,
+            ledger=Ledger(engine),
+            boots=self.boots,
+            pool=self.pool,
+            convictions=self.convictions,
+            halt=self.halt,
+            local=LocalRules.load(config.local_rules),
+            past=Past(engine, history, self.witness),
+        )
+        self.keys, self.guard = Keys(self.parts), Guard(self.parts, level(config.level))
         self._started = time.monotonic()
 
     async def serve(self) -> None:
@@ -103,21 +110,8 @@ class Enclave:
         gmpy2.get_context().allow_release_gil = True
         self._reserve = PrimeReserve(level(self.config.level))
         self._reserve.prepare()
-        self.engine = Engine(
-            self.token,
-            self.vault,
-            self.ledger,
-            self.boots,
-            self.pool,
-            self.convictions,
-            self.halt,
-            self.local,
-            self.past,
-            self._reserve,
-            self.config.max_sessions,
-            self.config.session_seconds,
-        )
         config, path = self.config, self.config.socket
+        self.engine = Engine(self.parts, self._reserve, config.max_sessions, config.session_seconds)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.unlink(missing_ok=True)
         mask = os.umask(0o177)

@@ -16,17 +16,11 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from cosigner.boots import Boots
-from cosigner.convictions import Convictions
 from cosigner.guard import Creation, Dealing, Granted, Presigning, Signing, check_wanted
-from cosigner.halt import Halt
-from cosigner.hsm import Token
-from cosigner.ledger import Also, Ledger
-from cosigner.local_rules import LocalRules
-from cosigner.past import Past
-from cosigner.pool import Pool
+from cosigner.ledger import Also
+from cosigner.parts import Parts
 from cosigner.primes import PrimeReserve
-from cosigner.vault import SealedAux, Vault
+from cosigner.vault import SealedAux
 from oms_core.authorize import Authorized, look_back, versions_since
 from oms_core.chains.intent import subject_digest
 from oms_core.crypto.params import level
@@ -94,25 +88,12 @@ class Finished:
 class Engine:
     """The sessions of this node. Called on the event loop only."""
 
-    def __init__(
-        self,
-        token: Token,
-        vault: Vault,
-        ledger: Ledger,
-        boots: Boots,
-        pool: Pool,
-        convictions: Convictions,
-        halt: Halt,
-        local: LocalRules,
-        past: Past,
-        reserve: PrimeReserve,
-        limit: int,
-        seconds: float,
-    ) -> None:
-        self._token, self._vault, self._ledger, self._reserve = token, vault, ledger, reserve
-        self._boots, self._pool, self._convictions = boots, pool, convictions
-        self._halt, self._local, self._past = halt, local, past
-        self._limit, self._seconds = limit, seconds
+    def __init__(self, parts: Parts, reserve: PrimeReserve, limit: int, seconds: float) -> None:
+        """At most ``limit`` sessions at a time, each of so many ``seconds``."""
+        self._token, self._vault, self._ledger = parts.token, parts.vault, parts.ledger
+        self._boots, self._pool, self._convictions = parts.boots, parts.pool, parts.convictions
+        self._halt, self._local, self._past = parts.halt, parts.local, parts.past
+        self._reserve, self._limit, self._seconds = reserve, limit, seconds
         self._runs: dict[bytes, Run] = {}
         self._moduli: dict[tuple[bytes, int], Moduli] = {}
         self._turn = threading.Lock()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cosigner.ledger import Ledger
-from cosigner.local_rules import LocalRules
-from cosigner.past import Past
-from cosigner.vault import Vault
+from cosigner.parts import Parts
 from oms_core.authorize import Authorized, authorize, look_back
 from oms_core.chains.intent import subject_digest
 from oms_core.errors import CountersealError, Malformed, Reason, Refused
@@ -18,8 +15,8 @@ from oms_core.workspace import Workspace
 class Grounds:
     """Decides what sessions and wishes for a state have in common."""
 
-    def __init__(self, vault: Vault, ledger: Ledger, local: LocalRules, past: Past) -> None:
-        self._vault, self._ledger, self._local, self._past = vault, ledger, local, past
+    def __init__(self, parts: Parts) -> None:
+        self._vault, self._ledger, self._local, self._past = parts.vault, parts.ledger, parts.local, parts.past
 
     def authorize(self, request: Asked, workspace: Workspace, note: bytes | None, now: int) -> tuple[Authorized, int]:
         """The yes, and by how much limits over time were divided for it. Raises as `authorize` and `Past.share` do.

@@ -10,16 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cosigner.boots import Boots
-from cosigner.convictions import Convictions
 from cosigner.grounds import Grounds
-from cosigner.halt import Halt
-from cosigner.hsm import Token
-from cosigner.ledger import Ledger
-from cosigner.local_rules import LocalRules
-from cosigner.past import Past
-from cosigner.pool import Pool
-from cosigner.vault import Clear, SealedAux, Vault
+from cosigner.parts import Parts
+from cosigner.vault import Clear, SealedAux
 from oms_core.authorize import Authorized, Versions
 from oms_core.chains.evm import address_of, what_is_signed
 from oms_core.chains.intent import CreateWallet, Intent, check_subject, subject_digest
@@ -115,23 +108,11 @@ Granted = Creation | Signing | Presigning | Dealing
 class Guard:
     """Decides for this node. ``floor`` is the least security level."""
 
-    def __init__(
-        self,
-        token: Token,
-        vault: Vault,
-        ledger: Ledger,
-        boots: Boots,
-        pool: Pool,
-        convictions: Convictions,
-        halt: Halt,
-        local: LocalRules,
-        past: Past,
-        floor: params.Level,
-    ) -> None:
-        self._token, self._vault, self._ledger, self._floor = token, vault, ledger, floor
-        self._boots, self._pool, self._convictions = boots, pool, convictions
-        self._halt, self._local, self._past = halt, local, past
-        self._grounds = Grounds(vault, ledger, local, past)
+    def __init__(self, parts: Parts, floor: params.Level) -> None:
+        self._token, self._vault, self._ledger, self._floor = parts.token, parts.vault, parts.ledger, floor
+        self._boots, self._pool, self._convictions = parts.boots, parts.pool, parts.convictions
+        self._halt, self._local, self._past = parts.halt, parts.local, parts.past
+        self._grounds = Grounds(parts)
 
     def decide(self, spec: SessionSpec, request: Request, now: int, note: bytes = b"") -> Granted:
         """Yes with what to run, or an error with its reason. Ends by claiming the session id.

@@ -13,15 +13,9 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy import Connection
 
-from cosigner.boots import Boots
 from cosigner.grounds import Grounds
-from cosigner.halt import Halt
-from cosigner.hsm import Token
-from cosigner.ledger import Ledger
-from cosigner.local_rules import LocalRules
-from cosigner.past import Past
-from cosigner.pool import Pool
-from cosigner.vault import Clear, Vault
+from cosigner.parts import Parts
+from cosigner.vault import Clear
 from oms_core.authorize import Versions, authorize
 from oms_core.chains.intent import subject_digest
 from oms_core.crypto import ecdsa
@@ -52,20 +46,10 @@ _STOPPED = frozenset({KeyState.SUSPENDED, KeyState.DEACTIVATED, KeyState.COMPROM
 class Keys:
     """Confirms, changes and replaces this node's keys. All methods may be called from any thread."""
 
-    def __init__(
-        self,
-        token: Token,
-        vault: Vault,
-        ledger: Ledger,
-        boots: Boots,
-        pool: Pool,
-        halt: Halt,
-        local: LocalRules,
-        past: Past,
-    ) -> None:
-        self._token, self._vault, self._ledger = token, vault, ledger
-        self._boots, self._pool, self._halt, self._past = boots, pool, halt, past
-        self._grounds = Grounds(vault, ledger, local, past)
+    def __init__(self, parts: Parts) -> None:
+        self._token, self._vault, self._ledger = parts.token, parts.vault, parts.ledger
+        self._boots, self._pool, self._halt, self._past = parts.boots, parts.pool, parts.halt, parts.past
+        self._grounds = Grounds(parts)
         self._turn = threading.Lock()
 
     def confirm(self, key_id: bytes, confirmations: tuple[bytes, ...], probe: bytes, drill: bytes) -> None:

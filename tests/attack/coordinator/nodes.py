@@ -28,6 +28,7 @@ from cosigner.history import History
 from cosigner.hsm import Token, initialise
 from cosigner.ledger import Ledger
 from cosigner.local_rules import LocalRules
+from cosigner.parts import Parts
 from cosigner.past import Past
 from cosigner.pool import Pool
 from cosigner.store import open_store
@@ -74,24 +75,24 @@ class Honest:
         self.halt, self.local = Halt(self.store), LocalRules()
         self.history, self.log = History(self.store), None
         self.past: Any = Uneventful()
-        self.guard = Guard(*self.parts, L112)
+        self.guard = Guard(self.parts, L112)
 
     @property
-    def parts(self) -> tuple[Any, ...]:
+    def parts(self) -> Parts:
         """What guard and engine are made of."""
         held = (self.token, self.vault, self.ledger, self.boots, self.pool, self.convictions)
-        return (*held, self.halt, self.local, self.past)
+        return Parts(*held, self.halt, self.local, self.past)
 
     def corrupt(self) -> None:
         """Run the patched build from now on."""
-        self.guard = Gullible(*self.parts, L112)
+        self.guard = Gullible(self.parts, L112)
 
     def follow(self, log: Logbook) -> Honest:
         """Count by this log from now on. What the node is asked for is logged before, if it can be."""
         self.log = log
         self.witness = Witness(self.store, self.token, self.vault.workspace, self.boots, self.history.fold)
         self.past = Past(self.store, self.history, self.witness)
-        self.guard = Guard(*self.parts, L112)
+        self.guard = Guard(self.parts, L112)
         return self
 
     def decide(self, spec: SessionSpec, request: Request, now: int, by: Iterable[int] = FOUR) -> Any:

@@ -63,7 +63,7 @@ class Siege:
         self.parties = tuple(sorted((honest, *corrupt)))
         self.roster = identities(five.workspace)
         no_primes: Any = None
-        self.engine = Engine(*self.node.parts, no_primes, 64, 600.0)
+        self.engine = Engine(self.node.parts, no_primes, 64, 600.0)
         self.secrets: dict[bytes, dict[int, tuple[int, int]]] = {}
         """By presignature: the corrupt parties' own nonce and key shares, which they keep."""
         self.public: dict[bytes, Any] = {}

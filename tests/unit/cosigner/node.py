@@ -25,6 +25,7 @@ from cosigner.hsm import Token, initialise
 from cosigner.keys import Keys
 from cosigner.ledger import Ledger
 from cosigner.local_rules import LocalRules
+from cosigner.parts import Parts
 from cosigner.past import Past
 from cosigner.pool import Pool
 from cosigner.store import open_store, signed
@@ -68,10 +69,14 @@ class Node:
         self.guard = self.guarded()
         return self
 
+    def parts(self, me: Any, local: str = "") -> Parts:
+        """All of it, with this identity and a team's own rules."""
+        held = (self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt)
+        return Parts(me, *held, LocalRules(local, "local-rules.yaml"), self.past)
+
     def keeping(self, local: str = "") -> Keys:
         """What changes these keys, with a team's own rules, when all that it is asked for stands in the log."""
-        parts = (self.token, self.vault, self.ledger, self.boots, self.pool, self.halt)
-        keys: Any = LoggedKeys(self, Keys(*parts, LocalRules(local, "local-rules.yaml"), self.past))
+        keys: Any = LoggedKeys(self, Keys(self.parts(self.token, local)))
         return keys  # type: ignore[no-any-return]
 
     def guarded(self, local: str = "", level: Level = L112) -> Guard:
@@ -79,9 +84,7 @@ class Node:
 
         What it is asked for stands in the log, covered in full, unless a test brings another note.
         """
-        me: Any = identity(self.config.index)
-        parts = (me, self.vault, self.ledger, self.boots, self.pool, self.convictions, self.halt)
-        guard: Any = LoggedGuard(self, Guard(*parts, LocalRules(local, "local-rules.yaml"), self.past, level))
+        guard: Any = LoggedGuard(self, Guard(self.parts(identity(self.config.index), local), level))
         return guard  # type: ignore[no-any-return]
 
     def witnessing(self) -> Any:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cosigner import engine as module
 from cosigner.convictions import Convictions
 from cosigner.engine import Engine, Finished, RoundOut
-from cosigner.local_rules import LocalRules
 from oms_core.crypto.params import TOY, Level
 from oms_core.encoding import encode
 from oms_core.evidence import Request
@@ -45,11 +44,8 @@ def make_engine(node: Node, monkeypatch: pytest.MonkeyPatch, local: str = "") ->
     monkeypatch.setattr(module, "level", lambda _: SIZE)
     monkeypatch.setattr(module, "moduli", arithmetic)
     monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW, monotonic=module.time.monotonic))
-    me: Any = identity(ME)
-    convictions = Convictions(node.store, me)
-    reserve: Any = Reserve()
-    parts = (me, node.vault, node.ledger, node.boots, node.pool, convictions, node.halt)
-    return Engine(*parts, LocalRules(local, "local-rules.yaml"), node.past, reserve, 8, 60.0)
+    me, reserve = cast(Any, identity(ME)), cast(Any, Reserve())
+    return Engine(replace(node.parts(me, local), convictions=Convictions(node.store, me)), reserve, 8, 60.0)
 
 
 class Reserve:

@@ -26,7 +26,7 @@ async def serving(monkeypatch: pytest.MonkeyPatch, socket: Path) -> asyncio.Task
     """An enclave that listens there by now."""
     made: Any = Enclave.__new__(Enclave)
     made.config = SimpleNamespace(index=1, level="L112", socket=socket, max_sessions=1, session_seconds=1)
-    made.token = made.vault = made.ledger = made.pool = made.convictions = made.halt = made.local = made.past = None
+    made.parts = None
     made.boots = SimpleNamespace(generation=1)
     ready = asyncio.Event()
     monkeypatch.setattr(enclave, "log", SimpleNamespace(info=lambda *_, **__: ready.set()))
