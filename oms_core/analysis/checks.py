@@ -24,7 +24,7 @@ from oms_core.workspace.quorums import unsatisfiable
 if TYPE_CHECKING:
     from oms_core.analysis.symbolic import Symbolic
 
-MILLISECONDS = 2_000  # for each question
+MILLISECONDS = 20_000  # for each question
 
 
 class Problem(StrEnum):

@@ -53,6 +53,8 @@ class Symbolic:
         kinds = [disjunction([deeds[at] for at in kind]) for kind in tables.kinds]
         self._variables["kind"] = kinds
         self._variables["sort"] = [disjunction([kinds[at] for at in sort]) for sort in tables.sorts]
+        self._unread = self._any(("kind", "to"), tables.unread())
+        self._variables["read"] = [z3.Not(self._unread), self._unread]
         self._veiled, self._listed = z3.Bool("veiled"), z3.Bool("listed")
         self._answers: dict[Question, tuple[Formula, Formula]] = {}
         self._tabulate([(test, Mode.PROPERTY) for test in others])
@@ -308,13 +310,7 @@ class Symbolic:
 
     @cached_property
     def _opaque(self) -> Formula:
-        pairs = [
-            (kind, to)
-            for kind, partners in self.tables.pairs.items()
-            for to in sorted(partners)
-            if self.tables.opaque(kind, to)
-        ]
-        return z3.Or(self._veiled, z3.And(z3.Not(self._listed), self._any(("kind", "to"), pairs)))
+        return z3.Or(self._veiled, z3.And(z3.Not(self._listed), self._unread))
 
     @cached_property
     def _typed(self) -> Formula:

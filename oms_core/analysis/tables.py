@@ -40,10 +40,10 @@ _AXES: dict[str, tuple[Axis, ...]] = {
     "chain": ("sort",),
     "destination": ("sort", "to"),
     "destination.age": ("sort", "to", "now"),
-    "asset": ("deed",),
-    "amount": ("deed",),
-    "value": ("deed",),
-    "unlimited": ("deed",),
+    "asset": ("deed", "read"),
+    "amount": ("deed", "read"),
+    "value": ("deed", "read"),
+    "unlimited": ("deed", "read"),
     "method": ("kind", "to"),
     "selector": ("kind", "to"),
     "args": ("kind", "to"),
@@ -61,7 +61,7 @@ _AXES: dict[str, tuple[Axis, ...]] = {
 # What no rule can allow, by the choices on which it depends.
 BARS: dict[tuple[Axis, ...], frozenset[Reason]] = {
     ("who", "wallet", "kind"): frozenset({Reason.NOT_ELIGIBLE}),
-    ("deed",): frozenset({Reason.UNLIMITED_ALLOWANCE, Reason.ACTION_MISMATCH}),
+    ("deed", "read"): frozenset({Reason.UNLIMITED_ALLOWANCE, Reason.ACTION_MISMATCH}),
     ("kind", "to", "now"): frozenset({Reason.ENTRY_SUSPENDED}),
 }
 ORDER = ("who", "wallet", "path", "deed", "to", "now", "fee", "gas", "purpose")
@@ -85,6 +85,9 @@ class Tables:
 
     Kinds are deeds that differ in their amounts alone. Sorts are kinds of which all that is not about what is done says
     the same: on one chain, with or without a counterparty, about keys or not, as a message or as a transaction.
+
+    The same bytes are read at an account whose methods are known, and at others nobody can tell what they move. So all
+    that is moved depends on the deed and on ``read``: 0 where it is done to somebody where it can be read, 1 elsewhere.
     """
 
     def __init__(self, workspace: Workspace, choices: Universe) -> None:
@@ -96,6 +99,8 @@ class Tables:
         tests = [test for rule in workspace.rules for test in rule.when]
         self._arguments = complete([workspace], tests)
         self._done: dict[tuple[Deed, bytes], tuple[Operation, ...]] = {}
+        self._kind_of = {deed: kind for kind, deeds in enumerate(self.kinds) for deed in deeds}
+        self._readers: dict[int, dict[int, int]] = {}
         self.pairs = {kind: self._partners(kind) for kind in range(len(self.kinds))}
         self._able = [self._willing(sort) for sort in self.sorts]
 
@@ -105,6 +110,8 @@ class Tables:
             return len(self.kinds)
         if axis == "sort":
             return len(self.sorts)
+        if axis == "read":
+            return 2
         held = getattr(self.choices, axis) if axis in ORDER else self.choices.observed[self.seen[axis]]
         return len(held)
 
@@ -198,6 +205,11 @@ class Tables:
         operation = self.operation(order) if order else None
         return operation is not None and operation.opaque
 
+    def unread(self) -> list[Cell]:
+        """What nobody can read, and to whom it is done: cells of ("kind", "to")."""
+        pairs = ((kind, to) for kind, partners in self.pairs.items() for to in sorted(partners))
+        return [(kind, to) for kind, to in pairs if self.opaque(kind, to)]
+
     def barred(self, axes: tuple[Axis, ...]) -> list[Cell]:
         """Cells in which something stands against an order that no rule can allow: such as depends on these axes."""
         found = []
@@ -230,13 +242,21 @@ class Tables:
         if "sort" in chosen:
             chosen = {**chosen, "kind": self._one_of(self.sorts[chosen["sort"]], chosen.get("to"))}
         deed = chosen.get("deed", self.kinds[chosen["kind"]][0] if "kind" in chosen else 0)
-        to = chosen.get("to", self._first(deed))
+        to = self._read(deed, chosen["read"]) if "read" in chosen else chosen.get("to", self._first(deed))
         if to is None:
             return None
         rest = {"deed": deed, "to": to}
         places = [rest.get(axis, chosen.get(axis, 0)) for axis in ORDER]
         places += [chosen.get(name, 0) for name in self.seen]
         return self.choices.order(places)
+
+    def _read(self, deed: int, unreadable: int) -> int | None:
+        """Somebody to whom a deed can be done so that it can be read, or not."""
+        if deed not in self._readers:
+            kind = self._kind_of[deed]
+            partners = ((int(self.opaque(kind, to)), to) for to in sorted(self.pairs[kind], reverse=True))
+            self._readers[deed] = dict(partners)
+        return self._readers[deed].get(unreadable)
 
     def _willing(self, sort: list[int]) -> frozenset[int]:
         return frozenset(to for kind in sort for to in self.pairs[kind])

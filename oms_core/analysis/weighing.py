@@ -30,7 +30,7 @@ class Weighing:
     def over(self, ready: Ready, moves: bool, pays: bool) -> tuple[tuple[Axis, ...], list[Cell]]:
         """Where a limit objects that speaks of what is moved, of what is paid, or of both."""
         calendar = any(cap.calendar for cap in ready.rule.caps)
-        axes: tuple[Axis, ...] = ("deed" if moves else "sort", *(("now",) if calendar else ()))
+        axes: tuple[Axis, ...] = (*(("deed", "read") if moves else ("sort",)), *(("now",) if calendar else ()))
         alone, cells = _asking_nothing(ready), []
         for cell in product(*(range(self._tables.size(axis)) for axis in axes)):
             chosen = dict(zip(axes, cell, strict=True))

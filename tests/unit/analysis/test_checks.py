@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from oms.devnet import cast
+from oms.devnet.contracts import Deployed, address_of
 from oms_core.analysis.checks import Finding, Problem, check_rules
 from oms_core.analysis.claims import Asker, People
 from oms_core.analysis.orders import KEYS
@@ -18,6 +21,7 @@ from oms_core.policy.decision import Outcome
 from oms_core.policy.judge import judge
 from oms_core.policy.rules import Kind, Requirement, Rule
 from oms_core.workspace import Group, Workspace
+from tests import people
 from tests.unit.analysis import generated
 from tests.unit.analysis.world import NOW, workspace
 from tests.unit.policy.world import limit, quorum, require, usd
@@ -60,6 +64,21 @@ def test_good_rules_have_no_findings() -> None:
 )  # fmt: skip
 def test_each_kind_of_mistake_is_found(rules: str, expected: tuple[Problem, str]) -> None:
     assert expected in found(rules.replace("USDC", '"USDC"') + PERMIT)
+
+
+def test_a_permit_of_calls_is_not_dead_because_limits_hold_the_same_bytes_at_a_strangers_for_unreadable() -> None:
+    calls = "- rule: calls\n  permit:\n  when: {action: CALL, registry.state: ACTIVE, opaque: no}\n"
+    assert found(calls + "- rule: small\n  limit: {usd: 100}\n  when: {action: CALL}\n") == []
+    unread = calls.replace("registry.state: ACTIVE, opaque: no", "opaque: yes")
+    assert (Problem.DEAD, "calls") in found(unread + "- rule: small\n  limit: {usd: 100}\n  when: {action: CALL}\n")
+
+
+def test_no_rule_of_the_development_network_is_dead(tmp_path: Path) -> None:
+    deployed = {name: Deployed(address_of(name), bytes(32)) for name in ("weth", "usdc", "router", "anchor")}
+    cards = {one.index: (one.identity, one.witness) for one in people.workspace().roster}
+    under = cast.workspace(tmp_path, cards, "eip155:31337", deployed, 5, people.workspace().log)
+    findings = [(one.problem, one.about) for one in check_rules(under, under.created_at, 600_000)]
+    assert findings == [(Problem.SHADOWED, "deny-anchor-contracts"), (Problem.UNREACHABLE, "group cro")]
 
 
 def test_tests_that_contradict_each_other_on_what_is_not_known_still_apply() -> None:

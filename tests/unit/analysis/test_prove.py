@@ -22,13 +22,14 @@ from oms_core.policy.decision import Decision, Outcome
 from oms_core.policy.facts import Observation, Provenance
 from oms_core.policy.index import index_of
 from oms_core.policy.judge import judge, judge_operations
-from oms_core.policy.rules import Rule, Test
+from oms_core.policy.rules import Rule
+from oms_core.policy.rules import Test as Condition
 from oms_core.policy.spends import operations_of
 from oms_core.policy.views import view_of_operation
 from oms_core.workspace import Workspace
 from tests.unit.analysis import generated
 from tests.unit.analysis.world import NOW, USDC, workspace
-from tests.unit.policy.world import ROUTER
+from tests.unit.policy.world import ROUTER, SWAP
 
 PERMIT = """
 - rule: all
@@ -73,6 +74,23 @@ def test_one_micro_dollar_makes_the_difference() -> None:
     under = workspace(PERMIT + BIG)
     assert asked("amount.usd >= 1,000,000.000001 -> approvals(risk) >= 2", under).verdict is Verdict.PROVED
     assert asked("amount.usd >= 1,000,000 -> approvals(risk) >= 2", under).verdict is Verdict.REFUTED
+
+
+CALLS = "- rule: calls\n  permit:\n  when: {action: CALL, registry.state: ACTIVE, opaque: no}\n"
+
+
+def test_what_is_readable_where_it_is_listed_is_not_taken_for_what_nobody_can_read_elsewhere() -> None:
+    """The same bytes at another's account are worth nobody knows what, and count so against limits."""
+    small = "- rule: small\n  limit: {usd: 100}\n  when: {action: CALL}\n"
+    refuted = asked("action = CALL -> denied", workspace(CALLS + small))
+    assert refuted.counterexample is not None
+    assert refuted.counterexample.order.deed.method == SWAP
+    assert asked("action = CALL and opaque = yes -> denied", workspace(CALLS + small)).verdict is Verdict.PROVED
+    opened = CALLS.replace("registry.state: ACTIVE, opaque: no", "opaque: yes")
+    assert asked("action = CALL -> denied", workspace(opened + small)).verdict is Verdict.PROVED
+    large = "- rule: large\n  require: {approvals: 1, from groups: [risk]}\n  when: {amount.usd: above 100 USD}\n"
+    assert asked("action = CALL -> approvals(risk) >= 1", workspace(CALLS + large)).verdict is Verdict.REFUTED
+    assert asked("action = CALL -> approvals(risk) >= 1", workspace(opened + large)).verdict is Verdict.PROVED
 
 
 def test_an_asset_without_a_price_may_be_worth_anything() -> None:
@@ -261,7 +279,7 @@ def test_names_that_there_are_not_are_refused(text: str) -> None:
         asked(text, workspace(PERMIT))
 
 
-def passing(under: Workspace, condition: Test, claim: Approvals) -> bool:
+def passing(under: Workspace, condition: Condition, claim: Approvals) -> bool:
     """Whether any order there is passes, fits, and asks for too little: by asking the engine about each."""
     choices = universe([under], NOW, [condition])
     tables, people = Tables(under, choices), People(under)
@@ -282,7 +300,7 @@ def passing(under: Workspace, condition: Test, claim: Approvals) -> bool:
     return False
 
 
-def fits(under: Workspace, condition: Test, order: Order) -> bool:
+def fits(under: Workspace, condition: Condition, order: Order) -> bool:
     """A property's condition, asked as a REQUIRE would ask it."""
     (operation,) = operations_of(order.subject, under)
     observed: dict[str, list[Observation]] = {}
@@ -295,7 +313,7 @@ def fits(under: Workspace, condition: Test, order: Order) -> bool:
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(generated.rules(), generated.tests, st.integers(1, 2))
 def test_proofs_agree_with_asking_the_engine_about_every_order(
-    rules: tuple[Rule, ...], condition: Test, least: int
+    rules: tuple[Rule, ...], condition: Condition, least: int
 ) -> None:
     full = workspace(rules)
     few = tuple(one for one in full.users if one.user_id in {"desk", "ravi", "cleo"})
