@@ -8,17 +8,18 @@ from oms_core.analysis.cheapest import cheapest
 from oms_core.analysis.properties import And
 from oms_core.policy.decision import Outcome
 from oms_core.policy.judge import Given, judge
-from oms_core.policy.rules import Operator, Test
+from oms_core.policy.rules import Operator
+from oms_core.policy.rules import Test as Condition
 from oms_core.workspace import Assurance, Workspace
 from tests.unit.analysis.world import NOW, USDC, workspace
 
 PERMIT = "- rule: all\n  permit:\n  when: {action: TRANSFER}\n"
 ASKS = "{approvals: 2, from groups: [risk], distinct teams: yes}"
 TWO = f"- rule: two\n  require: {ASKS}\n  when: {{amount.usd: above 100 USD}}\n"
-MILLION = Test("amount.usd", Operator.AT_LEAST, (10**12,))
+MILLION = Condition("amount.usd", Operator.AT_LEAST, (10**12,))
 
 
-def people(under: Workspace, amount: Test = MILLION, **more: object) -> dict[str, int]:
+def people(under: Workspace, amount: Condition = MILLION, **more: object) -> dict[str, int]:
     found = cheapest(under, "wal_cold", amount, NOW, **more)  # type: ignore[arg-type]
     assert not found.open_questions
     return {one.how.partition(",")[0].replace(" as the rules stand", ""): one.people for one in found.routes}
@@ -61,14 +62,14 @@ def test_where_all_is_denied_only_the_change_is_left() -> None:
 
 def test_an_amount_of_one_asset_and_another_class_of_destinations() -> None:
     booked = PERMIT.replace("TRANSFER", "TRANSFER, destination.type: WHITELISTED")
-    hundred = Test("amount", Operator.AT_LEAST, (100 * 10**6,))
-    asset = Test("asset", Operator.IS, (USDC,))
+    hundred = Condition("amount", Operator.AT_LEAST, (100 * 10**6,))
+    asset = Condition("asset", Operator.IS, (USDC,))
     assert "by an order" not in people(workspace(booked), hundred, to=asset_to("ONE_TIME", asset))
     assert people(workspace(booked), hundred, to=asset_to("WHITELISTED", asset))["by an order"] == 1
 
 
-def asset_to(kind: str, asset: Test) -> object:
-    return And((asset, Test("destination.type", Operator.IS, (kind,))))
+def asset_to(kind: str, asset: Condition) -> object:
+    return And((asset, Condition("destination.type", Operator.IS, (kind,))))
 
 
 def test_one_person_with_two_users_counts_once() -> None:

@@ -17,7 +17,8 @@ from oms_core.analysis.properties import (
     parse_property,
 )
 from oms_core.errors import Malformed
-from oms_core.policy.rules import Operator, Test
+from oms_core.policy.rules import Operator
+from oms_core.policy.rules import Test as Condition
 
 
 def read(text: str) -> Property:
@@ -28,15 +29,15 @@ def test_a_property_is_read_as_people_write_it() -> None:
     made = read("amount.usd > 1,000,000 and destination.type != WHITELISTED -> approvals(risk) >= 2")
     assert made.condition == And(
         (
-            Test("amount.usd", Operator.ABOVE, (10**12,)),
-            Test("destination.type", Operator.IS_NOT, ("WHITELISTED",)),
+            Condition("amount.usd", Operator.ABOVE, (10**12,)),
+            Condition("destination.type", Operator.IS_NOT, ("WHITELISTED",)),
         )
     )
     assert made.claim == Approvals("risk", 2)
 
 
 def test_and_binds_closer_than_or_and_brackets_closest() -> None:
-    a, b, c = (Test("chain", Operator.IS, (name,)) for name in "abc")
+    a, b, c = (Condition("chain", Operator.IS, (name,)) for name in "abc")
     assert read("chain = a or chain = b and chain = c -> denied").condition == Or((a, And((b, c))))
     assert read("(chain = a or chain = b) and not chain = c -> denied").condition == And((Or((a, b)), Not(c)))
 
@@ -49,14 +50,16 @@ def test_claims_have_brackets_delays_and_alternatives() -> None:
 
 
 def test_values_are_read_by_their_fields_type() -> None:
-    assert read("amount.usd >= 0.5 -> denied").condition == Test("amount.usd", Operator.AT_LEAST, (500_000,))
-    assert read("destination.age < 7d -> denied").condition == Test("destination.age", Operator.BELOW, (604_800,))
-    assert read("unlimited = yes -> denied").condition == Test("unlimited", Operator.IS, (1,))
-    assert read('initiator.team = "front office" -> denied').condition == Test(
+    assert read("amount.usd >= 0.5 -> denied").condition == Condition("amount.usd", Operator.AT_LEAST, (500_000,))
+    assert read("destination.age < 7d -> denied").condition == Condition("destination.age", Operator.BELOW, (604_800,))
+    assert read("unlimited = yes -> denied").condition == Condition("unlimited", Operator.IS, (1,))
+    assert read('initiator.team = "front office" -> denied').condition == Condition(
         "initiator.team", Operator.IS, ("front office",)
     )
-    assert read("source.path starts m/0/ -> denied").condition == Test("source.path", Operator.STARTS, ("m/0/",))
-    assert read("action in (TRANSFER, CALL) -> denied").condition == Test("action", Operator.IS, ("TRANSFER", "CALL"))
+    assert read("source.path starts m/0/ -> denied").condition == Condition("source.path", Operator.STARTS, ("m/0/",))
+    assert read("action in (TRANSFER, CALL) -> denied").condition == Condition(
+        "action", Operator.IS, ("TRANSFER", "CALL")
+    )
 
 
 @pytest.mark.parametrize(

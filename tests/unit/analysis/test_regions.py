@@ -18,7 +18,8 @@ from oms_core.analysis.regions import (
     subtract,
     within,
 )
-from oms_core.policy.rules import Operator, Test
+from oms_core.policy.rules import Operator
+from oms_core.policy.rules import Test as Condition
 
 IS, IS_NOT = Operator.IS, Operator.IS_NOT
 Order = dict[str, frozenset[int | str]]
@@ -26,16 +27,16 @@ Order = dict[str, frozenset[int | str]]
 NAMES = ("a", "b", "c")
 one_of = st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True).map(tuple)
 in_or_not = st.sampled_from([IS, IS_NOT])
-texts = st.builds(Test, st.sampled_from(["initiator.user", "initiator.role"]), in_or_not, one_of)
+texts = st.builds(Condition, st.sampled_from(["initiator.user", "initiator.role"]), in_or_not, one_of)
 types = st.lists(st.sampled_from(["WHITELISTED", "OWN", "CONTRACT", "ONE_TIME"]), min_size=1, max_size=3).map(tuple)
-listed = st.builds(Test, st.just("destination.type"), in_or_not, types)
+listed = st.builds(Condition, st.just("destination.type"), in_or_not, types)
 numbers = st.builds(
-    Test,
+    Condition,
     st.just("amount"),
     st.sampled_from([Operator.ABOVE, Operator.AT_LEAST, Operator.BELOW, Operator.AT_MOST, IS, IS_NOT]),
     st.integers(0, 5).map(lambda n: (n,)),
 )
-actions = st.builds(Test, st.just("action"), in_or_not, st.just(("TRANSFER",)))
+actions = st.builds(Condition, st.just("action"), in_or_not, st.just(("TRANSFER",)))
 conjunctions = st.lists(st.one_of(texts, numbers, listed, actions), max_size=5).map(tuple)
 orders = st.fixed_dictionaries(
     {
@@ -52,7 +53,7 @@ orders = st.fixed_dictionaries(
 )
 
 
-def holds(test: Test, order: Order) -> bool:
+def holds(test: Condition, order: Order) -> bool:
     values = order[test.field]
     match test.operator:
         case Operator.IS:
@@ -112,30 +113,30 @@ def test_regions_with_an_order_in_common_overlap(one: Tests, other: Tests, order
 
 
 @given(st.one_of(texts, numbers, listed, actions), orders)
-def test_the_opposite_holds_where_the_test_does_not(test: Test, order: Order) -> None:
+def test_the_opposite_holds_where_the_test_does_not(test: Condition, order: Order) -> None:
     against = opposite(test)
     assert against is not None
     assert holds(against, order) != holds(test, order)
 
 
 def test_nothing_is_the_opposite_of_a_beginning() -> None:
-    begins = Test("source.path", Operator.STARTS, ("m/0/",))
+    begins = Condition("source.path", Operator.STARTS, ("m/0/",))
     assert opposite(begins) is None
     assert subtract(((),), (begins,)) == ((),), "too much is left rather than too little"
 
 
 def test_a_path_that_begins_with_two_different_things_is_nowhere() -> None:
-    begins = [Test("source.path", Operator.STARTS, (text,)) for text in ("m/0/", "m/1/")]
+    begins = [Condition("source.path", Operator.STARTS, (text,)) for text in ("m/0/", "m/1/")]
     assert simplified(begins) is None
 
 
 def test_a_region_in_more_pieces_than_wanted_is_not_cut() -> None:
-    taken = tuple(Test(field, IS, ("x",)) for field in ("initiator.user", "source.wallet", "chain"))
+    taken = tuple(Condition(field, IS, ("x",)) for field in ("initiator.user", "source.wallet", "chain"))
     with pytest.raises(TooManyPieces):
         subtract(((),), taken, most=2)
 
 
 def test_sets_are_not_merged_as_if_they_were_one_value() -> None:
-    both = (Test("initiator.role", IS, ("a",)), Test("initiator.role", IS, ("b",)))
+    both = (Condition("initiator.role", IS, ("a",)), Condition("initiator.role", IS, ("b",)))
     assert simplified(both) is not None, "one may have two roles"
     assert "initiator.role" in SEVERAL

@@ -8,7 +8,8 @@ import pytest
 
 from oms_core.errors import Malformed, Reason
 from oms_core.policy.check import check_rule
-from oms_core.policy.rules import Operator, Rule, Test
+from oms_core.policy.rules import Operator, Rule
+from oms_core.policy.rules import Test as Condition
 from oms_core.policy.text import rules_from_yaml, rules_to_yaml
 from oms_core.policy.units import base_units, in_units, micro_usd, usd
 from tests.unit.policy.world import ASSETS, permit, test, workspace
@@ -104,7 +105,7 @@ def test_approvals_that_expire_at_once_are_not_approvals_for_ever() -> None:
         test("args.0", Operator.IS_NOT, "True", "5"),
     ],
 )
-def test_texts_that_look_like_conditions_are_written_so_that_they_are_read_as_texts(one: Test) -> None:
+def test_texts_that_look_like_conditions_are_written_so_that_they_are_read_as_texts(one: Condition) -> None:
     rules = (permit(one),)
     assert rules_from_yaml(rules_to_yaml(rules, ASSETS), ASSETS) == rules
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from oms_core.policy.rules import Kind, Operator, Requirement, Rule, Test
+from oms_core.policy.rules import Kind, Operator, Requirement, Rule
+from oms_core.policy.rules import Test as Condition
 from oms_core.workspace import (
     AddressEntry,
     Assurance,
@@ -333,8 +334,8 @@ def test_other_words_or_another_kind_are_for_those_to_judge_who_may_loosen(chang
 
 
 def test_a_test_on_several_values_that_is_no_membership_has_to_stay_as_it_is() -> None:
-    odd = replace(one(PERMIT), when=(Test("amount", Operator.ABOVE, (1, 2)),))
-    more = replace(one(PERMIT), when=(Test("amount", Operator.ABOVE, (1, 3)),))
+    odd = replace(one(PERMIT), when=(Condition("amount", Operator.ABOVE, (1, 2)),))
+    more = replace(one(PERMIT), when=(Condition("amount", Operator.ABOVE, (1, 3)),))
     assert direction(replace(PLAIN, rules=(odd,)), replace(PLAIN, rules=(more,))) is LOOSEN
 
 

@@ -11,7 +11,8 @@ import pytest
 from oms_core.chains.intent import Intent
 from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Given, Outcome, judge
-from oms_core.policy.rules import Cap, Kind, Operator, Per, Quorum, Requirement, Rule, Test, Unit
+from oms_core.policy.rules import Cap, Kind, Operator, Per, Quorum, Requirement, Rule, Unit
+from oms_core.policy.rules import Test as Condition
 from oms_core.workspace import AddressEntry, Assurance, Direction, EntryState, Group, Workspace
 from oms_core.workspace.change import direction
 from tests.people import CHAIN, COIN, DENIED, KNOWN, NOW, STRANGE, intent, spend, workspace
@@ -45,12 +46,12 @@ class Draw:
     def one(self, values: Iterable[object]) -> object:
         return self.random.choice(list(values))
 
-    def test(self) -> Test:
+    def test(self) -> Condition:
         if self.random.random() < 0.3:
             operators = (Operator.ABOVE, Operator.AT_LEAST, Operator.BELOW, Operator.AT_MOST)
-            return Test("amount", self.random.choice(operators), (self.random.choice((4, 5, 20, 50, 60)),))
+            return Condition("amount", self.random.choice(operators), (self.random.choice((4, 5, 20, 50, 60)),))
         field = self.random.choice(sorted(VALUES))
-        return Test(
+        return Condition(
             field, self.random.choice((Operator.IS, Operator.IS, Operator.IS_NOT)), self.random.choice(VALUES[field])
         )
 
