@@ -9,8 +9,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from oms.devnet import cast
-from oms.devnet.contracts import Deployed, address_of
 from oms_core.analysis.checks import Finding, Problem, check_rules
 from oms_core.analysis.claims import Asker, People
 from oms_core.analysis.orders import KEYS
@@ -21,9 +19,8 @@ from oms_core.policy.decision import Outcome
 from oms_core.policy.judge import judge
 from oms_core.policy.rules import Kind, Requirement, Rule
 from oms_core.workspace import Group, Workspace
-from tests import people
 from tests.unit.analysis import generated
-from tests.unit.analysis.world import NOW, workspace
+from tests.unit.analysis.world import NOW, devnet, workspace
 from tests.unit.policy.world import limit, quorum, require, usd
 
 PERMIT = "- rule: all\n  permit:\n  when: {action: [TRANSFER, KEY_CREATE]}\n"
@@ -74,9 +71,7 @@ def test_a_permit_of_calls_is_not_dead_because_limits_hold_the_same_bytes_at_a_s
 
 
 def test_no_rule_of_the_development_network_is_dead(tmp_path: Path) -> None:
-    deployed = {name: Deployed(address_of(name), bytes(32)) for name in ("weth", "usdc", "router", "anchor")}
-    cards = {one.index: (one.identity, one.witness) for one in people.workspace().roster}
-    under = cast.workspace(tmp_path, cards, "eip155:31337", deployed, 5, people.workspace().log)
+    under = devnet(tmp_path)
     findings = [(one.problem, one.about) for one in check_rules(under, under.created_at, 600_000)]
     assert findings == [(Problem.SHADOWED, "deny-anchor-contracts"), (Problem.UNREACHABLE, "group cro")]
 

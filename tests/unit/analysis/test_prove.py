@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -28,7 +29,7 @@ from oms_core.policy.spends import operations_of
 from oms_core.policy.views import view_of_operation
 from oms_core.workspace import Workspace
 from tests.unit.analysis import generated
-from tests.unit.analysis.world import NOW, USDC, workspace
+from tests.unit.analysis.world import NOW, USDC, devnet, workspace
 from tests.unit.policy.world import ROUTER, SWAP
 
 PERMIT = """
@@ -74,6 +75,13 @@ def test_one_micro_dollar_makes_the_difference() -> None:
     under = workspace(PERMIT + BIG)
     assert asked("amount.usd >= 1,000,000.000001 -> approvals(risk) >= 2", under).verdict is Verdict.PROVED
     assert asked("amount.usd >= 1,000,000 -> approvals(risk) >= 2", under).verdict is Verdict.REFUTED
+
+
+def test_what_the_documents_show_is_what_is_said_of_the_development_network(tmp_path: Path) -> None:
+    under, text = devnet(tmp_path), (Path(__file__).parents[3] / "docs" / "policy.md").read_text()
+    answer = prove(under, parse_property(PROPERTY), under.created_at)
+    assert answer.verdict is Verdict.PROVED
+    assert f'oms policy prove "{PROPERTY}"\n    PROVED: …\n      {answer.detail}\n' in text
 
 
 CALLS = "- rule: calls\n  permit:\n  when: {action: CALL, registry.state: ACTIVE, opaque: no}\n"

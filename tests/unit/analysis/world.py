@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from oms.devnet import cast
+from oms.devnet.contracts import Deployed, address_of
 from oms_core.policy.rules import Rule
 from oms_core.policy.text import rules_from_yaml
 from oms_core.workspace import Asset, Direction, Governance, Privilege, ProposalKey, Role, Workspace
+from tests import people
 from tests.unit.policy import world as plain
 from tests.unit.policy.world import CHAIN, COIN, DOLLAR, NOW, quorum, require
 
@@ -45,4 +49,11 @@ def workspace(rules: str | tuple[Rule, ...] = (), **changes: object) -> Workspac
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-__all__ = ["ASSETS", "COIN", "NOW", "ODD", "USDC", "workspace"]
+def devnet(root: Path) -> Workspace:
+    """Version 0 of a development network, whose people's keys are in this folder."""
+    deployed = {name: Deployed(address_of(name), bytes(32)) for name in ("weth", "usdc", "router", "anchor")}
+    cards = {one.index: (one.identity, one.witness) for one in people.workspace().roster}
+    return cast.workspace(root, cards, "eip155:31337", deployed, 5, people.workspace().log)
+
+
+__all__ = ["ASSETS", "COIN", "NOW", "ODD", "USDC", "devnet", "workspace"]
