@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oms.devnet.processes import free_port
+from oms.devnet.processes import free_ports
 
 
 class Postgres:
@@ -30,10 +30,11 @@ class Postgres:
         password = self._home / "password"
         password.write_text("app")
         password.chmod(0o644)
-        port = free_port()
-        self._run("initdb", "-D", str(self._home / "data"), "-A", "scram-sha-256", f"--pwfile={password}", "-U", "app")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._home}"
-        self._run("pg_ctl", "-D", str(self._home / "data"), "-w", "-l", str(self._home / "log"), "-o", options, "start")
+        [port] = free_ports(1)
+        data = ("-D", str(self._home / "data"))
+        self._run("initdb", *data, "-A", "scram-sha-256", f"--pwfile={password}", "-U", "app", "--no-sync")
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._home} -F"
+        self._run("pg_ctl", *data, "-w", "-t", "600", "-l", str(self._home / "log"), "-o", options, "start")
         self.url = f"postgresql://app:app@127.0.0.1:{port}/postgres"
 
     def _run(self, program: str, *arguments: str) -> None:

@@ -23,7 +23,7 @@ DEPLOYER = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720"  # anvil's last unlocked
 _BUILDS = Path("node_modules/@uniswap")
 _SUPPLY = 10**9 * 10**6  # a thousand million, at six decimals
 _GAS = 6_000_000  # the router needs the most; all of them fit into a block
-_SECONDS = 30.0
+_SECONDS = 180.0
 NAMES = ("weth", "usdc", "factory", "router", "anchor")
 
 
@@ -43,7 +43,7 @@ def address_of(name: str) -> bytes:
 
 def deploy(url: str) -> dict[str, Deployed]:
     """Create what is not there yet. Raises `Unavailable` if the chain does not come up, `LocalError` without set-up."""
-    with httpx.Client(trust_env=False, timeout=10) as http:
+    with httpx.Client(trust_env=False, timeout=60) as http:
         _wait(http, url)
         sent = {}
         for name, code in _creations().items():

@@ -14,7 +14,7 @@ import httpx
 from oms.authenticator import SoftwareAuthenticator
 from oms.client import Client, Tls
 from oms.devnet import cast, ceremony, contracts
-from oms.devnet.processes import Processes, free_port
+from oms.devnet.processes import Processes, free_ports
 from oms.signer import ProposalSigner
 from oms_core.errors import LocalError, Reason, Unavailable
 from oms_core.workspace import LogSettings, Workspace, workspace_digest
@@ -43,7 +43,7 @@ class Network:
         self.root, self.count, self.level, self._database, self._delay = root, count, level, database, delay
         self._log_seconds = log_seconds
         self.processes = Processes(root / "logs", keep)
-        self.oms, self.inner, self.rpc = (free_port() for _ in range(3))
+        self.oms, self.inner, self.rpc = free_ports(3)
         self.workspace: Workspace | None = None
 
     def prepare(self, say: Say = lambda _: None) -> None:
@@ -176,7 +176,7 @@ class Network:
 
     async def rpc_call(self, method: str, *params: object) -> object:
         """Ask the chain directly, past the coordinator."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
             answer = (await http.post(f"http://127.0.0.1:{self.rpc}", json=body)).json()
         if "error" in answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ import time
 from pathlib import Path
 
 from oms_core.errors import LocalError, Reason
+
+_LOWEST = 10_000
 
 
 class Processes:
@@ -45,7 +48,7 @@ class Processes:
         child.wait()
         self._record()
 
-    def stop(self, name: str, seconds: float = 10.0) -> int:
+    def stop(self, name: str, seconds: float = 60.0) -> int:
         """SIGTERM, and SIGKILL if that does not help; returns the exit code."""
         child = self._children.pop(name)
         child.terminate()
@@ -120,11 +123,34 @@ def _signalled(pid: int, number: int) -> bool:
         return False
 
 
-def free_port() -> int:
-    """A TCP port on loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """TCP ports on loopback that nobody uses now.
+
+    They are below those that the system gives to whoever dials: a server that was killed finds its own free again.
+    """
+    found: dict[int, socket.socket] = {}
+    try:
+        while len(found) < count:
+            probe = socket.socket()
+            try:
+                probe.bind(("127.0.0.1", _LOWEST + secrets.randbelow(_dialled() - _LOWEST)))
+            except OSError:
+                probe.close()
+            else:
+                found[int(probe.getsockname()[1])] = probe
+        return list(found)
+    finally:
+        for probe in found.values():
+            probe.close()
+
+
+def _dialled() -> int:
+    """The lowest port of those that dial."""
+    try:
+        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):
+        lowest = 0
+    return lowest if lowest > _LOWEST + 1000 else 32768
 
 
 def run(*command: str) -> str:

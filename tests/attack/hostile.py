@@ -62,7 +62,7 @@ class Besieged:
         environment.pop("SOFTHSM2_CONF", None)
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.home, env=environment, stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not (self.home / "run" / "enclave.sock").exists():
             assert time.monotonic() < deadline, (self.home / "log").read_text()
             time.sleep(0.05)
@@ -89,7 +89,7 @@ class Besieged:
         try:
             await read_frame(reader, pb.FromCosigner, LIMIT)
             await write_frame(writer, request)
-            answer = await asyncio.wait_for(read_frame(reader, pb.FromCosigner, LIMIT), 60)
+            answer = await asyncio.wait_for(read_frame(reader, pb.FromCosigner, LIMIT), 300)
         finally:
             writer.close()
         if answer.WhichOneof("body") in ("failed", "aborted"):

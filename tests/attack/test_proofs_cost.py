@@ -23,8 +23,8 @@ from oms_core.zk import enc_elg, mod
 from tests.unit.zk.cases import CASES, CONTEXT, Case
 
 HUGE = 1 << 1_000_000
-AT_ONCE = 0.25
-"""Seconds; one proof of many repetitions takes longer. What is measured takes milliseconds, on busy cores tens."""
+AT_ONCE = 2.0
+"""Seconds of this thread's own work. What is measured takes milliseconds, and what must not be done takes minutes."""
 
 
 @cache
@@ -86,10 +86,10 @@ def resized(value: Any) -> Iterator[Any]:
 
 def refused_for_nothing(made: Case, statement: Any, proof: Any) -> None:
     with counted() as counter:
-        start = time.perf_counter()
+        start = time.thread_time()
         with pytest.raises(ProofInvalid):
             made.check(CONTEXT, statement, proof)
-        spent = time.perf_counter() - start
+        spent = time.thread_time() - start
     assert counter.calls == 0
     assert spent < AT_ONCE
 
@@ -166,10 +166,10 @@ def test_a_modulus_of_huge_length_is_refused_at_once(bits: int) -> None:
         lambda: honest.check(CONTEXT, PaillierPublic(N), honest.proof),
     ):
         with counted() as counter:
-            start = time.perf_counter()
+            start = time.thread_time()
             with pytest.raises(ProofInvalid):
                 refuse()
-            spent = time.perf_counter() - start
+            spent = time.thread_time() - start
         assert counter.calls == 0
         assert spent < AT_ONCE
 
@@ -181,8 +181,8 @@ def test_a_message_beyond_its_limit_is_not_even_read() -> None:
     limit = 2 * len(data)
     assert decode(enc_elg.Proof, data, limit) == made.proof
     large = encode(replace(made.proof, z3=HUGE))
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(Malformed) as refusal:
         decode(enc_elg.Proof, large, limit)
-    assert time.perf_counter() - start < AT_ONCE
+    assert time.thread_time() - start < AT_ONCE
     assert refusal.value.reason is Reason.TOO_LARGE

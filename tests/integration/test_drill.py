@@ -115,7 +115,7 @@ def test_three_backups_sign_in_processes_of_their_own(
     process = subprocess.Popen(
         command(teams, 2, 3, 5, out=out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    said, errors = process.communicate(timeout=120)
+    said, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     assert "signed under the key, and verified by two libraries" in said
     assert left_behind(process.pid) == []
@@ -211,7 +211,7 @@ def test_a_drill_that_is_stopped_leaves_nothing(teams: dict[int, Team]) -> None:
     assert len(left_behind(process.pid)) == 1
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 2, errors
     assert "the drill was stopped" in errors
     assert left_behind(process.pid) == []

@@ -35,9 +35,11 @@ async def told(process: asyncio.subprocess.Process, least: int, others: asyncio.
     said: list[str] = []
     reached: asyncio.Task[int] | None = None
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while reached is None or not reached.done():
-                said.append((await process.stdout.readline()).decode().strip())
+                line = (await process.stdout.readline()).decode()
+                assert line, "it has ended by itself"
+                said.append(line.strip())
                 if len(said) == least:
                     reached = asyncio.ensure_future((others or asyncio.Barrier(1)).wait())
                     await asyncio.sleep(0)

@@ -16,7 +16,7 @@ import httpx
 from eth_account import Account
 
 from oms.devnet.network import ANVIL
-from oms.devnet.processes import free_port
+from oms.devnet.processes import free_ports
 
 FILE = Path(__file__).with_name("anvil_blocks.json")
 RICH = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"  # anvil's first account, known to all
@@ -71,7 +71,7 @@ def record(chain: Chain) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    port = free_port()
+    [port] = free_ports(1)
     anvil = subprocess.Popen([str(ANVIL), "--port", str(port), "--silent", "--no-mining", "--order", "fifo"])
     try:
         time.sleep(1)

@@ -34,7 +34,7 @@ PINNED = workspace_digest(workspace()).hex()
 def alone(*arguments: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", ALONE, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, check=False)
 
 
 def test_a_pack_is_verified_where_nothing_of_a_network_can_be_imported(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class Anchorage:
         self.signer = ProposalSigner.create(root / "anchor.pem", "anchor-1")
         self.settings = Settings("wal_anchor", "log-anchor", "anchor", root / "anchor.pem", "anchor-1", **settings)
         self.note, self.size = checkpoint(7, 1, 2, 3, 4), 7
-        self.coins, self.wallet = 10**18, True
+        self.coins, self.wallet, self.asked = 10**18, True, 0
         self.refusal: CountersealError | None = None
         self.submitted: list[Proposal] = []
         self.begun: list[str] = []
@@ -83,6 +83,7 @@ class Anchorage:
     # The log, the desk, the wallets and the chain
 
     async def newest(self, wanted: int) -> tuple[bytes, int, int]:
+        self.asked += 1
         return self.note, self.size, 4
 
     async def submit(self, order_id: str, proposal: Proposal, call: Call) -> None:

@@ -101,7 +101,7 @@ async def test_the_steps_of_an_order_that_was_withdrawn_come_to_their_end(desk: 
     waiting = asyncio.create_task(desk.way.approvals("txn_1"))
     await asyncio.sleep(0.05)
     await desk.cancel("txn_1", encode(keys().desk.withdraw(LARGE)), desk.call())
-    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(waiting, 120)
     await desk.way.review("txn_1")
     assert (await desk.way.row())[0] == "CANCELLED"
 

@@ -212,9 +212,11 @@ async def test_the_background_loop_outlives_whatever_goes_wrong_and_ends_when_it
     place.note = b"no note"
     stop = asyncio.Event()
     running = asyncio.create_task(place.anchoring().run(stop))
-    await asyncio.sleep(0.05)
-    place.note = checkpoint(7, 1, 2, 3)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
+        while place.asked < 2:
+            await asyncio.sleep(0.01)
+        assert not running.done()
+        place.note = checkpoint(7, 1, 2, 3)
         while not place.begun:
             await asyncio.sleep(0.01)
         stop.set()

@@ -104,7 +104,7 @@ class Signing(Desk):
             row, facts = await self._store.order(order_id), await self._store.facts(now)
             await self._approving.decide(order_id, row, given, "", facts, Call(secrets.token_hex(8), "Decide", b""))
 
-    async def on(self, order_id: str, until: Any, seconds: float = 10) -> None:
+    async def on(self, order_id: str, until: Any, seconds: float = 120) -> None:
         """Its steps go on until something holds."""
 
         async def steps() -> None:

@@ -150,6 +150,6 @@ async def test_the_loop_that_refills_ends_when_it_is_told_to_and_not_in_the_midd
     await asyncio.sleep(0)
     assert not task.done()
     stop.set()
-    await asyncio.wait_for(task, 20)
-    async with asyncio.timeout(20):
+    await asyncio.wait_for(task, 120)
+    async with asyncio.timeout(120):
         await desk.engine.dispose()

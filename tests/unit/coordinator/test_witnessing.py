@@ -47,7 +47,11 @@ async def log(tmp_path: Path) -> AsyncIterator[LogDesk]:
         await running
 
 
-async def comes(what: object, seconds: float = 8.0) -> bool:
+PATIENT = 120.0
+"""Seconds for what is to come; nobody waits for them but a test that fails, on however busy a machine."""
+
+
+async def comes(what: object, seconds: float = PATIENT) -> bool:
     """Whether something that is asked again and again comes true."""
     assert callable(what)
     deadline = time.monotonic() + seconds
@@ -71,21 +75,26 @@ def checkpoint(root: bytes, size: int) -> str:
 
 async def test_an_entry_is_cosigned_by_all_and_the_note_with_all_cosignatures_goes_back_to_all(log: LogDesk) -> None:
     index = await log.append()
-    cover = await log.witnessing.covered(index, 5, 5)
+    cover = await log.witnessing.covered(index, 5, PATIENT)
     assert (cover.count, cover.mode, cosigners(cover)) == (5, Mode.FULL, set(ALL))
     assert cover.size > index
-    assert await comes(lambda: all(cover.note in node.notes for node in log.nodes.values()))
-    assert all(len(read_note(node.notes[-1]).signatures) == 6 for node in log.nodes.values())
+    body, noted = read_note(cover.note).body, [node.notes for node in log.nodes.values()]
+
+    def shown_to_all() -> bool:
+        newest = [read_note(notes[-1]) for notes in noted if notes]
+        return [(note.body, len(note.signatures)) for note in newest] == [(body, 6)] * 5
+
+    assert await comes(shown_to_all)
     kept, size, count = await log.journal.newest(5)
     assert (size, count) == (cover.size, 5)
     assert read_note(kept).body == read_note(cover.note).body
 
 
 async def test_many_entries_at_once_take_few_rounds(log: LogDesk) -> None:
-    await log.witnessing.covered(0, 5, 5)
+    await log.witnessing.covered(0, 5, PATIENT)
     before = len(log.nodes[1].asked)
     indices = [await log.append(subject=f"txn_{n}") for n in range(40)]
-    cover = await log.witnessing.covered(indices[-1], 5, 5)
+    cover = await log.witnessing.covered(indices[-1], 5, PATIENT)
     assert cover.count == 5
     assert len(log.nodes[1].asked) - before <= 41
 
@@ -129,18 +138,21 @@ async def test_degraded_mode_lasts_from_the_start_at_the_earliest_not_from_befor
 async def test_with_two_away_three_vouch_in_degraded_mode_and_full_cover_comes_back(log: LogDesk) -> None:
     log.detach(2, 4)
     index = await log.append()
-    cover = await log.witnessing.covered(index, 4, 1.0)
+    await log.witnessing.covered(index, 3, PATIENT)
+    cover = await log.witnessing.covered(index, 4, 0.3)
     assert (cover.mode, cosigners(cover)) == (Mode.DEGRADED, {1, 3, 5})
     assert log.witnessing.mode() is Mode.DEGRADED
     assert "3 of 5 cosigners vouch for the log" in log.witnessing.status()[-1]
     log.attach(2, 4)
-    cover = await log.witnessing.covered(index, 5, 5)
+    cover = await log.witnessing.covered(index, 5, PATIENT)
     assert (cover.mode, cosigners(cover)) == (Mode.FULL, set(ALL))
 
 
 async def test_with_three_away_nothing_is_covered(log: LogDesk) -> None:
     log.detach(1, 2, 4)
-    cover = await log.witnessing.covered(await log.append(), 4, 0.5)
+    index = await log.append()
+    assert await comes(lambda: log.witnessing.witnesses() == (3, 5))
+    cover = await log.witnessing.covered(index, 4, 0.3)
     assert (cover.mode, log.witnessing.mode()) == (Mode.STOPPED, Mode.STOPPED)
     assert "nothing is signed" in log.witnessing.status()[-1]
 
@@ -149,7 +161,7 @@ async def test_a_note_of_long_ago_vouches_for_nothing_until_it_is_cosigned_anew(
     log: LogDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = await log.append()
-    assert (await log.witnessing.covered(index, 5, 5)).count == 5
+    assert (await log.witnessing.covered(index, 5, PATIENT)).count == 5
     later = time.time() + 50
     monkeypatch.setattr(module.time, "time", lambda: later)
     for node in log.nodes.values():
@@ -157,7 +169,7 @@ async def test_a_note_of_long_ago_vouches_for_nothing_until_it_is_cosigned_anew(
     assert (await log.witnessing.covered(index, 4, 0.3)).mode is Mode.STOPPED
     for node in log.nodes.values():
         node.silent = False
-    assert (await log.witnessing.covered(index, 5, 8)).count == 5
+    assert (await log.witnessing.covered(index, 5, PATIENT)).count == 5
 
 
 async def test_a_witness_that_once_cosigned_more_is_brought_there_in_one_go_though_it_cosigns_nothing_before(
@@ -167,7 +179,7 @@ async def test_a_witness_that_once_cosigned_more_is_brought_there_in_one_go_thou
     monkeypatch.setattr(module, "BATCH", 7)
     log.detach(4)
     node, indices = log.nodes[4], [await log.append() for _ in range(40)]
-    await log.witnessing.covered(indices[-1], 4, 5)
+    await log.witnessing.covered(indices[-1], 4, PATIENT)
 
     def silent(answer: pb.FromCosigner) -> pb.FromCosigner:
         if answer.WhichOneof("body") == "witnessed" and answer.witnessed.size < 40:
@@ -176,7 +188,7 @@ async def test_a_witness_that_once_cosigned_more_is_brought_there_in_one_go_thou
 
     node.bend = silent
     log.attach(4)
-    assert (await log.witnessing.covered(await log.append(), 5, 5)).count == 5
+    assert (await log.witnessing.covered(await log.append(), 5, PATIENT)).count == 5
     assert max(items for _, _, items in node.asked) == 7
     assert log.witnessing.troubles == {}
 
@@ -188,9 +200,9 @@ async def test_a_node_that_was_away_is_brought_on_in_batches_and_holds_up_nobody
     log.detach(5)
     for number in range(30):
         index = await log.append(subject=f"txn_{number}")
-    assert cosigners(await log.witnessing.covered(index, 4, 5)) == {1, 2, 3, 4}
+    assert cosigners(await log.witnessing.covered(index, 4, PATIENT)) == {1, 2, 3, 4}
     log.attach(5)
-    cover = await log.witnessing.covered(index, 5, 8, among=(5,))
+    cover = await log.witnessing.covered(index, 5, PATIENT, among=(5,))
     assert cosigners(cover) == set(ALL)
     sizes = [items for _, _, items in log.nodes[5].asked if items]
     assert max(sizes) == 7
@@ -204,48 +216,51 @@ async def test_a_batch_is_as_long_as_a_message_may_be(log: LogDesk, monkeypatch:
     for number in range(6):
         index = await log.append(subject=f"txn_{number}", size=1500)
     log.attach(5)
-    assert (await log.witnessing.covered(index, 5, 8, among=(5,))).count == 5
+    assert (await log.witnessing.covered(index, 5, PATIENT, among=(5,))).count == 5
     assert max(items for _, _, items in log.nodes[5].asked) <= 2
 
 
 async def test_a_silent_node_is_waited_for_by_nobody(log: LogDesk) -> None:
     log.nodes[3].silent = True
     index = await log.append()
-    assert cosigners(await log.witnessing.covered(index, 4, 5)) == {1, 2, 4, 5}
+    assert cosigners(await log.witnessing.covered(index, 4, PATIENT)) == {1, 2, 4, 5}
 
 
 async def test_no_cosignature_counts_that_is_anothers_or_of_another_time_or_of_another_head(log: LogDesk) -> None:
     index = await log.append()
-    cover = await log.witnessing.covered(index, 5, 5)
+    cover = await log.witnessing.covered(index, 5, PATIENT)
     first = read_note(cover.note)
     theirs = next(one for one in first.signatures if one.name.endswith("-1")).line().encode()
     log.nodes[2].bend = answered(cosignature=theirs)  # another node's
     log.nodes[3].ahead = 3600  # of the future
     log.nodes[4].bend = answered(cosignature=b"not a line")
     index = await log.append()
-    assert (await log.witnessing.covered(index, 3, 1.0)).mode is Mode.STOPPED
+    assert await comes(lambda: set(log.witnessing.troubles) == {2, 3, 4})
+    assert (await log.witnessing.covered(index, 3, 0.3)).mode is Mode.STOPPED
     assert log.witnessing.witnesses() == (1, 5)
     assert set(log.witnessing.troubles) == {2, 3, 4}
     assert log.witnessing.mode() is Mode.STOPPED
     log.nodes[3].ahead, log.nodes[4].bend = 0, None
-    cover = await log.witnessing.covered(await log.append(), 4, 5)
+    cover = await log.witnessing.covered(await log.append(), 4, PATIENT)
     assert cosigners(cover) == {1, 3, 4, 5}
     assert set(log.witnessing.troubles) == {2}
 
 
 async def test_a_node_that_says_to_have_more_than_there_is_does_not_count(log: LogDesk) -> None:
     log.nodes[2].bend = answered(status=409, size=10**9)
-    assert cosigners(await log.witnessing.covered(await log.append(), 4, 5)) == {1, 3, 4, 5}
-    assert "it has cosigned 1000000000 entries" in log.witnessing.troubles[2]
+    assert cosigners(await log.witnessing.covered(await log.append(), 4, PATIENT)) == {1, 3, 4, 5}
+    assert await comes(lambda: "it has cosigned 1000000000 entries" in log.witnessing.troubles.get(2, ""))
 
 
 async def test_two_histories_of_the_log_are_kept_shown_and_end_all_signing(log: LogDesk) -> None:
     index = await log.append()
-    await log.witnessing.covered(index, 5, 5)
+    await log.witnessing.covered(index, 5, PATIENT)
     ours = checkpoint(log.nodes[1].tree.root(1), 1)
     shown = encode(LogConflict(ours, checkpoint(b"\x07" * 32, 1), ()))
     log.nodes[2].conflict = encode(LogConflict(ours, ours, ()))  # shows nothing
-    await log.witnessing.covered(await log.append(), 5, 5)
+    log.nodes[2].notes.clear()
+    await log.witnessing.covered(await log.append(), 5, PATIENT)
+    assert await comes(lambda: log.nodes[2].notes)
     assert log.witnessing.mode() is Mode.FULL
     log.nodes[3].conflict = shown
     await log.append()
@@ -255,7 +270,7 @@ async def test_two_histories_of_the_log_are_kept_shown_and_end_all_signing(log: 
     assert await log.conflicts.documents() == [shown]
     assert (await log.witnessing.covered(await log.append(), 3, 0.2)).mode is Mode.STOPPED
     assert await log.conflicts.lift() == 1
-    assert (await log.witnessing.covered(await log.append(), 5, 5)).mode is Mode.FULL
+    assert (await log.witnessing.covered(await log.append(), 5, PATIENT)).mode is Mode.FULL
 
 
 async def test_a_head_of_another_history_that_one_node_knows_is_shown_to_all_others(log: LogDesk) -> None:
@@ -271,7 +286,7 @@ async def test_an_entry_is_not_dated_before_what_witnesses_said_though_the_clock
     log: LogDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would refuse it for ever, and the log with it."""
-    await log.witnessing.covered(await log.append(), 5, 5)
+    await log.witnessing.covered(await log.append(), 5, PATIENT)
     assert await comes(lambda: all(node.notes for node in log.nodes.values()))
     before = time.time()
     monkeypatch.setattr(journal, "time", SimpleNamespace(**vars(time) | {"time": lambda: before - 1000}))
@@ -282,8 +297,10 @@ async def test_an_entry_is_not_dated_before_what_witnesses_said_though_the_clock
 
 async def test_a_cosignature_that_slower_clocks_would_not_count_yet_is_not_counted(log: LogDesk) -> None:
     log.nodes[2].ahead = CLOCK_SKEW
-    cover = await log.witnessing.covered(await log.append(), 5, 1.0)
-    assert cosigners(cover) == {1, 3, 4, 5}
+    index = await log.append()
+    await log.witnessing.covered(index, 4, PATIENT)
+    assert await comes(lambda: set(log.witnessing.troubles) == {2})
+    assert cosigners(await log.witnessing.covered(index, 5, 0.3)) == {1, 3, 4, 5}
 
 
 def test_who_always_cosigns_late_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ async def test_an_answer_that_meets_the_end_of_its_stream_does_not_end_the_gatew
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: Callable[[], Awaitable[None]]
 ) -> None:
     streams = Streams(end, never)
-    async with kept(monkeypatch, tmp_path, streams, greets_and_answers) as running, asyncio.timeout(10):
+    async with kept(monkeypatch, tmp_path, streams, greets_and_answers) as running, asyncio.timeout(120):
         again = asyncio.create_task(streams.second.wait())
         await asyncio.wait([running, again], return_when=asyncio.FIRST_COMPLETED)
         assert not running.done()
@@ -105,7 +105,7 @@ async def test_a_read_that_was_cancelled_from_within_does_not_end_the_gateway(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     streams = Streams(nothing, cancelled)
-    async with kept(monkeypatch, tmp_path, streams, greets_and_answers) as running, asyncio.timeout(10):
+    async with kept(monkeypatch, tmp_path, streams, greets_and_answers) as running, asyncio.timeout(120):
         again = asyncio.create_task(streams.second.wait())
         await asyncio.wait([running, again], return_when=asyncio.FIRST_COMPLETED)
         assert not running.done()
@@ -124,7 +124,7 @@ async def test_an_enclave_that_does_not_greet_is_dialled_again(monkeypatch: pyte
         await reader.read()
         writer.close()
 
-    async with kept(monkeypatch, tmp_path, Streams(nothing, never), silent), asyncio.timeout(10):
+    async with kept(monkeypatch, tmp_path, Streams(nothing, never), silent), asyncio.timeout(120):
         await second.wait()
 
 
@@ -135,7 +135,7 @@ async def test_a_gateway_ends_when_it_is_told_to_although_a_message_comes_in_at_
         return pb.ToCosigner(ping=pb.Ping(nonce=1))
 
     streams = Streams(nothing, ping)
-    async with kept(monkeypatch, tmp_path, streams, greets_and_answers) as running, asyncio.timeout(10):
+    async with kept(monkeypatch, tmp_path, streams, greets_and_answers) as running, asyncio.timeout(120):
         while not streams.opened:
             await asyncio.sleep(0)
         running.cancel()
@@ -157,6 +157,6 @@ async def test_the_reason_of_the_coordinator_is_what_is_said_of_the_end_of_a_str
         raise grpc.aio.AioRpcError(grpc.StatusCode.UNAUTHENTICATED, empty, empty, "not in the roster")
 
     streams = Streams(finished, refused)
-    async with kept(monkeypatch, tmp_path, streams, greets_and_answers), asyncio.timeout(10):
+    async with kept(monkeypatch, tmp_path, streams, greets_and_answers), asyncio.timeout(120):
         await streams.second.wait()
     assert {more.get("code") for _, more in said} == {"UNAUTHENTICATED"}

@@ -31,7 +31,7 @@ async def serving(monkeypatch: pytest.MonkeyPatch, socket: Path) -> asyncio.Task
     ready = asyncio.Event()
     monkeypatch.setattr(enclave, "log", SimpleNamespace(info=lambda *_, **__: ready.set()))
     task: asyncio.Task[None] = asyncio.create_task(made.serve())
-    await asyncio.wait_for(ready.wait(), 30)
+    await asyncio.wait_for(ready.wait(), 120)
     return task
 
 
