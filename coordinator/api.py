@@ -74,7 +74,7 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
 
     # Wallets
 
-    async def CreateWallet(self, request: pb.CreateWalletRequest, context: Context) -> pb.Wallet:  # noqa: N802
+    async def CreateWallet(self, request: pb.CreateWalletRequest, context: Context) -> pb.Wallet:
         """Begin to make a wallet."""
         peer(context, "oms")
         proposal = decode(Proposal, request.proposal, MAX_PROPOSAL)
@@ -87,21 +87,17 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         await durable.begin("wallet", wallet_id)
         return views.wallet(await self._store.wallet(wallet_id))
 
-    async def GetWallet(self, request: pb.GetWalletRequest, context: Context) -> pb.Wallet:  # noqa: N802
+    async def GetWallet(self, request: pb.GetWalletRequest, context: Context) -> pb.Wallet:
         """One wallet."""
         peer(context, "oms")
         return views.wallet(await self._store.wallet(request.wallet_id))
 
-    async def ListWallets(  # noqa: N802
-        self, request: pb.ListWalletsRequest, context: Context
-    ) -> pb.ListWalletsResponse:
+    async def ListWallets(self, request: pb.ListWalletsRequest, context: Context) -> pb.ListWalletsResponse:
         """All wallets."""
         peer(context, "oms")
         return pb.ListWalletsResponse(wallets=[views.wallet(row) for row in await self._store.wallets()])
 
-    async def WatchWallet(  # noqa: N802
-        self, request: pb.GetWalletRequest, context: Context
-    ) -> AsyncIterator[pb.WalletEvent]:
+    async def WatchWallet(self, request: pb.GetWalletRequest, context: Context) -> AsyncIterator[pb.WalletEvent]:
         """Every protocol step and state, until the wallet is active or has failed."""
         peer(context, "oms")
         seen, last = 0, ""
@@ -121,7 +117,7 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
 
     # Orders
 
-    async def SubmitIntent(self, request: pb.SubmitIntentRequest, context: Context) -> pb.Transaction:  # noqa: N802
+    async def SubmitIntent(self, request: pb.SubmitIntentRequest, context: Context) -> pb.Transaction:
         """Take an order on, once per request id."""
         peer(context, "oms")
         call = Call(request.request_id, "SubmitIntent", request.proposal)
@@ -133,24 +129,21 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         await durable.begin("order", order_id)
         return await self._transaction(order_id)
 
-    async def GetTransaction(  # noqa: N802
-        self, request: pb.GetTransactionRequest, context: Context
-    ) -> pb.Transaction:
+    async def GetTransaction(self, request: pb.GetTransactionRequest, context: Context) -> pb.Transaction:
         """One order."""
         peer(context, "oms")
         return await self._transaction(request.transaction_id)
 
-    async def ListTransactions(  # noqa: N802
+    async def ListTransactions(
         self, request: pb.ListTransactionsRequest, context: Context
     ) -> pb.ListTransactionsResponse:
         """Orders, newest first."""
         peer(context, "oms")
         limit = min(request.limit or 50, 500)
         rows = await self._store.list_orders(request.wallet_id, limit, request.before)
-        found = [await self._transaction(row["order_id"]) for row in rows]
-        return pb.ListTransactionsResponse(transactions=found)
+        return pb.ListTransactionsResponse(transactions=[await self._order(row) for row in rows])
 
-    async def WatchTransaction(  # noqa: N802
+    async def WatchTransaction(
         self, request: pb.GetTransactionRequest, context: Context
     ) -> AsyncIterator[pb.Transaction]:
         """The order whenever something about it changes, until it has ended."""
@@ -158,7 +151,7 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         last = None
         while True:
             row = await self._store.order(request.transaction_id)
-            shown = await self._transaction(request.transaction_id)
+            shown = await self._order(row)
             if shown != last:
                 last = shown
                 yield shown
@@ -168,9 +161,7 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
 
     # Approvals
 
-    async def ListApprovals(  # noqa: N802
-        self, request: pb.ListApprovalsRequest, context: Context
-    ) -> pb.ListApprovalsResponse:
+    async def ListApprovals(self, request: pb.ListApprovalsRequest, context: Context) -> pb.ListApprovalsResponse:
         """What waits for this user's decision, with the claim to sign."""
         peer(context, "oms")
         who = user(self._workspace, request.approver)
@@ -201,16 +192,18 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         ]
         return pb.ListApprovalsResponse(requests=found)
 
-    async def Decide(self, request: pb.DecideRequest, context: Context) -> pb.Decided:  # noqa: N802
+    async def Decide(self, request: pb.DecideRequest, context: Context) -> pb.Decided:
         """Take one person's decision, verified first."""
         peer(context, "oms")
         approval = decode(Approval, request.approval, MAX_PROPOSAL)
         row = await self._decidable(request.subject_id)
-        facts = await self._store.facts(int(time.time()))
         call = Call(request.request_id, "Decide", request.subject_id.encode() + request.approval)
-        if not await self._store.known(call) and request.subject_id.startswith("wsc_"):
+        if await self._store.known(call):
+            pass
+        elif request.subject_id.startswith("wsc_"):
             await self._workspaces.decide(request.subject_id, approval, request.comment, call)
-        elif not await self._store.known(call):
+        else:
+            facts = await self._store.facts(int(time.time()))
             await self._approving.decide(request.subject_id, row, approval, request.comment, facts, call)
         self._news.ring(request.subject_id)
         row = await self._decidable(request.subject_id)
@@ -225,7 +218,7 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
 
     # The network
 
-    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.NetworkStatus:  # noqa: N802
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.NetworkStatus:
         """Cosigners, log, chain and open orders."""
         peer(context, "oms")
         try:
@@ -244,17 +237,19 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         )
 
     async def _transaction(self, order_id: str) -> pb.Transaction:
-        row = await self._store.order(order_id)
+        return await self._order(await self._store.order(order_id))
+
+    async def _order(self, row: RowMapping) -> pb.Transaction:
+        order_id, subject = row["order_id"], decode(Proposal, row["proposal"]).subject
         facts = await self._store.facts(int(time.time()))
-        proposal = decode(Proposal, row["proposal"])
-        decision, _ = await self._approving.standing(order_id, proposal.subject, facts)
+        decision, _ = await self._approving.standing(order_id, subject, facts)
         return views.transaction(
             row,
             self._workspace,
             decision.needs,
             await self._store.stages(order_id),
             await self._store.refusals(order_id),
-            await self._readings(order_id, proposal.subject),
+            await self._readings(order_id, subject),
             await self._store.all_decisions(order_id),
         )
 

@@ -17,9 +17,7 @@ class AnchorCalls(pb_grpc.OmsServicer):
 
     _anchors: AnchorBook
 
-    async def GetAnchors(  # noqa: N802
-        self, request: pb.GetAnchorsRequest, context: Context
-    ) -> pb.GetAnchorsResponse:
+    async def GetAnchors(self, request: pb.GetAnchorsRequest, context: Context) -> pb.GetAnchorsResponse:
         """Anchors, newest first."""
         peer(context, "oms")
         rows = await self._anchors.list(min(request.limit or _USUAL, _MOST))

@@ -37,13 +37,13 @@ class KeyCalls(Stands, pb_grpc.OmsServicer):
     _changes: KeyChanges
     _news: News
 
-    async def SubmitDrill(self, request: pb.SubmitDrillRequest, context: Context) -> pb.Wallet:  # noqa: N802
+    async def SubmitDrill(self, request: pb.SubmitDrillRequest, context: Context) -> pb.Wallet:
         """Take the signature of restored backups."""
         peer(context, "oms")
         await self._keys.drilled(request.wallet_id, request.signature)
         return wallet_view(await self._store.wallet(request.wallet_id))
 
-    async def ChangeKey(self, request: pb.ChangeKeyRequest, context: Context) -> pb.KeyChange:  # noqa: N802
+    async def ChangeKey(self, request: pb.ChangeKeyRequest, context: Context) -> pb.KeyChange:
         """Take a wish to change a key on, once per request id."""
         peer(context, "oms")
         call = Call(request.request_id, "ChangeKey", request.proposal)
@@ -55,14 +55,12 @@ class KeyCalls(Stands, pb_grpc.OmsServicer):
         await durable.begin("change", change_id)
         return await self._change(await self._book.change(change_id))
 
-    async def GetKeyChange(self, request: pb.GetKeyChangeRequest, context: Context) -> pb.KeyChange:  # noqa: N802
+    async def GetKeyChange(self, request: pb.GetKeyChangeRequest, context: Context) -> pb.KeyChange:
         """One change."""
         peer(context, "oms")
         return await self._change(await self._book.change(request.change_id))
 
-    async def WatchKeyChange(  # noqa: N802
-        self, request: pb.GetKeyChangeRequest, context: Context
-    ) -> AsyncIterator[pb.KeyChange]:
+    async def WatchKeyChange(self, request: pb.GetKeyChangeRequest, context: Context) -> AsyncIterator[pb.KeyChange]:
         """The change whenever something about it changes, until it has ended."""
         peer(context, "oms")
         last = None
@@ -76,24 +74,20 @@ class KeyCalls(Stands, pb_grpc.OmsServicer):
                 return
             await self._news.wait(request.change_id)
 
-    async def ListKeyChanges(  # noqa: N802
-        self, request: pb.ListKeyChangesRequest, context: Context
-    ) -> pb.ListKeyChangesResponse:
+    async def ListKeyChanges(self, request: pb.ListKeyChangesRequest, context: Context) -> pb.ListKeyChangesResponse:
         """All changes, or those of a wallet, oldest first."""
         peer(context, "oms")
         rows = await self._book.changes(request.wallet_id)
         return pb.ListKeyChangesResponse(changes=[await self._change(row) for row in rows])
 
-    async def ListEvidence(  # noqa: N802
-        self, request: pb.ListEvidenceRequest, context: Context
-    ) -> pb.ListEvidenceResponse:
+    async def ListEvidence(self, request: pb.ListEvidenceRequest, context: Context) -> pb.ListEvidenceResponse:
         """All verdicts, without their documents."""
         peer(context, "oms")
         barred = await self._book.quarantined()
         rows = await self._book.verdicts()
         return pb.ListEvidenceResponse(evidence=[_evidence(row, barred) for row in rows])
 
-    async def GetEvidence(self, request: pb.GetEvidenceRequest, context: Context) -> pb.Evidence:  # noqa: N802
+    async def GetEvidence(self, request: pb.GetEvidenceRequest, context: Context) -> pb.Evidence:
         """One verdict with the document that proves it to anybody. Who asked for it stands in the log."""
         row = await self._book.export(request.evidence_id, peer(context, "oms"))
         shown = _evidence(row, await self._book.quarantined())

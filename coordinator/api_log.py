@@ -20,15 +20,13 @@ class LogCalls(pb_grpc.OmsServicer):
     _journal: Journal
     _packing: Packing
 
-    async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: Context) -> pb.Checkpoint:  # noqa: N802
+    async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: Context) -> pb.Checkpoint:
         """The newest checkpoint with as many cosignatures as somebody wants."""
         peer(context, "oms")
         note, size, count = await self._journal.newest(request.cosignatures)
         return pb.Checkpoint(note=note, size=size, cosignatures=count)
 
-    async def ListLogItems(  # noqa: N802
-        self, request: pb.ListLogItemsRequest, context: Context
-    ) -> pb.ListLogItemsResponse:
+    async def ListLogItems(self, request: pb.ListLogItemsRequest, context: Context) -> pb.ListLogItemsResponse:
         """Entries in order."""
         peer(context, "oms")
         start, size = _number(request.start), await self._journal.length()
@@ -36,21 +34,17 @@ class LogCalls(pb_grpc.OmsServicer):
         items = [pb.LogItem(entry=one.entry, record=one.record, salt=one.salt) for one in found]
         return pb.ListLogItemsResponse(items=items, size=max(size, start + len(items) if items else 0))
 
-    async def GetLogProof(self, request: pb.GetLogProofRequest, context: Context) -> pb.LogHashes:  # noqa: N802
+    async def GetLogProof(self, request: pb.GetLogProofRequest, context: Context) -> pb.LogHashes:
         """That an entry stands in a tree."""
         peer(context, "oms")
         return pb.LogHashes(hashes=await self._journal.inclusion(_number(request.index), _number(request.size)))
 
-    async def GetLogConsistency(  # noqa: N802
-        self, request: pb.GetLogConsistencyRequest, context: Context
-    ) -> pb.LogHashes:
+    async def GetLogConsistency(self, request: pb.GetLogConsistencyRequest, context: Context) -> pb.LogHashes:
         """That a tree extends another."""
         peer(context, "oms")
         return pb.LogHashes(hashes=await self._journal.consistency(_number(request.old), _number(request.new)))
 
-    async def GetEvidencePack(  # noqa: N802
-        self, request: pb.GetEvidencePackRequest, context: Context
-    ) -> pb.EvidencePack:
+    async def GetEvidencePack(self, request: pb.GetEvidencePackRequest, context: Context) -> pb.EvidencePack:
         """All that the log says of an order, with proofs. Who asked for it stands in the log."""
         pack, size = await self._packing.export(request.transaction_id, peer(context, "oms"))
         return pb.EvidencePack(pack=pack, size=size)

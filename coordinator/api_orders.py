@@ -31,9 +31,7 @@ def new_order_id() -> str:
 class OrderCalls:
     """Calls about orders that were submitted before."""
 
-    async def CancelOrder(  # noqa: N802
-        self: _Service, request: pb.CancelOrderRequest, context: Context
-    ) -> pb.Transaction:
+    async def CancelOrder(self: _Service, request: pb.CancelOrderRequest, context: Context) -> pb.Transaction:
         """End an order at its initiator's word."""
         peer(context, "oms")
         body = request.transaction_id.encode() + request.withdrawal
@@ -42,9 +40,7 @@ class OrderCalls:
             await self._amending.cancel(request.transaction_id, request.withdrawal, call)
         return await self._transaction(request.transaction_id)
 
-    async def AmendOrder(  # noqa: N802
-        self: _Service, request: pb.AmendOrderRequest, context: Context
-    ) -> pb.Transaction:
+    async def AmendOrder(self: _Service, request: pb.AmendOrderRequest, context: Context) -> pb.Transaction:
         """Put another order in the place of one; returns the new one."""
         peer(context, "oms")
         body = request.transaction_id.encode() + request.proposal + request.withdrawal

@@ -41,18 +41,14 @@ class PrepareCalls(Stands, pb_grpc.OmsServicer):
 
     _chain: EvmChain
 
-    async def PrepareTransfer(  # noqa: N802
-        self, request: pb.PrepareTransferRequest, context: Context
-    ) -> pb.PreparedSubject:
+    async def PrepareTransfer(self, request: pb.PrepareTransferRequest, context: Context) -> pb.PreparedSubject:
         """A transfer to an address or an address-book entry."""
         peer(context, "oms")
         asset = request.asset or native_asset(self._chain.name)
         action = Transfer(asset, self._destination(request.to), base_units(request.amount))
         return self._prepared(request, action, DEFAULT_GAS_CAP)
 
-    async def PrepareIntent(  # noqa: N802
-        self, request: pb.PrepareIntentRequest, context: Context
-    ) -> pb.PreparedSubject:
+    async def PrepareIntent(self, request: pb.PrepareIntentRequest, context: Context) -> pb.PreparedSubject:
         """Any action; or what an unsigned transaction says, whose nonce, gas and fees are then chosen anew."""
         peer(context, "oms")
         if bool(request.action) == bool(request.unsigned):

@@ -38,22 +38,20 @@ class WorkspaceCalls(Stands, pb_grpc.OmsServicer):
     _workspaces: Workspaces
     _reports: OrderedDict[bytes, pb.WorkspaceReport]
 
-    async def GetWorkspace(  # noqa: N802
-        self, request: pb.GetWorkspaceRequest, context: Context
-    ) -> pb.WorkspaceResponse:
+    async def GetWorkspace(self, request: pb.GetWorkspaceRequest, context: Context) -> pb.WorkspaceResponse:
         """The workspace that decides, or an earlier version by its digest."""
         peer(context, "oms")
         shown = self._standing.named(request.digest) if request.digest else self._workspace
         return pb.WorkspaceResponse(workspace=encode(shown), digest=workspace_digest(shown))
 
-    async def ReviewWorkspaceChange(  # noqa: N802
+    async def ReviewWorkspaceChange(
         self, request: pb.ReviewWorkspaceChangeRequest, context: Context
     ) -> pb.WorkspaceReport:
         """What a next version would mean; nothing is kept."""
         peer(context, "oms")
         return _report(await self._workspaces.review(decode(Workspace, request.next, LIMIT)))
 
-    async def ProposeWorkspaceChange(  # noqa: N802
+    async def ProposeWorkspaceChange(
         self, request: pb.ProposeWorkspaceChangeRequest, context: Context
     ) -> pb.WorkspaceChange:
         """Take a change on, once per request id."""
@@ -68,7 +66,7 @@ class WorkspaceCalls(Stands, pb_grpc.OmsServicer):
         await durable.begin("workspace", change_id)
         return await self._shown(await self._chain_book.change(change_id))
 
-    async def WithdrawWorkspaceChange(  # noqa: N802
+    async def WithdrawWorkspaceChange(
         self, request: pb.WithdrawWorkspaceChangeRequest, context: Context
     ) -> pb.WorkspaceChange:
         """Go on with a change no further."""
@@ -76,14 +74,12 @@ class WorkspaceCalls(Stands, pb_grpc.OmsServicer):
         await self._workspaces.withdraw(request.change_id)
         return await self._shown(await self._chain_book.change(request.change_id))
 
-    async def GetWorkspaceChange(  # noqa: N802
-        self, request: pb.GetWorkspaceChangeRequest, context: Context
-    ) -> pb.WorkspaceChange:
+    async def GetWorkspaceChange(self, request: pb.GetWorkspaceChangeRequest, context: Context) -> pb.WorkspaceChange:
         """One change."""
         peer(context, "oms")
         return await self._shown(await self._chain_book.change(request.change_id))
 
-    async def WatchWorkspaceChange(  # noqa: N802
+    async def WatchWorkspaceChange(
         self, request: pb.GetWorkspaceChangeRequest, context: Context
     ) -> AsyncIterator[pb.WorkspaceChange]:
         """The change whenever something about it changes, until nothing more is done for it."""
@@ -99,7 +95,7 @@ class WorkspaceCalls(Stands, pb_grpc.OmsServicer):
                 return
             await self._news.wait(request.change_id)
 
-    async def ListWorkspaceChanges(  # noqa: N802
+    async def ListWorkspaceChanges(
         self, request: pb.ListWorkspaceChangesRequest, context: Context
     ) -> pb.ListWorkspaceChangesResponse:
         """All changes, oldest first, without their proposals."""

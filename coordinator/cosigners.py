@@ -103,7 +103,7 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         self.changed = asyncio.Event()
         """Set, and replaced, whenever a cosigner attaches."""
 
-    async def Attach(  # noqa: N802 - the name in the .proto
+    async def Attach(
         self, request_iterator: AsyncIterator[pb.FromCosigner], context: Context
     ) -> AsyncIterator[pb.ToCosigner]:
         """Serve one cosigner's stream until it ends."""
