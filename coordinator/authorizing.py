@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from coordinator.journal import COORDINATOR, append
 from coordinator.standing import Standing, Stands
 from coordinator.tables import log_items, orders, spends
-from coordinator.witnessing import Cover, Witnessing
+from coordinator.witnessing import CosignedCheckpoint, Witnessing
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, Reason, Unavailable
 from oms_core.evidence import ChangeRequest, CreateRequest, SignRequest, request_digest
@@ -91,7 +91,7 @@ class Authorizing(Stands):
         assert not isinstance(subject, ChangeWorkspace)
         spends_of(version, subject, int(time.time()), Provenance.OWN)
 
-    async def cover(self, index: int, among: tuple[int, ...] = (), seconds: float = PATIENCE) -> Cover:
+    async def cover(self, index: int, among: tuple[int, ...] = (), seconds: float = PATIENCE) -> CosignedCheckpoint:
         """A note that vouches for an entry: in full, or after a while with what there is. Raises `Unavailable`.
 
         ``among`` are nodes that have to have cosigned it.
@@ -100,7 +100,7 @@ class Authorizing(Stands):
         wanted = full(n) if witnessing.mode() is not Mode.DEGRADED else degraded(n)
         cover = await witnessing.covered(index, wanted, seconds, among)
         if cover.mode is Mode.STOPPED:
-            text = witnessing.status()[-1] or f"too few cosigners vouch for entry {index} of the log"
+            text = witnessing.status().words or f"too few cosigners vouch for entry {index} of the log"
             raise Unavailable(text, Reason.NOT_LOGGED)
         if missing := sorted(set(among) - set(cover.cosigners)):
             raise Unavailable(f"cosigners {missing} have not followed the log to entry {index}", Reason.NOT_LOGGED)
@@ -108,6 +108,6 @@ class Authorizing(Stands):
 
     async def covered(
         self, subject_id: str, request: CreateRequest | ChangeRequest, among: tuple[int, ...], seconds: float
-    ) -> Cover:
+    ) -> CosignedCheckpoint:
         """Entry and cover of a wish about a key. Raises `Unavailable` (NOT_LOGGED) without cover."""
         return await self.cover(await self.entry(subject_id, request), among, seconds)

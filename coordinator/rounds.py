@@ -15,7 +15,7 @@ LATE = 1.0  # seconds that a round waits for those that have not answered
 
 @dataclass(slots=True)
 class Head:
-    """A head of the log under the log's signature, and each node's newest line with its time (Unix seconds)."""
+    """A head of the log under the log's signatures, and each node's newest line with its time (Unix seconds)."""
 
     bare: Note
     size: int
@@ -46,7 +46,7 @@ class Round:
 
     @property
     def bare(self) -> Note:
-        """The head under the log's signature alone."""
+        """The head under the log's own signatures alone."""
         return self.head.bare
 
 

@@ -202,10 +202,16 @@ def _refusal(data: bytes, workspace: Workspace) -> pb.CosignerRefusal:
 
 def log_status(witnessing: Witnessing) -> pb.LogStatus:
     """The log, and who vouches for it."""
-    mode, size, root, age, count, words = witnessing.status()
-    shown = pb.LogStatus(size=size, root=root, age_seconds=age, cosignatures=count, mode=mode, detail=words)
-    shown.conflict = "; ".join(witnessing.conflicts.open)
-    return shown
+    now = witnessing.status()
+    return pb.LogStatus(
+        size=now.size,
+        root=now.root,
+        age_seconds=now.age,
+        cosignatures=now.cosignatures,
+        mode=now.mode,
+        detail=now.words,
+        conflict="; ".join(witnessing.conflicts.open),
+    )
 
 
 def cosigners(standing: Standing, attached: Cosigners, witnessing: Witnessing) -> list[pb.CosignerStatus]:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -18,11 +18,11 @@ from coordinator.conflicts import Conflicts
 from coordinator.cosigners import Cosigners, Link
 from coordinator.journal import Journal
 from coordinator.pausing import rest
-from coordinator.rounds import Round, Rounds
+from coordinator.rounds import Head, Round, Rounds
 from coordinator.standing import Standing, Stands
 from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Unavailable
-from oms_core.log.cover import Mode
+from oms_core.log.cover import Mode, mode_of
 from oms_core.log.note import Note, cosignatures, read_note, read_signatures, with_signatures
 from oms_core.log.quorum import degraded, full
 from oms_core.log.roster import log_verifier, witness_verifiers
@@ -41,7 +41,7 @@ AHEAD = CLOCK_SKEW // 2  # seconds that a cosignature may be ahead of our clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Cover:
+class CosignedCheckpoint:
     """A note that vouches for an entry, who has cosigned it, and for what that is enough."""
 
     note: bytes
@@ -55,7 +55,18 @@ class Cover:
         return len(self.cosigners)
 
 
-NONE = Cover(b"", 0, (), Mode.STOPPED)
+NONE = CosignedCheckpoint(b"", 0, (), Mode.STOPPED)
+
+
+class Status(NamedTuple):
+    """The log's newest head: ``age`` is the seconds since it was vouched for; ``words`` say what is missing, if any."""
+
+    mode: Mode
+    size: int
+    root: bytes
+    age: float
+    cosignatures: int
+    words: str
 
 
 class Witnessing(Stands):
@@ -88,7 +99,7 @@ class Witnessing(Stands):
 
     def mode(self) -> Mode:
         """What the nodes that cosign now are enough for."""
-        return self._mode(len(self.witnesses())) if not self.conflicts.open else Mode.STOPPED
+        return mode_of(len(self.witnesses()), len(self._workspace.roster)) if not self.conflicts.open else Mode.STOPPED
 
     def witnesses(self) -> tuple[int, ...]:
         """Who is there, and has cosigned the newest heads."""
@@ -107,7 +118,7 @@ class Witnessing(Stands):
             await rest(left, self.changed)
         return self.sizes.get(index, 0) >= size
 
-    async def covered(self, index: int, wanted: int, seconds: float, among: tuple[int, ...] = ()) -> Cover:
+    async def covered(self, index: int, wanted: int, seconds: float, among: tuple[int, ...] = ()) -> CosignedCheckpoint:
         """A fresh note for the entry with ``wanted`` cosignatures, those ``among`` in it; after so long, the best one.
 
         STOPPED, with an empty note, if none has as many as it takes.
@@ -125,7 +136,7 @@ class Witnessing(Stands):
                 self._wanted.set()
             await rest(min(left, PAUSE), changed)
 
-    def _best(self, index: int, among: tuple[int, ...]) -> Cover:
+    def _best(self, index: int, among: tuple[int, ...]) -> CosignedCheckpoint:
         n, now = len(self._workspace.roster), int(time.time())
         if self.conflicts.open:
             return NONE
@@ -134,20 +145,16 @@ class Witnessing(Stands):
             return NONE
         best = max(fresh, key=lambda one: (len(set(among) & set(one.lines)), len(one.lines), one.size))
         cosigners = tuple(sorted(best.lines))
-        return Cover(best.note(), best.size, cosigners, self._mode(len(cosigners)))
+        return CosignedCheckpoint(best.note(), best.size, cosigners, mode_of(len(cosigners), n))
 
-    def _mode(self, count: int) -> Mode:
-        n = len(self._workspace.roster)
-        return Mode.FULL if count >= full(n) else Mode.DEGRADED if count >= degraded(n) else Mode.STOPPED
-
-    def status(self) -> tuple[Mode, int, bytes, float, int, str]:
-        """Mode, size and root of the newest head, seconds since it was vouched for, cosignatures, and words for it."""
+    def status(self) -> Status:
+        """What vouches for the log now."""
         newest, n, words = self._rounds.newest(), len(self._workspace.roster), self._words()
         if newest is None:
-            return self.mode(), 0, b"", 0.0, 0, words
+            return Status(self.mode(), 0, b"", 0.0, 0, words)
         at = newest.vouched(n)
         age = max(0.0, time.time() - at) if at else 0.0
-        return self.mode(), newest.size, newest.root, age, len(newest.lines), words
+        return Status(self.mode(), newest.size, newest.root, age, len(newest.lines), words)
 
     def _words(self) -> str:
         """What is missing, if anything is."""
@@ -188,7 +195,7 @@ class Witnessing(Stands):
 
     async def _look(self) -> None:
         """End a round that is over, begin one if there is one to be made, and ask whoever is not asked already."""
-        await self._told()
+        done = self._rounds.take_done()
         if self._rounds.over() and (
             self._journal.grown.is_set() or self._wanted.is_set() or self._rounds.age() >= self._beat
         ):
@@ -196,21 +203,20 @@ class Witnessing(Stands):
             self._wanted.clear()
             note, size = await self._journal.checkpoint()
             head = read_note(note)
-            bare = Note(head.body, tuple(head.by(self._journal.verifier)))
+            bare = Note(head.body, tuple(one for one in head.signatures if one.name == self._journal.origin))
             self._rounds.begin(bare, size)
         there = self._cosigners.present()
         self._rounds.there = set(there) - set(self.troubles)
         for index, link in there.items():
             if index not in self._busy and self._rounds.lacks(index):
                 self._spawn(self._busy, index, self._bring(link, self._rounds.current))
+        if done is not None:
+            await self._tell(done)
         if self.mode() is Mode.FULL:
             self._degraded_since = time.monotonic()
 
-    async def _told(self) -> None:
-        """Once a round is over: keep its cosignatures, and pass them on to all."""
-        done = self._rounds.take_done()
-        if done is None:
-            return
+    async def _tell(self, done: Head) -> None:
+        """Keep a round's cosignatures, and pass them on to all."""
         note = done.note()
         if at := done.vouched(len(self._workspace.roster)):
             self._journal.vouched(at)

@@ -23,6 +23,11 @@ class Mode(StrEnum):
     STOPPED = "STOPPED"
 
 
+def mode_of(count: int, n: int) -> Mode:
+    """What cosignatures of ``count`` of ``n`` witnesses are enough for."""
+    return Mode.FULL if count >= full(n) else Mode.DEGRADED if count >= degraded(n) else Mode.STOPPED
+
+
 @dataclass(frozen=True, slots=True)
 class Cover:
     """A head that enough witnesses have cosigned. ``count``: how many; ``share``: by what limits over time are divided.
@@ -58,10 +63,11 @@ def cover(note: Note, log: Verifier, witnesses: Mapping[int, Verifier], until: i
     except (ProofInvalid, Malformed) as error:
         raise Refused(f"not a head of the log: {error.message}", Reason.NOT_LOGGED) from error
     n, count = len(witnesses), len(times)
-    if count < degraded(n):
+    mode = mode_of(count, n)
+    if mode is Mode.STOPPED:
         text = f"{count} witnesses have cosigned this head of the log, and {degraded(n)} are needed"
         raise Refused(text, Reason.NOT_LOGGED)
-    divided = 1 if count >= full(n) else share(n)
+    divided = 1 if mode is Mode.FULL else share(n)
     return Cover(checkpoint.size, checkpoint.root, count, divided, vouched_at(times.values(), n))
 
 

@@ -13,8 +13,9 @@ import pytest
 from coordinator import journal
 from coordinator import rounds as module_of_rounds
 from coordinator import witnessing as module
+from coordinator.journal import Journal
 from coordinator.rounds import Rounds
-from coordinator.witnessing import Cover
+from coordinator.witnessing import CosignedCheckpoint, Witnessing
 from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.encoding import encode
 from oms_core.log.conflict import LogConflict
@@ -60,7 +61,7 @@ async def comes(what: object, seconds: float = PATIENT) -> bool:
     return bool(what())
 
 
-def cosigners(cover: Cover) -> set[int]:
+def cosigners(cover: CosignedCheckpoint) -> set[int]:
     """Who has truly cosigned the note."""
     found = cosignatures(read_note(cover.note), tuple(witness_verifiers(workspace()).values()))
     return {int(name.rpartition("-")[2]) for name in found}
@@ -135,6 +136,17 @@ async def test_degraded_mode_lasts_from_the_start_at_the_earliest_not_from_befor
         await running
 
 
+async def test_nodes_that_want_the_logs_second_key_cosign_as_well(tmp_path: Path) -> None:
+    async with log_desk(tmp_path) as desk:
+        both = Journal(desk.engine, witness_key(9), desk.journal.origin, witness_key(0))
+        witnessing = Witnessing(both, desk.conflicts, desk.standing, desk.cosigners, 10.0)
+        stop = asyncio.Event()
+        running = asyncio.create_task(witnessing.run(stop))
+        assert cosigners(await witnessing.covered(0, 5, 5)) == set(ALL)
+        stop.set()
+        await running
+
+
 async def test_with_two_away_three_vouch_in_degraded_mode_and_full_cover_comes_back(log: LogDesk) -> None:
     log.detach(2, 4)
     index = await log.append()
@@ -142,7 +154,7 @@ async def test_with_two_away_three_vouch_in_degraded_mode_and_full_cover_comes_b
     cover = await log.witnessing.covered(index, 4, 0.3)
     assert (cover.mode, cosigners(cover)) == (Mode.DEGRADED, {1, 3, 5})
     assert log.witnessing.mode() is Mode.DEGRADED
-    assert "3 of 5 cosigners vouch for the log" in log.witnessing.status()[-1]
+    assert "3 of 5 cosigners vouch for the log" in log.witnessing.status().words
     log.attach(2, 4)
     cover = await log.witnessing.covered(index, 5, PATIENT)
     assert (cover.mode, cosigners(cover)) == (Mode.FULL, set(ALL))
@@ -154,7 +166,7 @@ async def test_with_three_away_nothing_is_covered(log: LogDesk) -> None:
     assert await comes(lambda: log.witnessing.witnesses() == (3, 5))
     cover = await log.witnessing.covered(index, 4, 0.3)
     assert (cover.mode, log.witnessing.mode()) == (Mode.STOPPED, Mode.STOPPED)
-    assert "nothing is signed" in log.witnessing.status()[-1]
+    assert "nothing is signed" in log.witnessing.status().words
 
 
 async def test_a_note_of_long_ago_vouches_for_nothing_until_it_is_cosigned_anew(
@@ -266,7 +278,7 @@ async def test_two_histories_of_the_log_are_kept_shown_and_end_all_signing(log: 
     await log.append()
     assert await comes(lambda: log.conflicts.open)
     assert log.witnessing.mode() is Mode.STOPPED
-    assert "two heads of 1 entries" in log.witnessing.status()[-1]
+    assert "two heads of 1 entries" in log.witnessing.status().words
     assert await log.conflicts.documents() == [shown]
     assert (await log.witnessing.covered(await log.append(), 3, 0.2)).mode is Mode.STOPPED
     assert await log.conflicts.lift() == 1

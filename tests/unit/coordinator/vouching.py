@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from coordinator.witnessing import NONE, Cover
-from oms_core.log.cover import Mode
+from coordinator.witnessing import NONE, CosignedCheckpoint, Status
+from oms_core.log.cover import Mode, mode_of
 
 ALL = (1, 2, 3, 4, 5)
 
@@ -18,12 +18,12 @@ class Vouching:
 
     def mode(self) -> Mode:
         """Of five."""
-        return Mode.FULL if len(self.there) >= 4 else Mode.DEGRADED if len(self.there) == 3 else Mode.STOPPED
+        return mode_of(len(self.there), 5)
 
-    def status(self) -> tuple[Mode, int, bytes, float, int, str]:
+    def status(self) -> Status:
         """With words."""
         words = "" if self.mode() is Mode.FULL else f"{len(self.there)} vouch"
-        return self.mode(), 1, b"", 0.0, len(self.there), words
+        return Status(self.mode(), 1, b"", 0.0, len(self.there), words)
 
     def degraded_for(self) -> float:
         """So long."""
@@ -33,9 +33,9 @@ class Vouching:
         """Whoever is not behind."""
         return index not in self.behind
 
-    async def covered(self, index: int, wanted: int, seconds: float, among: tuple[int, ...] = ()) -> Cover:
+    async def covered(self, index: int, wanted: int, seconds: float, among: tuple[int, ...] = ()) -> CosignedCheckpoint:
         """Whoever is there vouches."""
         self.covers.append(index)
         if self.mode() is Mode.STOPPED:
             return NONE
-        return Cover(b"note of %d" % (index + 1), index + 1, self.there, self.mode())
+        return CosignedCheckpoint(b"note of %d" % (index + 1), index + 1, self.there, self.mode())
