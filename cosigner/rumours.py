@@ -49,53 +49,100 @@ def bare(note: Note, key: Verifier) -> str:
     return write_note(Note(note.body, (note.by(key)[0],)))
 
 
-def hear(
-    connection: Connection,
-    boots: Boots | None,
-    said: bytes | Note,
-    key: Verifier,
-    witnesses: Mapping[int, Verifier],
-    now: int,
-) -> None:
-    """Compare one head: what does not fit is kept, and what full cosignatures vouch for is remembered.
+@dataclass(frozen=True, slots=True)
+class Rumours:
+    """What comes of what is said, inside one transaction at Unix second ``now``.
 
-    ``boots`` counts a conflict in the token; None for an operator's command beside a running enclave.
+    ``boots`` counts a conflict in the token; None for an operator's command beside a running enclave. ``witnesses``
+    are those whose cosignatures are looked at, if any are.
     """
-    try:
-        note = said if isinstance(said, Note) else read_note(said)
-        checkpoint = verify_log(note, key)
-    except (Malformed, ProofInvalid):
-        return
-    head = logbook.followed(connection)
-    if checkpoint.size > head.size:
-        _wait(connection, boots, checkpoint, bare(note, key), key, now)
-    elif logbook.root_at(connection, head, checkpoint.size) == checkpoint.root:
-        if witnesses:
-            _credit(connection, head, checkpoint, note, key, witnesses, now)
-    else:
-        foreign, hashes = bare(note, key), logbook.hashes(connection, head.size)
-        path = consistency_path(checkpoint.size, head.size, hashes)
-        _keep(connection, boots, checkpoint, LogConflict(foreign, head.note or foreign, path), key, now)
 
+    connection: Connection
+    boots: Boots | None
+    key: Verifier
+    witnesses: Mapping[int, Verifier]
+    now: int
 
-def hear_waiting(connection: Connection, boots: Boots | None, key: Verifier, now: int) -> None:
-    """Compare what has waited until this node has come so far."""
-    size = logbook.followed(connection).size
-    due = list(connection.execute(select(log_notes.c.note).where(log_notes.c.size <= size)).scalars())
-    if due:
-        connection.execute(delete(log_notes).where(log_notes.c.size <= size))
-    for note in due:
-        hear(connection, boots, note.encode(), key, {}, now)
+    def hear(self, said: bytes | str | Note) -> None:
+        """Compare one head: what does not fit is kept, and what full cosignatures vouch for is remembered."""
+        try:
+            note = said if isinstance(said, Note) else read_note(said)
+            checkpoint = verify_log(note, self.key)
+        except (Malformed, ProofInvalid):
+            return
+        head = logbook.followed(self.connection)
+        if checkpoint.size > head.size:
+            self._wait(checkpoint, bare(note, self.key))
+        elif logbook.root_at(self.connection, head, checkpoint.size) == checkpoint.root:
+            if self.witnesses:
+                self._credit(head, checkpoint, note)
+        else:
+            foreign, hashes = bare(note, self.key), logbook.hashes(self.connection, head.size)
+            path = consistency_path(checkpoint.size, head.size, hashes)
+            self.keep(checkpoint, LogConflict(foreign, head.note or foreign, path))
 
+    def hear_waiting(self) -> None:
+        """Compare what has waited until this node has come so far."""
+        here = log_notes.c.size <= logbook.followed(self.connection).size
+        due = list(self.connection.execute(select(log_notes.c.note).where(here)).scalars())
+        if due:
+            self.connection.execute(delete(log_notes).where(here))
+        for note in due:
+            self.hear(note)
 
-def hear_proof(connection: Connection, boots: Boots, request: AddCheckpoint, key: Verifier, now: int) -> None:
-    """A request whose own proof shows that the log has signed another past than this node has followed."""
-    head = logbook.followed(connection)
-    with suppress(Malformed, ProofInvalid):
-        checkpoint = verify_log(request.note, key)
-        found = LogConflict(head.note, bare(request.note, key), request.proof)
-        if head.note and head.size < checkpoint.size:
-            _keep(connection, boots, checkpoint, found, key, now)
+    def hear_proof(self, request: AddCheckpoint) -> None:
+        """A request whose own proof shows that the log has signed another past than this node has followed."""
+        head = logbook.followed(self.connection)
+        with suppress(Malformed, ProofInvalid):
+            checkpoint = verify_log(request.note, self.key)
+            if head.note and head.size < checkpoint.size:
+                self.keep(checkpoint, LogConflict(head.note, bare(request.note, self.key), request.proof))
+
+    def keep(self, checkpoint: Checkpoint, found: LogConflict) -> None:
+        """Keep a conflict if anybody would be convinced by it. A store from before is then an older one."""
+        if conflicts.find(self.connection, checkpoint.size, checkpoint.root):
+            return
+        with suppress(CountersealError):
+            verify_conflict(found, (self.key,))
+            if self.boots is not None:
+                with suppress(Refused):  # it may be frozen already, or not its newest copy: kept all the same
+                    self.boots.count(self.connection)
+            conflicts.keep(self.connection, checkpoint.size, checkpoint.root, found, self.now)
+
+    def _wait(self, checkpoint: Checkpoint, note: str) -> None:
+        here = log_notes.c.size == checkpoint.size
+        for other in self.connection.execute(select(log_notes).where(here)):
+            if other.root != checkpoint.root:
+                self.keep(checkpoint, LogConflict(other.note, note, ()))
+        values = {"size": checkpoint.size, "root": checkpoint.root, "note": note}
+        self.connection.execute(insert(log_notes).values(values).on_conflict_do_nothing())
+        # Whoever has the log's key can sign any number of them: those that this node will reach first are kept.
+        beyond = select(log_notes.c.size).order_by(log_notes.c.size).offset(MAX_WAITING).limit(1)
+        if (least := self.connection.execute(beyond).scalar()) is not None:
+            self.connection.execute(delete(log_notes).where(log_notes.c.size >= least))
+
+    def _credit(self, head: Followed, checkpoint: Checkpoint, note: Note) -> None:
+        until = self.now + CLOCK_SKEW
+        try:
+            found = cover(note, self.key, self.witnesses, until)
+        except Refused:  # too few, or forged: then it says nothing about who has seen it
+            return
+        following = head
+        if checkpoint.size == head.size:
+            following = replace(head, note=self._merged(head.note, note, until))
+        if found.full and found.vouched_at > head.full_at:
+            following = replace(following, full_at=found.vouched_at)
+        if following != head:
+            logbook.put(self.connection, following)
+
+    def _merged(self, known: str, note: Note, until: int) -> str:
+        """The log's line, and of each witness the newest one; those of ``known`` were verified when they came."""
+        before, lines = read_note(known), [note.by(self.key)[0]]
+        for witness in self.witnesses.values():
+            times = {int.from_bytes(line.data[:8], "big"): line for line in (*before.by(witness), *note.by(witness))}
+            if usable := [at for at in times if at <= until]:
+                lines.append(times[max(usable)])
+        return write_note(Note(note.body, tuple(lines)))
 
 
 def compare(connection: Connection, data: bytes, key: Verifier, now: int) -> Compared:
@@ -103,15 +150,16 @@ def compare(connection: Connection, data: bytes, key: Verifier, now: int) -> Com
 
     Raises `Malformed`, and `ProofInvalid` for what the log has not signed, or what shows nothing.
     """
+    rumours = Rumours(connection, None, key, {}, now)
     try:
         note = read_note(data)
     except Malformed:
         found = decode(LogConflict, data, conflicts.LIMIT)
         words = verify_conflict(found, (key,))
-        _keep(connection, None, verify_log(read_note(found.second), key), found, key, now)
+        rumours.keep(verify_log(read_note(found.second), key), found)
         return Compared(words, conflict=True)
     checkpoint = verify_log(note, key)
-    hear(connection, None, note, key, {}, now)
+    rumours.hear(note)
     if kept := conflicts.find(connection, checkpoint.size, checkpoint.root):
         return Compared(verify_conflict(kept, (key,)), conflict=True)
     own = logbook.followed(connection).size
@@ -129,64 +177,3 @@ def trust(connection: Connection, now: int, despite_conflict: bool) -> None:
     head = logbook.followed(connection)
     logbook.put(connection, replace(head, full_at=now, since=0, cosigned_at=min(head.cosigned_at, now)))
     log.warning("the log is trusted", size=head.size, root=head.root.hex())
-
-
-def _wait(
-    connection: Connection, boots: Boots | None, checkpoint: Checkpoint, note: str, key: Verifier, now: int
-) -> None:
-    here = log_notes.c.size == checkpoint.size
-    for other in connection.execute(select(log_notes).where(here)):
-        if other.root != checkpoint.root:
-            _keep(connection, boots, checkpoint, LogConflict(other.note, note, ()), key, now)
-    values = {"size": checkpoint.size, "root": checkpoint.root, "note": note}
-    connection.execute(insert(log_notes).values(values).on_conflict_do_nothing())
-    # Whoever has the log's key can sign any number of them: those that this node will reach first are kept.
-    beyond = select(log_notes.c.size).order_by(log_notes.c.size).offset(MAX_WAITING).limit(1)
-    if (least := connection.execute(beyond).scalar()) is not None:
-        connection.execute(delete(log_notes).where(log_notes.c.size >= least))
-
-
-def _credit(
-    connection: Connection,
-    head: Followed,
-    checkpoint: Checkpoint,
-    note: Note,
-    key: Verifier,
-    witnesses: Mapping[int, Verifier],
-    now: int,
-) -> None:
-    try:
-        found = cover(note, key, witnesses, now + CLOCK_SKEW)
-    except Refused:  # too few, or forged: then it says nothing about who has seen it
-        return
-    following = head
-    if checkpoint.size == head.size:
-        following = replace(head, note=_merged(head.note, note, key, witnesses, now + CLOCK_SKEW))
-    if found.full and found.vouched_at > head.full_at:
-        following = replace(following, full_at=found.vouched_at)
-    if following != head:
-        logbook.put(connection, following)
-
-
-def _merged(known: str, note: Note, key: Verifier, witnesses: Mapping[int, Verifier], until: int) -> str:
-    """The log's line, and of each witness the newest one; those of ``known`` were verified when they came."""
-    before, lines = read_note(known), [note.by(key)[0]]
-    for witness in witnesses.values():
-        times = {int.from_bytes(line.data[:8], "big"): line for line in (*before.by(witness), *note.by(witness))}
-        if usable := [at for at in times if at <= until]:
-            lines.append(times[max(usable)])
-    return write_note(Note(note.body, tuple(lines)))
-
-
-def _keep(
-    connection: Connection, boots: Boots | None, checkpoint: Checkpoint, found: LogConflict, key: Verifier, now: int
-) -> None:
-    """Keep it if anybody would be convinced by it. A store from before is then an older one."""
-    if conflicts.find(connection, checkpoint.size, checkpoint.root):
-        return
-    with suppress(CountersealError):
-        verify_conflict(found, (key,))
-        if boots is not None:
-            with suppress(Refused):  # it may be frozen already, or not its newest copy: kept all the same
-                boots.count(connection)
-        conflicts.keep(connection, checkpoint.size, checkpoint.root, found, now)

@@ -18,7 +18,7 @@ from cosigner import conflicts, logbook
 from cosigner.boots import Boots
 from cosigner.hsm import Token
 from cosigner.logbook import Followed
-from cosigner.rumours import bare, hear, hear_proof, hear_waiting
+from cosigner.rumours import Rumours, bare
 from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.encoding import encode
 from oms_core.errors import CountersealError, Malformed, Reason, Refused
@@ -92,7 +92,7 @@ class Witness:
                 self._suspect(request, refused, workspace, now)
                 return Witnessed(refused.answer, refused.size, "", refused.message)
             with self._engine.begin() as connection:
-                hear_waiting(connection, self._boots, log_verifier(workspace), now)
+                self._rumours(connection, workspace, now).hear_waiting()
             self._boots.check()
             self._boots.settle()
             if head.cosigned < head.size:
@@ -110,10 +110,9 @@ class Witness:
         """
         self._boots.check_newest()
         workspace = self._workspace()
-        keys = log_verifier(workspace), witness_verifiers(workspace)
         for data in notes[:MAX_NOTES]:
             with self._engine.begin() as connection:
-                hear(connection, self._boots, data, *keys, now)
+                self._rumours(connection, workspace, now).hear(data)
         with self._engine.begin() as connection:
             found = conflicts.standing(connection)
             return logbook.followed(connection).note.encode(), encode(found) if found else b""
@@ -124,7 +123,7 @@ class Witness:
         A note that shows a fork is kept as evidence. Raises `Refused`: NOT_LOGGED, LOG_STALE, LOG_FORKED.
         """
         with self._engine.begin() as connection:
-            hear(connection, self._boots, note, log_verifier(workspace), witness_verifiers(workspace), now)
+            self._rumours(connection, workspace, now).hear(note)
         with self._engine.begin() as connection:
             return self.check_cover_within(connection, note, index, workspace, now)
 
@@ -174,6 +173,9 @@ class Witness:
             return Standing(Head(head.size, head.root), head.full_at, Mode.STOPPED, error.message)
         lacking = "" if found.full else f"{found.count} witnesses have cosigned the newest head"
         return Standing(Head(head.size, head.root), max(head.full_at, found.vouched_at), found.mode, lacking)
+
+    def _rumours(self, connection: Connection, workspace: Workspace, now: int) -> Rumours:
+        return Rumours(connection, self._boots, log_verifier(workspace), witness_verifiers(workspace), now)
 
     def _verifier(self, workspace: Workspace) -> Verifier:
         found = witness_verifiers(workspace).get(self._token.index)
@@ -243,11 +245,11 @@ class Witness:
     def _suspect(self, request: AddCheckpoint, why: WitnessRefused, workspace: Workspace, now: int) -> None:
         """A head that is not cosigned may be proof against the log that has signed it."""
         log.warning("not cosigned", answer=why.answer.value, detail=why.message)
-        key, witnesses = log_verifier(workspace), witness_verifiers(workspace)
         if why.answer in (Answer.CONFLICT, Answer.UNPROCESSABLE, Answer.BAD):
             with self._engine.begin() as connection:
-                hear_proof(connection, self._boots, request, key, now)
-                hear(connection, self._boots, request.note, key, witnesses, now)
+                rumours = self._rumours(connection, workspace, now)
+                rumours.hear_proof(request)
+                rumours.hear(request.note)
 
 
 def _next(one: Item, index: int, before: int, since: int, now: int) -> Entry:
