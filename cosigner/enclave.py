@@ -89,7 +89,7 @@ class Enclave:
         self.vault.finish_erasing()
         self.convictions, self.halt = Convictions(engine, self.token), Halt(engine)
         self.chain = Chain(engine, self.token, self.vault.versions, self.boots)
-        history = History(engine)
+        history = History()
         self.witness = Witness(engine, self.token, self.vault.workspace, self.boots, history.fold)
         self.parts = Parts(
             token=self.token,

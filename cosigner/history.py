@@ -7,13 +7,11 @@ what others were authorised for before it was last authorised itself.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_new
 
 from cosigner.store import log_authorized, log_changes, log_counters, log_spends, log_versions
@@ -32,6 +30,7 @@ from oms_core.history import (
     worst,
 )
 from oms_core.log.entries import Entry, Item
+from oms_core.memo import Recent
 from oms_core.policy.facts import Facts, Provenance, Spend
 from oms_core.policy.limits import YEAR
 from oms_core.policy.rules import Action
@@ -57,13 +56,11 @@ class Logged:
 
 
 class History:
-    """History at this node. All methods may be called from any thread."""
+    """History at this node, in the store of the connection. All methods may be called from any thread."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._turn = threading.Lock()
-        self._versions: OrderedDict[bytes, Workspace] = OrderedDict()
-        self._judged: OrderedDict[tuple[int, bytes], int | None] = OrderedDict()
+    def __init__(self) -> None:
+        self._versions = Recent[bytes, Workspace](_KEPT)
+        self._judged = Recent[tuple[int, bytes], int | None](_JUDGED)
 
     def fold(self, connection: Connection, entry: Entry, one: Item) -> None:
         """Take in the next item, inside the transaction that follows the log. Raises `Malformed`: none of it counts."""
@@ -129,10 +126,8 @@ class History:
         held = self.authorized(connection, made.subject)
         if held is not None and held.signs != made.signs:
             return  # the first one stands, and nobody signs this
-        for one in made.pressed:
-            connection.execute(
-                _PRESS, {"credential": one.credential, "counter": one.counter, "challenge": one.challenge}
-            )
+        if made.pressed:
+            connection.execute(_PRESS, [asdict(one) for one in made.pressed])
         last = {"last": entry.index, "at": entry.at, "request": made.request, "workspace": made.workspace}
         if held is None:
             connection.execute(_AUTHORIZE, {**last, "subject": made.subject, "first": entry.index, "signs": made.signs})
@@ -146,39 +141,24 @@ class History:
             _count(connection, worst(before, self._spends(connection, entry, made)))
 
     def _spends(self, connection: Connection, entry: Entry, made: Authorization) -> tuple[Spend, ...]:
-        workspace = self._version(connection, made.workspace)
-        if workspace is None:
-            raise Malformed(f"entry {entry.index} stands on a version of the workspace that is not in the log")
-        return spends_in(made, workspace, entry.at)
+        def read() -> Workspace:
+            query = select(log_versions.c.document).filter_by(digest=made.workspace)
+            document = connection.execute(query).scalar()
+            if document is None:
+                text = f"entry {entry.index} stands on a version of the workspace that is not in the log"
+                raise Malformed(text)
+            return decode(Workspace, document, WORKSPACE_LIMIT)
 
-    def _version(self, connection: Connection, digest: bytes) -> Workspace | None:
-        with self._turn:
-            if (known := self._versions.get(digest)) is not None:
-                self._versions.move_to_end(digest)
-                return known
-        document = connection.execute(select(log_versions.c.document).filter_by(digest=digest)).scalar()
-        if document is None:
-            return None
-        read = decode(Workspace, document, WORKSPACE_LIMIT)
-        with self._turn:
-            self._versions[digest] = read
-            while len(self._versions) > _KEPT:
-                self._versions.popitem(last=False)
-        return read
+        return spends_in(made, self._versions.get(made.workspace, read), entry.at)
 
     def _judge(self, connection: Connection, index: int, current: Workspace) -> int | None:
         """As `counts_at`, of the change that this entry speaks of; looked at once for each version."""
-        asked = (index, workspace_digest(current))
-        with self._turn:
-            if asked in self._judged:
-                return self._judged[asked]
-        row = connection.execute(select(log_changes).filter_by(index=index)).one()
-        found = counts_at(decode(ChangeWorkspaceRequest, row.request, WORKSPACE_LIMIT), current, row.at)
-        with self._turn:
-            self._judged[asked] = found
-            while len(self._judged) > _JUDGED:
-                self._judged.popitem(last=False)
-        return found
+
+        def judge() -> int | None:
+            row = connection.execute(select(log_changes).filter_by(index=index)).one()
+            return counts_at(decode(ChangeWorkspaceRequest, row.request, WORKSPACE_LIMIT), current, row.at)
+
+        return self._judged.get((index, workspace_digest(current)), judge)
 
 
 _PLAIN = ("subject", "operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset")
@@ -211,6 +191,7 @@ def _count(connection: Connection, spends: tuple[Spend, ...]) -> None:
 
 def _spend(row: Sequence[Any]) -> Spend:
     """A row of `_COUNTED`: its columns are a spend's fields, in order."""
-    plain = dict(zip(_COLUMNS, row, strict=True))
-    plain |= {"action": _ACTIONS[row[2]], "amount": int(row[9]), "usd_micro": int(row[10])}
-    return Spend(**plain, provenance=Provenance.OWN)
+    spend = dict(zip(_COLUMNS, row, strict=True))
+    spend["action"] = _ACTIONS[spend["action"]]
+    spend["amount"], spend["usd_micro"] = int(spend["amount"]), int(spend["usd_micro"])
+    return Spend(**spend, provenance=Provenance.OWN)

@@ -73,7 +73,7 @@ class Honest:
         self.vault, self.ledger, self.pool = Vault(self.store, self.token), Ledger(self.store), Pool()
         self.boots, self.convictions = Boots(self.store, self.token), Convictions(self.store, self.token)
         self.halt, self.local = Halt(self.store), LocalRules()
-        self.history, self.log = History(self.store), None
+        self.history, self.log = History(), None
         self.past: Any = Uneventful()
         self.guard = Guard(self.parts, L112)
 

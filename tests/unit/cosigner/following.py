@@ -37,7 +37,7 @@ class Follower:
     def opened(self) -> Follower:
         """The witness on what is open of the node now: as after a restart."""
         node = self.node
-        fold = History(node.store).fold
+        fold = History().fold
         self.witness = Witness(node.store, node.token, lambda: self.workspace, node.boots, fold)
         return self
 

@@ -62,7 +62,7 @@ class Node:
         self.vault, self.ledger = Vault(self.store, self.token), Ledger(self.store)
         self.boots, self.pool = Boots(self.store, self.token), Pool()
         self.convictions = Convictions(self.store, self.token)
-        self.halt, self.history = Halt(self.store), History(self.store)
+        self.halt, self.history = Halt(self.store), History()
         self.witness = Witness(self.store, self.witnessing(), self.vault.workspace, self.boots, self.history.fold)
         self.past = Past(self.store, self.history, self.witness)
         self.keys = self.keeping()

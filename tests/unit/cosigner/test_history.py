@@ -41,7 +41,7 @@ class Replica:
     """A history that follows a log."""
 
     def __init__(self, store: Engine, log: Logbook) -> None:
-        self.store, self.log, self.history, self.size = store, log, History(store), 0
+        self.store, self.log, self.history, self.size = store, log, History(), 0
 
     def follow(self, size: int | None = None) -> Replica:
         """Take in what stands in the log up to this size, in one transaction."""

@@ -56,7 +56,7 @@ class Node:
     signed: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.history = History(self.store)
+        self.history = History()
 
     def follow(self) -> None:
         with self.store.begin() as connection:
