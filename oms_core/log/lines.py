@@ -5,10 +5,15 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from oms_core.errors import Malformed, Reason
 from oms_core.log.tree import HASH, MAX_SIZE
 
+T = TypeVar("T")
+
+MAX_PATH = 63  # hashes: no tree is higher
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _DECIMAL = re.compile("0|[1-9][0-9]{0,18}")
 
@@ -55,6 +60,20 @@ def read_base64(text: str, name: str) -> bytes:
     if base64(data) != text:
         raise Malformed(f"the {name} is not base64 in its one form")
     return data
+
+
+def read_path(lines: Sequence[str], name: str) -> tuple[bytes, ...]:
+    """The hashes of a proof, a line each, as many as any tree has. Raises `Malformed`, also `TOO_LARGE`."""
+    if len(lines) > MAX_PATH:
+        raise Malformed(f"more than {MAX_PATH} lines of {name}", Reason.TOO_LARGE)
+    return tuple(read_hash(line, name) for line in lines)
+
+
+def read_back(text: str, value: T, read: Callable[[str], T]) -> str:
+    """The text, from which the value is read again. Raises `Malformed` where it is not."""
+    if read(text) != value:
+        raise Malformed(f"a {type(value).__name__} like this has no text of its own")
+    return text
 
 
 def read_hash(text: str, name: str) -> bytes:

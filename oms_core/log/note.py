@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from oms_core.errors import Malformed, ProofInvalid, Reason
-from oms_core.log.lines import base64, has_controls, read_base64, read_hash, read_number, read_text
+from oms_core.log.lines import base64, has_controls, read_back, read_base64, read_hash, read_number, read_text
 from oms_core.log.tree import HASH, MAX_SIZE
 
 LOG = 0x01
@@ -144,10 +144,7 @@ def read_signatures(text: str | bytes, limit: int = LIMIT) -> tuple[Signature, .
 
 def write_note(note: Note) -> str:
     """The note's text, as `read_note` reads it. Raises `Malformed` for what it would not read."""
-    text = f"{note.body}\n{''.join(one.line() for one in note.signatures)}"
-    if read_note(text) != note:
-        raise Malformed("the note has no text of its own")
-    return text
+    return read_back(f"{note.body}\n{''.join(one.line() for one in note.signatures)}", note, read_note)
 
 
 def read_checkpoint(body: str) -> Checkpoint:

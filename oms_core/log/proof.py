@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oms_core.errors import Malformed, ProofInvalid, Reason
-from oms_core.log.lines import base64, read_base64, read_hash, read_number, read_text
+from oms_core.log.lines import base64, read_back, read_base64, read_number, read_path, read_text
 from oms_core.log.note import (
     LIMIT,
     Checkpoint,
@@ -25,7 +25,6 @@ from oms_core.log.note import (
 from oms_core.log.tree import verify_inclusion
 
 HEADER = "c2sp.org/tlog-proof@v1"
-MAX_PATH = 63
 EXTRA_LIMIT = 64 * 1024
 PROOF_LIMIT = LIMIT + 4096 + EXTRA_LIMIT * 4 // 3
 
@@ -52,10 +51,7 @@ def write_proof(proof: LogProof) -> str:
     """The proof's text. Raises `Malformed` for what `read_proof` would not read."""
     extra = [] if proof.extra is None else [f"extra {base64(proof.extra)}"]
     lines = [HEADER, *extra, f"index {proof.index}", *map(base64, proof.path), "", write_note(proof.note)]
-    text = "\n".join(lines)
-    if read_proof(text) != proof:
-        raise Malformed("the proof has no text of its own")
-    return text
+    return read_back("\n".join(lines), proof, read_proof)
 
 
 def read_proof(text: str | bytes) -> LogProof:
@@ -70,9 +66,9 @@ def read_proof(text: str | bytes) -> LogProof:
     if not lines or not lines[0].startswith("index "):
         raise Malformed("a proof has an index")
     index = read_number(lines.pop(0).removeprefix("index "), "index")
-    if len(lines) > MAX_PATH or (extra is not None and len(extra) > EXTRA_LIMIT):
-        raise Malformed("the proof's path or extra data are too long", Reason.TOO_LARGE)
-    found = LogProof(index, tuple(read_hash(line, "path") for line in lines), read_note(note), extra)
+    if extra is not None and len(extra) > EXTRA_LIMIT:
+        raise Malformed(f"more than {EXTRA_LIMIT} bytes of extra data", Reason.TOO_LARGE)
+    found = LogProof(index, read_path(lines, "path"), read_note(note), extra)
     read_checkpoint(found.note.body)
     return found
 

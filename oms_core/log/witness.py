@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from oms_core.errors import Malformed, ProofInvalid, Reason, Refused
-from oms_core.log.lines import base64, read_hash, read_number, read_text
+from oms_core.log.lines import base64, read_back, read_number, read_path, read_text
 from oms_core.log.note import LIMIT, Checkpoint, Note, Verifier, read_checkpoint, read_note, verify_log, write_note
 from oms_core.log.tree import EMPTY_ROOT, verify_consistency
 
-MAX_PROOF = 63
 SIZE_TYPE = "text/x.tlog.size"
 REQUEST_LIMIT = LIMIT + 4096
 
@@ -73,10 +72,7 @@ class AddCheckpoint:
 def write_request(request: AddCheckpoint) -> str:
     """The request's text. Raises `Malformed` for what `read_request` would not read."""
     lines = [f"old {request.old}", *map(base64, request.proof), "", write_note(request.note)]
-    text = "\n".join(lines)
-    if read_request(text) != request:
-        raise Malformed("the request has no text of its own")
-    return text
+    return read_back("\n".join(lines), request, read_request)
 
 
 def read_request(text: str | bytes) -> AddCheckpoint:
@@ -85,10 +81,8 @@ def read_request(text: str | bytes) -> AddCheckpoint:
     first, *proof = before.split("\n")
     if not empty or not first.startswith("old "):
         raise Malformed("a request has a line with the old size, a proof, an empty line and a checkpoint")
-    if len(proof) > MAX_PROOF:
-        raise Malformed(f"more than {MAX_PROOF} lines of proof", Reason.TOO_LARGE)
-    old = read_number(first.removeprefix("old "), "old size")
-    request = AddCheckpoint(old, tuple(read_hash(line, "proof") for line in proof), read_note(note))
+    path = read_path(proof, "proof")
+    request = AddCheckpoint(read_number(first.removeprefix("old "), "old size"), path, read_note(note))
     read_checkpoint(request.note.body)
     return request
 
