@@ -13,6 +13,7 @@ from oms_core.errors import LocalError, Reason
 from oms_core.log.tiles import hashes_from, new_tiles
 from oms_core.log.tree import EMPTY_ROOT, Hashes, frontier
 from oms_core.log.tree import root as root_of
+from oms_core.log.witness import Head
 
 _ONLY = 1
 
@@ -34,6 +35,11 @@ class Followed:
     cosigned_at: int = 0
     since: int = 0
     full_at: int = 0
+
+    @property
+    def tree(self) -> Head:
+        """The tree alone, as a witness decides about it."""
+        return Head(self.size, self.root)
 
 
 def followed(connection: Connection) -> Followed:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from cosigner import conflicts, logbook
 from cosigner.boots import Boots
+from cosigner.counters import Counters
 from cosigner.hsm import Token
 from cosigner.logbook import Followed
 from cosigner.rumours import Rumours, bare
@@ -125,12 +126,9 @@ class Witness:
         with self._engine.begin() as connection:
             self._rumours(connection, workspace, now).hear(note)
         with self._engine.begin() as connection:
-            return self.check_cover_within(connection, note, index, workspace, now)
+            return self._covered(connection, note, index, workspace, now)
 
-    def check_cover_within(
-        self, connection: Connection, note: bytes, index: int, workspace: Workspace, now: int
-    ) -> Cover:
-        """As `check_cover`, inside the transaction that commits to something; it has heard of the note before."""
+    def _covered(self, connection: Connection, note: bytes, index: int, workspace: Workspace, now: int) -> Cover:
         conflicts.check(connection)
         try:
             found = cover(read_note(note), log_verifier(workspace), witness_verifiers(workspace), now + CLOCK_SKEW)
@@ -150,17 +148,10 @@ class Witness:
             logbook.put(connection, replace(head, full_at=found.vouched_at))
         return found
 
-    def cosigned(self, size: int) -> bytes | None:
-        """The root of the tree of this size, if this node has cosigned that, or one that begins with it."""
-        with self._engine.begin() as connection:
-            head = logbook.followed(connection)
-            return logbook.root_at(connection, head, size) if 0 <= size <= head.cosigned else None
-
     def head(self) -> Head:
         """The tree that this node has followed."""
         with self._engine.begin() as connection:
-            found = logbook.followed(connection)
-        return Head(found.size, found.root)
+            return logbook.followed(connection).tree
 
     def standing(self, now: int) -> Standing:
         """What this node would do now, by the newest note that it knows."""
@@ -170,9 +161,9 @@ class Witness:
             self._boots.check()
             found = self.check_cover(head.note.encode(), -1, self._workspace(), now)
         except CountersealError as error:
-            return Standing(Head(head.size, head.root), head.full_at, Mode.STOPPED, error.message)
+            return Standing(head.tree, head.full_at, Mode.STOPPED, error.message)
         lacking = "" if found.full else f"{found.count} witnesses have cosigned the newest head"
-        return Standing(Head(head.size, head.root), max(head.full_at, found.vouched_at), found.mode, lacking)
+        return Standing(head.tree, max(head.full_at, found.vouched_at), found.mode, lacking)
 
     def _rumours(self, connection: Connection, workspace: Workspace, now: int) -> Rumours:
         return Rumours(connection, self._boots, log_verifier(workspace), witness_verifiers(workspace), now)
@@ -188,7 +179,7 @@ class Witness:
         key = log_verifier(workspace)
         with self._engine.begin() as connection:
             head, held = logbook.followed(connection), self._token.counters()
-            checkpoint = decide(request, Head(head.size, head.root), key.name, (key,))
+            checkpoint = decide(request, head.tree, key.name, (key,))
             check_clock(max(head.cosigned_at, head.full_at), now, CLOCK_SKEW)
             if checkpoint.size == head.size:
                 if items:
@@ -201,7 +192,7 @@ class Witness:
             else:
                 following = self._grown(connection, head, checkpoint, items, now)
                 following = replace(following, note=bare(request.note, key))
-                self._check_held(connection, following, head.size, held.size, held.root)
+                _check_held(connection, following, head.size, held)
                 # Of what is old there may be more to come: a node that was away is shown it piece by piece.
                 since = now if following.at >= now - CLOCK_SKEW else 0
             if following.size >= held.size:
@@ -235,13 +226,6 @@ class Witness:
             raise WitnessRefused(Answer.UNPROCESSABLE, head.size, error.message) from error
         return replace(head, size=checkpoint.size, root=root, at=at)
 
-    def _check_held(self, connection: Connection, head: Followed, before: int, size: int, root: bytes) -> None:
-        """A store that was behind the token comes past the tree that the token remembers, or goes nowhere."""
-        if before < size <= head.size and logbook.root_at(connection, head, size) != root:
-            text = f"this is another log than the one of which this node has cosigned {size} entries"
-            log.critical("another log", detail=text)
-            raise WitnessRefused(Answer.UNPROCESSABLE, before, text)
-
     def _suspect(self, request: AddCheckpoint, why: WitnessRefused, workspace: Workspace, now: int) -> None:
         """A head that is not cosigned may be proof against the log that has signed it."""
         log.warning("not cosigned", answer=why.answer.value, detail=why.message)
@@ -267,6 +251,14 @@ def _next(one: Item, index: int, before: int, since: int, now: int) -> Entry:
     if entry.at < since - CLOCK_SKEW:
         raise Malformed(f"entry {index} is of {entry.at}, and without it this node has cosigned at {since}")
     return entry
+
+
+def _check_held(connection: Connection, head: Followed, before: int, held: Counters) -> None:
+    """A store that was behind the token comes past the tree that the token remembers, or goes nowhere."""
+    if before < held.size <= head.size and logbook.root_at(connection, head, held.size) != held.root:
+        text = f"this is another log than the one of which this node has cosigned {held.size} entries"
+        log.critical("another log", detail=text)
+        raise WitnessRefused(Answer.UNPROCESSABLE, before, text)
 
 
 def _kept(known: str, note: Note, key: Verifier) -> str:

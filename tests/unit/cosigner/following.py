@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cosigner.history import History
-from cosigner.logbook import Followed, followed
+from cosigner.logbook import Followed, followed, root_at
 from cosigner.rumours import trust
 from cosigner.witness import Witness, Witnessed
 from oms_core.log.entries import Item
@@ -58,6 +58,12 @@ class Follower:
     def head(self) -> Followed:
         with self.node.store.begin() as connection:
             return followed(connection)
+
+    def root(self, size: int) -> bytes | None:
+        """The root of the tree of this size, if the node has cosigned that, or one that begins with it."""
+        with self.node.store.begin() as connection:
+            head = followed(connection)
+            return root_at(connection, head, size) if 0 <= size <= head.cosigned else None
 
     def ask(
         self, new: int | None = None, old: int | None = None, log: Logbook | None = None, items: Sequence[Item] = ()

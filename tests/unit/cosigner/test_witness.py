@@ -51,10 +51,10 @@ def test_a_node_follows_entry_by_entry_and_cosigns_under_the_key_that_the_roster
         said = follower.cosigned()
         assert (said.size, follower.time(said)) == (size, NOW)
         assert follower.node.token.counters()[2:] == (size, follower.log.tree.root())
-        assert follower.witness.cosigned(size) == follower.log.tree.root()
+        assert follower.root(size) == follower.log.tree.root()
     for size in range(0, 701, 50):
-        assert follower.witness.cosigned(size) == follower.log.tree.root(size)
-    assert follower.witness.cosigned(701) is None
+        assert follower.root(size) == follower.log.tree.root(size)
+    assert follower.root(701) is None
 
 
 def test_a_heartbeat_is_cosigned_anew_and_writes_nothing_into_the_token(

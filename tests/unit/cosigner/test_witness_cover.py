@@ -191,16 +191,6 @@ def test_a_clock_that_was_put_back_makes_no_old_note_fresh(follower: Follower, b
     assert refused(follower, old) == Reason.LOG_STALE
 
 
-def test_inside_the_callers_transaction_the_same_is_checked(follower: Follower) -> None:
-    with follower.node.store.begin() as connection:
-        check = (follower.workspace, NOW)
-        assert follower.witness.check_cover_within(connection, follower.covered(), 7, *check).full
-        with pytest.raises(Refused):
-            follower.witness.check_cover_within(connection, follower.covered(by=TWO), 7, *check)
-        with pytest.raises(Refused):
-            follower.witness.check_cover_within(connection, b"", 7, *check)
-
-
 @pytest.mark.parametrize(
     ("by", "later", "mode"),
     [
