@@ -174,6 +174,8 @@ class Desk(Preparing):
                 guilty = await self._outcomes.failed(order_id, failed)
                 failures += not (failed.refusals or failed.stale or guilty)
                 await self._after_failure(order_id, failed, failures, passing if passes else 0)
+            except Unavailable:  # ours, as when nothing may be written down: the step is done again
+                raise
             except CountersealError as error:
                 log.warning("signing failed", order=order_id, reason=error.reason, detail=error.message)
                 await self._move(order_id, State.SIGNING, State.REJECTED, reason=error.reason, detail=error.message)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from coordinator.clock import LogClock, clock_of
 from coordinator.tables import log_checkpoints, log_items, reading
 from coordinator.tiling import built, extend, tiles_in
 from oms_core.encoding import decode, encode
@@ -53,7 +54,6 @@ _BEFORE = _LAST.add_columns(_PREVIOUS)
 T = TypeVar("T")
 
 _bells: WeakKeyDictionary[Engine, asyncio.Event] = WeakKeyDictionary()
-_leads: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()  # what an honest witness's clock is ahead of `_running`
 
 
 def kind_of(subject_id: str) -> str:
@@ -65,9 +65,10 @@ async def append(connection: AsyncConnection, event: str, subject: str, record: 
     """One entry in the caller's transaction; returns its index. Raises `Malformed`, TOO_LARGE for its record.
 
     Its time never falls, also when the clock does; nor is it before what witnesses have said, who for ever refuse an
-    entry from before they have cosigned without it.
+    entry from before they have cosigned without it. Raises `Unavailable` (LOG_STALE) while our clock is ahead.
     """
-    last, now = (await connection.execute(_BEFORE, {"subject": subject})).first(), _now(connection.engine)
+    last = (await connection.execute(_BEFORE, {"subject": subject})).first()
+    now = clock_of(connection.engine.sync_engine).now()
     salt = secrets.token_bytes(SALT)
     index, at, previous = (last[0] + 1, max(last[1], now), last[2]) if last else (0, now, None)
     made = item(index, at, event, subject, previous if subject and previous is not None else -1, record, salt)
@@ -98,16 +99,6 @@ async def said_at(connection: AsyncConnection, subject: str, event: str) -> Reco
         if (entry := read_entry(bytes(row.entry))).event == event:
             return read_record(entry, Item(bytes(row.entry), bytes(row.record), bytes(row.salt)))
     return None
-
-
-def _now(engine: AsyncEngine) -> int:
-    said = _leads.get(engine.sync_engine)
-    return max(int(time.time()), 0 if said is None else int(said + _running()))
-
-
-def _running() -> float:
-    """Seconds of a clock that nobody sets, and that suspending does not stop."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _bell(engine: AsyncEngine) -> asyncio.Event:
@@ -216,10 +207,10 @@ class Journal:
             await connection.execute(log_checkpoints.delete().where(log_checkpoints.c.size == size))
             await connection.execute(insert(log_checkpoints).values(values))
 
-    def vouched(self, at: int) -> None:
-        """An honest witness's clock has shown this (Unix seconds): nothing is dated earlier from now on."""
-        engine = self._engine.sync_engine
-        _leads[engine] = max(at - _running(), _leads.get(engine, at - _running()))
+    @property
+    def clock(self) -> LogClock:
+        """By which entries are dated."""
+        return clock_of(self._engine.sync_engine)
 
     async def newest(self, wanted: int = 1) -> tuple[bytes, int, int]:
         """The newest head with so many cosignatures, its size, and how many it has; without any, if none has."""

@@ -33,11 +33,12 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One asking of all nodes for their cosignatures of a head."""
+    """One asking of all nodes for their cosignatures of a head: the newest there was ``asked_at`` (0: not known)."""
 
     number: int
     head: Head
     began: float
+    asked_at: int
 
     @property
     def size(self) -> int:
@@ -70,14 +71,14 @@ class Rounds:
         assert self._current is not None
         return self._current
 
-    def begin(self, bare: Note, size: int) -> None:
+    def begin(self, bare: Note, size: int, asked_at: int = 0) -> None:
         """A new round: for a new head, or once more for the same."""
         if size not in self._heads:
             self._heads[size] = Head(bare, size, read_checkpoint(bare.body).root)
             while len(self._heads) > KEPT:
                 self._heads.popitem(last=False)
         self.number += 1
-        self._current = Round(self.number, self._heads[size], time.monotonic())
+        self._current = Round(self.number, self._heads[size], time.monotonic(), asked_at)
 
     def age(self) -> float:
         """Seconds since the round began."""

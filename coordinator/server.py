@@ -92,6 +92,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     voiding = Voiding(store, book, standing, news)
     bringing = Bringing(chain_book, standing, cosigners, voiding, witnessing, news)
     await bringing.load()
+    await witnessing.recall()
     outcomes = Outcomes(book, cosigners)
     await outcomes.load()
     keys = Wallets(store, standing, cosigners, approving, outcomes, authorizing, news)

@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from coordinator.clock import AHEAD
 from coordinator.conflicts import Conflicts
 from coordinator.cosigners import Cosigners, Link
 from coordinator.journal import Journal
 from coordinator.pausing import rest
 from coordinator.rounds import Head, Round, Rounds
 from coordinator.standing import Standing, Stands
-from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.log.cover import Mode, mode_of
 from oms_core.log.note import Note, cosignatures, read_note, read_signatures, with_signatures
-from oms_core.log.quorum import degraded, full
+from oms_core.log.quorum import degraded, full, vouched_at
 from oms_core.log.roster import log_verifier, witness_verifiers
 from oms_core.log.witness import AddCheckpoint, Answer, write_request
 from proto import cosigner_pb2 as pb
@@ -37,7 +37,6 @@ END_SECONDS = 3.0  # for nodes that are being asked when this is to end
 BATCH = 2000  # entries at once
 BATCH_BYTES = 4 << 20
 STEPS = 1000  # batches in a row
-AHEAD = CLOCK_SKEW // 2  # seconds that a cosignature may be ahead of our clock: nodes with slower ones count it as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +159,8 @@ class Witnessing(Stands):
         """What is missing, if anything is."""
         if self.conflicts.open:
             return f"the log has two histories: {self.conflicts.open[0]}"
+        if trouble := self._journal.clock.trouble():
+            return trouble
         n, there = len(self._workspace.roster), self.witnesses()
         missing = f"{len(there)} of {n} cosigners vouch for the log, and it takes"
         match self.mode():
@@ -175,6 +176,12 @@ class Witnessing(Stands):
     def _beat(self) -> float:
         """Seconds between heartbeats: often enough that a note stays fresh from one to the next."""
         return min(self._heartbeat, max(0.5, self._workspace.log.fresh_for / 4))
+
+    async def recall(self) -> None:
+        """Take over what time witnesses said it was before this process began, as far as anybody knows."""
+        n, witnesses = len(self._workspace.roster), tuple(witness_verifiers(self._workspace).values())
+        note, *_ = await self._journal.newest(degraded(n))
+        self._journal.clock.recalled(vouched_at(cosignatures(read_note(note), witnesses).values(), n))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop."""
@@ -201,10 +208,12 @@ class Witnessing(Stands):
         ):
             self._journal.grown.clear()
             self._wanted.clear()
+            # Read before we look what there is. If too few cosign, our own clock may have stood still.
+            asked_at = self._journal.clock.asked_at() if self.mode() is not Mode.STOPPED else 0
             note, size = await self._journal.checkpoint()
             head = read_note(note)
             bare = Note(head.body, tuple(one for one in head.signatures if one.name == self._journal.origin))
-            self._rounds.begin(bare, size)
+            self._rounds.begin(bare, size, asked_at)
         there = self._cosigners.present()
         self._rounds.there = set(there) - set(self.troubles)
         for index, link in there.items():
@@ -218,8 +227,6 @@ class Witnessing(Stands):
     async def _tell(self, done: Head) -> None:
         """Keep a round's cosignatures, and pass them on to all."""
         note = done.note()
-        if at := done.vouched(len(self._workspace.roster)):
-            self._journal.vouched(at)
         if done.lines:
             await self._journal.keep_cosignatures(done.size, note)
         for index, link in self._cosigners.present().items():
@@ -295,14 +302,16 @@ class Witnessing(Stands):
             if to != target.size:
                 note = read_note(await self._journal.sign_at(to))
         proof = await self._journal.consistency(size, to) if 0 < size < to else ()
-        return to, pb.Witness(request=write_request(AddCheckpoint(size, proof, note)).encode(), items=items)
+        text = write_request(AddCheckpoint(size, proof, note)).encode()
+        return to, pb.Witness(request=text, items=items, asked_at=target.asked_at)
 
     def _cosigned(self, index: int, target: Round, size: int, line: bytes) -> None:
         """A cosignature counts if it is this node's, of this head, and of about now. Raises `ProofInvalid`."""
         self.sizes[index] = size
         if size != target.size:
             return
-        verifier, now = witness_verifiers(self._workspace).get(index), int(time.time())
+        verifier = witness_verifiers(self._workspace).get(index)
+        now = max(int(time.time()), self._journal.clock.asked_at())
         if verifier is None:
             raise ProofInvalid("the node is not in the roster", Reason.PEER_IDENTITY)
         note = with_signatures(target.bare, read_signatures(line))
@@ -311,6 +320,8 @@ class Witnessing(Stands):
         if not mine:
             raise ProofInvalid("it has not cosigned what it was asked for, or not now", Reason.SIGNATURE_INVALID)
         self._rounds.add(index, target, mine[0], at, self._workspace.log.fresh_for / 4)
+        if vouched := target.head.vouched(len(self._workspace.roster)):
+            self._journal.clock.vouched(vouched)
         self._ring()
 
     async def _gossip(self, link: Link, note: bytes) -> None:

@@ -267,7 +267,8 @@ class Enclave:
 
     async def _witness(self, asked: pb.Witness) -> pb.FromCosigner:
         items = [Item(one.entry, one.record, one.salt) for one in asked.items]
-        said = await asyncio.to_thread(self.witness.follow, asked.request, items, int(time.time()))
+        now = int(time.time())
+        said = await asyncio.to_thread(self.witness.follow, asked.request, items, now, asked.asked_at)
         line = said.line.encode()
         witnessed = pb.Witnessed(status=said.answer, size=said.size, cosignature=line, detail=said.detail)
         return pb.FromCosigner(witnessed=witnessed)

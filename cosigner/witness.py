@@ -71,12 +71,13 @@ class Witness:
         self._boots, self._fold = boots, fold
         self._turn = threading.Lock()
 
-    def follow(self, data: bytes, items: Sequence[Item], now: int) -> Witnessed:
-        """Answer a request with the entries that it is about.
+    def follow(self, data: bytes, items: Sequence[Item], now: int, asked_at: int = 0) -> Witnessed:
+        """Answer a request with the entries that it is about, made ``asked_at`` (Unix seconds; 0: not said).
 
         `Answer.CONFLICT` with the size that this node has come to, if that is not the request's old one; also, after it
         has come there, if the token remembers a larger tree: asked from there, it goes on.
-        Raises `Refused` (ROLLBACK_DETECTED, LOG_FORKED, LOG_STALE for its own clock, PEER_IDENTITY), `LocalError`.
+        Raises `Refused` (ROLLBACK_DETECTED, LOG_FORKED, LOG_STALE for its own clock, or for what comes too late,
+        PEER_IDENTITY), `LocalError`.
         """
         self._boots.check_alone()
         workspace = self._workspace()
@@ -88,7 +89,7 @@ class Witness:
             except Malformed as error:
                 return Witnessed(Answer.BAD, self.head().size, "", error.message)
             try:
-                head = self._take(request, items, workspace, now)
+                head = self._take(request, items, workspace, now, asked_at)
             except WitnessRefused as refused:
                 self._suspect(request, refused, workspace, now)
                 return Witnessed(refused.answer, refused.size, "", refused.message)
@@ -174,7 +175,9 @@ class Witness:
             raise Refused("this node is no witness in the roster", Reason.PEER_IDENTITY)
         return found
 
-    def _take(self, request: AddCheckpoint, items: Sequence[Item], workspace: Workspace, now: int) -> Followed:
+    def _take(
+        self, request: AddCheckpoint, items: Sequence[Item], workspace: Workspace, now: int, asked_at: int
+    ) -> Followed:
         """Decide and store, in one transaction. Raises `WitnessRefused`, and nothing has changed."""
         key = log_verifier(workspace)
         with self._engine.begin() as connection:
@@ -187,6 +190,7 @@ class Witness:
                 if head.size < held.size:
                     text = f"this node has cosigned {held.size} entries of this log, and cosigns no smaller tree"
                     raise WitnessRefused(Answer.UNPROCESSABLE, head.size, text)
+                _check_prompt(asked_at, now)
                 following = replace(head, note=_kept(head.note, request.note, key))
                 since = now
             else:
@@ -259,6 +263,16 @@ def _check_held(connection: Connection, head: Followed, before: int, held: Count
         text = f"this is another log than the one of which this node has cosigned {held.size} entries"
         log.critical("another log", detail=text)
         raise WitnessRefused(Answer.UNPROCESSABLE, before, text)
+
+
+def _check_prompt(asked_at: int, now: int) -> None:
+    """Nothing says how long the log had no more entries but when it was asked: it may have grown long since.
+
+    Whoever cosigned it as new would refuse for ever what was written down meanwhile. Raises `Refused` (LOG_STALE).
+    """
+    if asked_at and now > asked_at + CLOCK_SKEW:
+        text = f"this was asked {now - asked_at} seconds ago, or this clock is ahead: the log may have grown since"
+        raise Refused(text, Reason.LOG_STALE)
 
 
 def _kept(known: str, note: Note, key: Verifier) -> str:

@@ -1018,8 +1018,11 @@ class Witness(_message.Message):
 
     REQUEST_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
+    ASKED_AT_FIELD_NUMBER: _builtins.int
     request: _builtins.bytes
     """old size, consistency proof, and the checkpoint under the log's signature"""
+    asked_at: _builtins.int
+    """Unix seconds: when the log had no more than that; 0 if it does not know what time it is"""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogItem]: ...
     def __init__(
@@ -1027,10 +1030,11 @@ class Witness(_message.Message):
         *,
         request: _builtins.bytes = ...,
         items: _abc.Iterable[Global___LogItem] | None = ...,
+        asked_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "items", b"items", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from coordinator import journal
 from coordinator import rounds as module_of_rounds
 from coordinator import witnessing as module
 from coordinator.journal import Journal
@@ -20,7 +19,6 @@ from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.encoding import encode
 from oms_core.log.conflict import LogConflict
 from oms_core.log.cover import Mode
-from oms_core.log.entries import read_entry
 from oms_core.log.note import (
     Checkpoint,
     Note,
@@ -292,19 +290,6 @@ async def test_a_head_of_another_history_that_one_node_knows_is_shown_to_all_oth
     assert await comes(lambda: log.conflicts.foreign)
     await log.append()
     assert await comes(lambda: all(foreign in node.notes for node in log.nodes.values()))
-
-
-async def test_an_entry_is_not_dated_before_what_witnesses_said_though_the_clock_is_set_back(
-    log: LogDesk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They would refuse it for ever, and the log with it."""
-    await log.witnessing.covered(await log.append(), 5, PATIENT)
-    assert await comes(lambda: all(node.notes for node in log.nodes.values()))
-    before = time.time()
-    monkeypatch.setattr(journal, "time", SimpleNamespace(**vars(time) | {"time": lambda: before - 1000}))
-    index = await log.append()
-    (made,) = await log.journal.items(index, index + 1, 1 << 20)
-    assert before - 30 < read_entry(made.entry).at <= time.time()
 
 
 async def test_a_cosignature_that_slower_clocks_would_not_count_yet_is_not_counted(log: LogDesk) -> None:

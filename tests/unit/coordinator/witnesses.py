@@ -33,13 +33,17 @@ Bend = Callable[[pb.FromCosigner], pb.FromCosigner]
 
 
 class WitnessNode:
-    """One attached cosigner that follows the log. ``bend`` changes what it answers, ``ahead`` its clock by seconds."""
+    """One attached cosigner that follows the log. ``bend`` changes what it answers, ``ahead`` its clock by seconds.
+
+    A ``late`` one finds that what says when it was asked was asked long ago.
+    """
 
     def __init__(self, index: int) -> None:
         self.index, self.closed, self.latency, self.heard = index, False, 0.0, 0.0
         self.workspace, self.version = workspace_digest(workspace()), 0
         self.tree, self.notes, self.asked = Tree(), list[bytes](), list[tuple[int, int, int]]()
         self.bend: Bend | None = None
+        self.asked_at, self.late = list[int](), False
         self.ahead, self.silent, self.conflict, self.head = 0, False, b"", b""
 
     async def ask(self, request: pb.ToCosigner, seconds: float) -> pb.FromCosigner:
@@ -54,6 +58,9 @@ class WitnessNode:
             self.notes += request.gossip.notes
             return pb.FromCosigner(gossiped=pb.Gossiped(head=self.head, conflict=self.conflict))
         asked, now = read_request(request.witness.request), int(time.time()) + self.ahead
+        self.asked_at.append(request.witness.asked_at)
+        if self.late and request.witness.asked_at:
+            return pb.FromCosigner(failed=pb.Failed(reason=Reason.LOG_STALE, detail="asked long ago"))
         head, space = Head(self.tree.size, self.tree.root()), workspace()
         try:
             checkpoint = decide(asked, head, space.log.origin, (log_verifier(space),))

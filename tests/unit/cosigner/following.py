@@ -66,13 +66,18 @@ class Follower:
             return root_at(connection, head, size) if 0 <= size <= head.cosigned else None
 
     def ask(
-        self, new: int | None = None, old: int | None = None, log: Logbook | None = None, items: Sequence[Item] = ()
+        self,
+        new: int | None = None,
+        old: int | None = None,
+        log: Logbook | None = None,
+        items: Sequence[Item] = (),
+        asked_at: int = 0,
     ) -> Witnessed:
         """Ask to cosign this size of the log, by default all of it, from where the node is."""
         log = log or self.log
         old = self.head.size if old is None else old
         between = items or log.items[old : log.size if new is None else new]
-        return self.witness.follow(request(log, old, new), between, self.now)
+        return self.witness.follow(request(log, old, new), between, self.now, asked_at)
 
     def cosigned(self, new: int | None = None) -> Witnessed:
         """As `ask`, and the cosignature is one."""

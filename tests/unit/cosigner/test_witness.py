@@ -168,6 +168,32 @@ def test_nobody_dates_an_entry_back_behind_what_was_cosigned_without_it(follower
         follower.now += 1000
 
 
+def test_a_node_that_hears_a_question_late_does_not_refuse_for_ever_what_was_written_down_meanwhile(
+    follower: Follower,
+) -> None:
+    """It was stopped with the question in its buffers: what it cosigned then would say that nothing happened since."""
+    follower.cosigned()
+    asked, follower.now = NOW + 100, NOW + 100 + 3600
+    with pytest.raises(Refused) as caught:
+        follower.ask(asked_at=asked)
+    assert caught.value.reason == Reason.LOG_STALE
+    grown(follower.log, 2, at=asked + 5)
+    follower.cosigned()
+    follower.now += CLOCK_SKEW
+    assert follower.ask(asked_at=follower.now - CLOCK_SKEW).answer == Answer.OK
+    grown(follower.log, 1, at=follower.now - CLOCK_SKEW)
+    follower.cosigned()
+
+
+def test_what_leads_on_is_followed_however_late_it_comes(follower: Follower) -> None:
+    follower.cosigned()
+    grown(follower.log, 2, at=NOW + 5)
+    follower.now = NOW + 5 + 3600
+    assert follower.ask(asked_at=NOW + 5).answer == Answer.OK
+    grown(follower.log, 1, at=NOW + 6)
+    follower.cosigned()
+
+
 def test_growth_moves_the_bound_as_heartbeats_do(follower: Follower) -> None:
     """Else a log that never rests could stay in the past for ever."""
     follower.cosigned()
