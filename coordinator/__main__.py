@@ -10,6 +10,7 @@ import click
 
 from coordinator import logs
 from coordinator.config import load
+from coordinator.conflicts import Conflicts
 from coordinator.erasing import erase
 from coordinator.journal import Journal
 from coordinator.keybook import KeyBook
@@ -19,6 +20,10 @@ from coordinator.server import read_workspace, serve
 from coordinator.tables import open_database
 from oms_core.errors import CountersealError
 from oms_core.workspace import workspace_digest
+
+LIFT = """\
+The log's key has signed two histories. This coordinator goes on with the one in its database. That is right only if the
+teams have agreed on it, and nobody else has the key any more."""
 
 
 @click.group()
@@ -98,6 +103,51 @@ def erase_record(path: Path, index: int, reason: str) -> None:
             await engine.dispose()
 
     click.echo(f"the record of entry {index} is erased; entry {asyncio.run(work())} says so")
+
+
+@cli.command("log-conflicts")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="New folder for the evidence.")
+@click.pass_obj
+def log_conflicts(path: Path, out: Path | None) -> None:
+    """Show what proves that the log's key has signed two histories, and which of it stops all signing."""
+
+    async def work() -> tuple[list[str], list[bytes]]:
+        engine = await open_database(load(path).database)
+        try:
+            found = Conflicts(engine)
+            await found.load()
+            return found.open, await found.documents()
+        finally:
+            await engine.dispose()
+
+    stands, documents = asyncio.run(work())
+    click.echo(f"{len(documents)} conflicts are known, {len(stands)} stop all signing here")
+    for words in stands:
+        click.echo(words)
+    if out is not None:
+        out.mkdir(parents=True)
+        for number, document in enumerate(documents):
+            (out / f"{number}.conflict").write_bytes(document)
+
+
+@cli.command("lift-conflicts")
+@click.option("--reason", required=True, help="Why; it stands in the log, and is no place for personal data.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def lift_conflicts(path: Path, reason: str, yes: bool) -> None:
+    """Go on although the log has signed two histories. Each cosigner's operator decides that at home, too."""
+
+    async def work() -> int:
+        engine = await open_database(load(path).database)
+        try:
+            return await Conflicts(engine).lift(reason)
+        finally:
+            await engine.dispose()
+
+    click.echo(LIFT)
+    if not yes:
+        click.confirm("Is that so?", abort=True)
+    click.echo(f"{asyncio.run(work())} conflicts are lifted; the evidence stays")
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from coordinator.journal import COORDINATOR, Journal, append
+from coordinator.journal import OPERATOR, Journal, append
 from coordinator.tables import log_conflicts
 from oms_core.encoding import decode
 from oms_core.errors import Malformed
@@ -48,12 +48,12 @@ class Conflicts:
         async with self._engine.begin() as connection:
             return [bytes(one) for one in (await connection.execute(query)).scalars()]
 
-    async def lift(self) -> int:
-        """Go on in spite of them, at the operator's word; returns how many there were."""
+    async def lift(self, reason: str) -> int:
+        """Go on in spite of them, at the operator's word; returns how many there were. A process that runs notices."""
         async with self._engine.begin() as connection:
             done = await connection.execute(update(log_conflicts).where(log_conflicts.c.lifted == 0).values(lifted=1))
             if done.rowcount:
-                said = Record(COORDINATOR, b"", f"in spite of {done.rowcount} conflicts", ())
+                said = Record(OPERATOR, b"", f"in spite of {done.rowcount} conflicts: {reason}", ())
                 await append(connection, "log.goes_on", "", said)
         await self.load()
         return int(done.rowcount)
@@ -63,8 +63,10 @@ class Conflicts:
         words = verify_conflict(decode(LogConflict, document, LIMIT), (verifier,))
         digest = hashlib.sha256(document).digest()
         async with self._engine.begin() as connection:
-            query = select(log_conflicts.c.digest).where(log_conflicts.c.digest == digest)
-            if (await connection.execute(query)).first() is not None:
+            query = select(log_conflicts.c.lifted).where(log_conflicts.c.digest == digest)
+            if (lifted := (await connection.execute(query)).scalar()) is not None:
+                if not lifted and words not in self.open:  # another replica was shown it first
+                    self.open.append(words)
                 return
             values = {"digest": digest, "document": document, "cosigner": index, "words": words, "at": time.time()}
             await connection.execute(insert(log_conflicts).values(**values, lifted=0))

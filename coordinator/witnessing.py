@@ -227,6 +227,8 @@ class Witnessing(Stands):
     async def _tell(self, done: Head) -> None:
         """Keep a round's cosignatures, and pass them on to all."""
         note = done.note()
+        if self.conflicts.open:  # the operator may have lifted them
+            await self.conflicts.load()
         if done.lines:
             await self._journal.keep_cosignatures(done.size, note)
         for index, link in self._cosigners.present().items():
@@ -279,6 +281,10 @@ class Witnessing(Stands):
             said = answer.witnessed
             on = said.size == to > size  # it followed and did not cosign: it once had cosigned a larger tree
             if said.status == Answer.CONFLICT and (on or not lost):
+                if target.size < said.size <= await self._journal.length():  # another replica was here first
+                    self.sizes[index] = said.size
+                    self._wanted.set()
+                    raise Unavailable("it is further than this round", Reason.PEER_UNREACHABLE)
                 if said.size > target.size:
                     raise Malformed(f"it has cosigned {said.size} entries of this log, and here are {target.size}")
                 size, lost = said.size, True

@@ -15,14 +15,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from coordinator.__main__ import cli
 from coordinator.config import load
+from coordinator.conflicts import Conflicts
 from coordinator.journal import Journal, append
 from coordinator.server import serve
 from coordinator.tables import open_database
 from oms.signer import write_secret
 from oms_core.encoding import encode
 from oms_core.errors import LocalError, Reason, Refused
-from oms_core.log.entries import read_entry
-from oms_core.log.note import read_note, verify_log
+from oms_core.log.conflict import LogConflict
+from oms_core.log.entries import read_entry, read_record
+from oms_core.log.note import Checkpoint, Note, log_message, log_signature, read_note, verify_log, write_note
 from tests.integration.test_journal import KEY, SAID, ours
 
 CONFIG = """listen_oms = "127.0.0.1:0"
@@ -98,6 +100,33 @@ def test_a_record_is_erased_for_a_reason_that_stands_in_the_log(config: Path) ->
     refused = run(config, "erase", "0", "--reason", "why not")
     assert isinstance(refused.exception, Refused)
     assert run(config, "erase", "8").exit_code == 2
+
+
+def test_conflicts_are_shown_and_lifted_for_a_reason_that_stands_in_the_log(config: Path, tmp_path: Path) -> None:
+    async def fork(journal: Journal) -> bytes:
+        note, size = await journal.checkpoint()
+        body = Checkpoint(journal.origin, size, b"\x07" * 32).body()
+        other = write_note(Note(body, (log_signature(journal.verifier, KEY.sign(log_message(body))),)))
+        shown = encode(LogConflict(note.decode(), other, ()))
+        await Conflicts(journal.engine).found(2, shown, journal.verifier)
+        return shown
+
+    shown = on(config, fork)
+    said = run(config, "log-conflicts", "--out", str(tmp_path / "evidence")).output.splitlines()
+    assert said[0] == "1 conflicts are known, 1 stop all signing here"
+    assert "two heads of 301 entries" in said[1]
+    assert (tmp_path / "evidence" / "0.conflict").read_bytes() == shown
+    assert run(config, "lift-conflicts", "--yes").exit_code == 2
+    assert run(config, "lift-conflicts", "--reason", "no").exit_code == 1  # nobody has confirmed it
+    for count in (1, 0):
+        said = run(config, "lift-conflicts", "--yes", "--reason", "agreed by the teams").output.splitlines()
+        assert said[-1] == f"{count} conflicts are lifted; the evidence stays"
+    assert run(config, "log-conflicts").output == "1 conflicts are known, 0 stop all signing here\n"
+    *_, last = on(config, lambda journal: journal.items(0, 400, 1 << 20))
+    record = read_record(entry := read_entry(last.entry), last)
+    assert (entry.event, entry.index) == ("log.goes_on", 302)
+    assert record is not None
+    assert (record.actor, record.note) == ("operator", "in spite of 1 conflicts: agreed by the teams")
 
 
 async def test_a_coordinator_does_not_start_with_a_key_that_is_not_the_workspaces(config: Path) -> None:

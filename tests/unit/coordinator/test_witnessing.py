@@ -12,8 +12,9 @@ import pytest
 
 from coordinator import rounds as module_of_rounds
 from coordinator import witnessing as module
+from coordinator.conflicts import Conflicts
 from coordinator.journal import Journal
-from coordinator.rounds import Rounds
+from coordinator.rounds import Round, Rounds
 from coordinator.witnessing import CosignedCheckpoint, Witnessing
 from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.encoding import encode
@@ -279,8 +280,31 @@ async def test_two_histories_of_the_log_are_kept_shown_and_end_all_signing(log: 
     assert "two heads of 1 entries" in log.witnessing.status().words
     assert await log.conflicts.documents() == [shown]
     assert (await log.witnessing.covered(await log.append(), 3, 0.2)).mode is Mode.STOPPED
-    assert await log.conflicts.lift() == 1
+    elsewhere = Conflicts(log.engine)  # the operator's command is another process
+    assert await elsewhere.lift("the teams agree on this one") == 1
+    assert await comes(lambda: not log.conflicts.open)
     assert (await log.witnessing.covered(await log.append(), 5, PATIENT)).mode is Mode.FULL
+
+
+async def test_what_another_replica_was_shown_first_ends_all_signing_here_too(log: LogDesk) -> None:
+    await log.witnessing.covered(await log.append(), 5, PATIENT)
+    ours = checkpoint(log.nodes[1].tree.root(1), 1)
+    shown = encode(LogConflict(ours, checkpoint(b"\x07" * 32, 1), ()))
+    await Conflicts(log.engine).found(3, shown, log_verifier(workspace()))
+    log.nodes[3].conflict = shown
+    await log.append()
+    assert await comes(lambda: log.witnessing.mode() is Mode.STOPPED)
+    assert len(log.conflicts.open) == 1
+
+
+async def test_a_node_that_another_replica_has_brought_further_is_not_taken_for_a_liar(log: LogDesk) -> None:
+    await log.witnessing.covered(before := await log.append(), 5, PATIENT)
+    stale = Round(10**6, log.witnessing._rounds.heads(before)[0], time.monotonic(), 0)
+    await log.witnessing.covered(await log.append(), 5, PATIENT)
+    log.witnessing.sizes.clear()
+    await log.witnessing._bring(log.nodes[2], stale)  # type: ignore[arg-type]
+    assert log.witnessing.troubles == {}
+    assert log.witnessing.sizes[2] == log.nodes[2].tree.size
 
 
 async def test_a_head_of_another_history_that_one_node_knows_is_shown_to_all_others(log: LogDesk) -> None:
