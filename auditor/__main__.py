@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from auditor.anchors import check_receipt
 from auditor.files import open_log, verify_files
+from auditor.pack import PACK_LIMIT
 from auditor.proofs import verify_entry_proof
-from auditor.report import when
+from auditor.report import NOTE, printable, when
 from auditor.trusted import agreed, read_file, read_hash, read_workspace
 from auditor.verify import verify_pack
 from auditor.versions import Versions
@@ -21,8 +23,11 @@ from oms_core.errors import CountersealError, LocalError, Malformed, ProofInvali
 from oms_core.log.anchor import AnchorReceipt
 from oms_core.log.conflict import LogConflict, verify_conflict
 from oms_core.log.entries import RECORD_LIMIT
-from oms_core.log.note import read_note
+from oms_core.log.lines import read_number
+from oms_core.log.note import LIMIT, read_checkpoint, read_note
 from oms_core.log.ots import verify_ots
+from oms_core.log.ots_file import MAX_FILE
+from oms_core.log.proof import PROOF_LIMIT
 from oms_core.log.roster import log_verifier
 from oms_core.workspace import Workspace
 
@@ -34,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         for line in given.run(given):
             _say(line)
     except ProofInvalid as error:
-        print(str(error), file=sys.stderr)
+        _say(str(error), sys.stderr)
         return 1
     except CountersealError as error:
-        print(str(error), file=sys.stderr)
+        _say(str(error), sys.stderr)
         return 2
     return 0
 
@@ -80,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _pack(given: argparse.Namespace) -> list[str]:
     block = read_hash(given.block_hash, "--block-hash") if given.block_hash else None
-    return verify_pack(read_file(given.file), _agreed(given)[0], block).lines()
+    return verify_pack(read_file(given.file, PACK_LIMIT), _agreed(given)[0], block).lines()
 
 
 def _log(given: argparse.Namespace) -> list[str]:
@@ -91,7 +96,7 @@ def _log(given: argparse.Namespace) -> list[str]:
 def _anchor(given: argparse.Namespace) -> list[str]:
     workspace = _workspace(given, "an anchor")
     block = read_hash(given.block_hash, "--block-hash") if given.block_hash else None
-    receipt = decode(AnchorReceipt, read_file(given.file), RECORD_LIMIT)
+    receipt = decode(AnchorReceipt, read_file(given.file, RECORD_LIMIT), RECORD_LIMIT)
     shown, _ = check_receipt(receipt, Versions(workspace), block)
     name = shown.block_hash.hex()
     known = "as you named it" if block else "which you have to find at a source that you trust"
@@ -104,14 +109,14 @@ def _anchor(given: argparse.Namespace) -> list[str]:
 
 def _proof(given: argparse.Namespace) -> list[str]:
     workspace = _workspace(given, "a proof")
-    entry, vouched = verify_entry_proof(read_file(given.file), workspace)
+    entry, vouched = verify_entry_proof(read_file(given.file, PROOF_LIMIT), workspace)
     said = f"entry {entry.index}, {when(entry.at)}: {entry.event} {entry.subject}".rstrip()
     return [f"ok  {said}", f"ok  it stands in the log of {vouched.checkpoint.size} entries, {vouched.words}"]
 
 
 def _conflict(given: argparse.Namespace) -> list[str]:
     workspace = _workspace(given, "a conflict")
-    conflict = decode(LogConflict, read_file(given.file), RECORD_LIMIT)
+    conflict = decode(LogConflict, read_file(given.file, RECORD_LIMIT), RECORD_LIMIT)
     return [f"CONFIRMED {verify_conflict(conflict, [log_verifier(workspace)])}"]
 
 
@@ -119,18 +124,21 @@ def _ots(given: argparse.Namespace) -> list[str]:
     roots = {}
     for text in given.block:
         number, _, root = text.partition("=")
-        if not number.isdecimal():
-            raise Malformed("--block is a number, =, and the block's transactions root in hex")
-        roots[int(number)] = read_hash(root, "--block")
+        roots[read_number(number, "block's number")] = read_hash(root, "--block")
 
     def root_of(number: int) -> bytes:
         if number not in roots:
             raise Malformed(f"the proof names block {number}: give its transactions root by --block")
         return roots[number]
 
-    body = read_note(read_file(given.checkpoint)).body
-    shown = verify_ots(read_file(given.file), body, root_of)
-    return [f"ok  the checkpoint is in block {number}" for number in shown.blocks]
+    head = read_checkpoint(read_note(read_file(given.checkpoint, LIMIT)).body)
+    shown = verify_ots(read_file(given.file, MAX_FILE), head.body(), root_of)
+    what = f"the checkpoint of {head.size} entries of {head.origin}, root {head.root.hex()}"
+    said = [f"ok  {what}, is in block {number}" for number in shown.blocks]
+    said.append(f"{NOTE} who has signed and cosigned that checkpoint was not looked at; see `anchor` and `log`")
+    if shown.others:
+        said.append(f"{NOTE} {len(shown.others)} attestations of other chains or calendars were not looked at")
+    return said
 
 
 def _agreed(given: argparse.Namespace) -> tuple[bytes, Workspace | None]:
@@ -145,8 +153,11 @@ def _workspace(given: argparse.Namespace, what: str) -> Workspace:
     return workspace
 
 
-def _say(line: str) -> None:
-    print(line)
+def _say(line: str, file: TextIO | None = None) -> None:
+    """A line of which others may have written a part, in whatever encoding there is."""
+    file = file or sys.stdout
+    coding = file.encoding or "ascii"
+    print(printable(line).encode(coding, "backslashreplace").decode(coding), file=file)
 
 
 if __name__ == "__main__":

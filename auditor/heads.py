@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from auditor.report import must, numbers, when
+from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.errors import Reason
 from oms_core.log.note import Checkpoint, cosignatures, read_note, verify_log, write_note
-from oms_core.log.quorum import degraded, full, vouched_at
+from oms_core.log.quorum import degraded, faults, full, vouched_at
 from oms_core.log.roster import log_verifier, witness_verifiers
 from oms_core.workspace import Workspace
 
@@ -24,6 +25,15 @@ class Vouched:
     def full(self) -> bool:
         """Whether no other head of this size can have as many cosignatures, as long as fewer than half lie."""
         return len(self.cosigned) >= full(self.roster)
+
+    def check_time(self, at: int) -> None:
+        """An entry of this Unix second may stand under it: honest witnesses pass none on that is of their future.
+
+        So of those who have cosigned, no more than may lie have done so before. Raises `ProofInvalid`.
+        """
+        times = sorted(self.cosigned.values())
+        text = f"an entry of {when(at)} is under a head that was cosigned at {when(times[faults(self.roster)])}"
+        must(at <= times[faults(self.roster)] + CLOCK_SKEW, text)
 
     @property
     def words(self) -> str:

@@ -12,7 +12,7 @@ from oms_core.chains.evm import address_of, to_checksum
 from oms_core.chains.intent import CreateWallet, Proposal, subject_digest
 from oms_core.crypto.bip32 import derive
 from oms_core.crypto.curve import Point
-from oms_core.errors import CountersealError, ProofInvalid
+from oms_core.errors import CountersealError, ProofInvalid, Reason
 from oms_core.evidence import CreateRequest
 from oms_core.log.documents import Confirmations
 from oms_core.log.entries import AUTHORIZED
@@ -41,21 +41,26 @@ def verify_key(claims: Claims, wallet_id: str, told: list[Told], versions: Versi
     """The key that ``told``, the log's entries about a wallet, come to. Raises `ProofInvalid`."""
     words = f"cosigners were asked to make wallet {wallet_id} as its initiator wished and the rules then required"
     with claims.claim(words):
-        wish, under = _asked_for(wallet_id, told, versions)
+        wish, under, asked = _asked_for(wallet_id, told, versions)
     with claims.claim(f"its key is confirmed by each of cosigners {numbers(wish.parties)} under its identity key"):
         made = first(told, CONFIRMED)
+        _check_before(made, asked, versions)
         roster = {index: identities(under)[index] for index in wish.parties}
         said = check_confirmations(made.document(Confirmations).signed, roster)
         must((said.wallet_id, said.key_id) == (wallet_id, subject_digest(wish)), "they confirm another wallet's key")
     for one in of(told, DEALT_ANEW):
-        with claims.claim(f"it was dealt anew in entry {one.entry.index}, and all new holders confirmed the same key"):
-            _check_epoch(one, said, versions)
+        index = one.entry.index
+        with claims.claim(
+            f"it was dealt anew in entry {index}, and whom that names as its holders confirm the same key"
+        ):
+            members = _check_epoch(one, said, versions)
+        claims.add(f"these are cosigners {numbers(members)}")
     key = Key(wallet_id, said.public_key, said.chain_code)
     claims.add(f"so the wallet's account is {to_checksum(key.account(()))}")
     return key
 
 
-def _asked_for(wallet_id: str, told: list[Told], versions: Versions) -> tuple[CreateWallet, Workspace]:
+def _asked_for(wallet_id: str, told: list[Told], versions: Versions) -> tuple[CreateWallet, Workspace, list[Told]]:
     begun = first(told, *BEGINS)
     proposal = begun.document(Proposal)
     asked = of(told, AUTHORIZED)
@@ -69,10 +74,18 @@ def _asked_for(wallet_id: str, told: list[Told], versions: Versions) -> tuple[Cr
     wish = proposal.subject
     assert isinstance(wish, CreateWallet)
     must(wish.wallet_id == wallet_id, "it is a wish for another wallet")
-    return wish, under
+    return wish, under, asked
 
 
-def _check_epoch(one: Told, said: KeyConfirmation, versions: Versions) -> None:
+def _check_before(made: Told, asked: list[Told], versions: Versions) -> None:
+    """Cosigners were asked before they made it, and under rules that they had not yet to go on from."""
+    before = [one for one in asked if one.entry.index < made.entry.index]
+    must(bool(before), "they confirm it before they were asked for it")
+    late = all(versions.overtaken(one.asked(CreateRequest).workspace, one.entry) for one in before)
+    must(not late, "a newer version of the workspace was due when they were asked", Reason.POLICY_VERSION_MISMATCH)
+
+
+def _check_epoch(one: Told, said: KeyConfirmation, versions: Versions) -> tuple[int, ...]:
     """Confirmed under some roster that there was by then, since a reshared key may go to new members."""
     signed = one.document(Confirmations).signed
     members = [each.confirmation.index for each in signed]
@@ -89,5 +102,5 @@ def _check_epoch(one: Told, said: KeyConfirmation, versions: Versions) -> None:
         same = (said.wallet_id, said.key_id, said.public_key, said.chain_code)
         must((again.wallet_id, again.key_id, again.public_key, again.chain_code) == same, "it is another key")
         must(again.epoch > said.epoch, "it is not a later epoch")
-        return
+        return tuple(members)
     raise failed

@@ -10,8 +10,9 @@ import json
 from typing import Any
 
 from auditor.report import iso
+from oms_core.encoding import decode
 from oms_core.errors import Malformed
-from oms_core.log.entries import Item, read_entry, read_record
+from oms_core.log.entries import RECORD_LIMIT, Entry, Item, Record, read_entry, read_record
 from oms_core.log.lines import base64, read_base64
 from oms_core.log.note import Checkpoint
 from oms_core.log.tree import leaf_hash
@@ -22,17 +23,9 @@ LINE_LIMIT = 24 << 20  # bytes
 def write_line(one: Item, head: Checkpoint, records: bool) -> str:
     """One entry as a line, with its newline. Raises `Malformed` if its record is another one."""
     entry = read_entry(one.entry)
-    record = read_record(entry, one)
-    line: dict[str, Any] = {
-        "index": entry.index,
-        "time": iso(entry.at),
-        "event": entry.event,
-        "subject": entry.subject,
-        "previous": entry.previous,
-        "actor": record.actor if record is not None else "",
-        "credential": record.credential.hex() if record is not None else "",
-        "note": record.note if record is not None else "",
-        "erased": record is None,
+    line = {
+        **_entry(entry),
+        **_record(read_record(entry, one)),
         "leaf": leaf_hash(one.entry).hex(),
         "entry": base64(one.entry),
         "size": head.size,
@@ -48,12 +41,16 @@ def write_end(note: str) -> str:
     return json.dumps({"checkpoint": note}, separators=(",", ":")) + "\n"
 
 
-def read_line(text: str) -> tuple[Item, bool] | str:
-    """What a line holds: an item, and whether its record is with it; or the checkpoint. Raises `Malformed`."""
+def read_line(text: str, head: Checkpoint | None = None) -> tuple[Item, bool] | str:
+    """What a line holds: an item, and whether its record is with it; or the checkpoint.
+
+    What the line says in plain is what its entry says, and its record, if that is with it; under ``head``, if the line
+    names that. Raises `Malformed`.
+    """
     try:
-        line = json.loads(text)
+        line = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError):
-        raise Malformed("a line that is no JSON") from None
+        raise Malformed("a line that is no JSON, or has a name twice") from None
     if not isinstance(line, dict):
         raise Malformed("a line that is no JSON object")
     if set(line) == {"checkpoint"} and isinstance(line["checkpoint"], str):
@@ -62,7 +59,44 @@ def read_line(text: str) -> tuple[Item, bool] | str:
     fields = [line.get(name, "") for name in ("entry", "record", "salt")]
     if not all(isinstance(one, str) for one in fields) or not fields[0]:
         raise Malformed("a line without the entry that it is about")
-    entry, record, salt = (read_base64(one, "entry") for one in fields)
-    if line.get("leaf") != leaf_hash(entry).hex():
+    data, record, salt = (read_base64(one, "entry") for one in fields)
+    if line.get("leaf") != leaf_hash(data).hex():
         raise Malformed("a line whose entry and leaf hash do not fit")
-    return Item(entry, record, salt), with_record
+    entry = read_entry(data)
+    meant = _entry(entry)
+    if with_record:
+        meant |= _record(decode(Record, record, RECORD_LIMIT) if record or salt else None)
+    if head is not None and line.get("size") == head.size:
+        meant["root"] = head.root.hex()
+    for name, value in meant.items():
+        if name in line and (type(line[name]), line[name]) != (type(value), value):
+            raise Malformed(f"the line of entry {entry.index} says another {name} than what it is about")
+    return Item(data, record, salt), with_record
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    """What a line says of an entry in plain."""
+    return {
+        "index": entry.index,
+        "time": iso(entry.at),
+        "event": entry.event,
+        "subject": entry.subject,
+        "previous": entry.previous,
+    }
+
+
+def _record(record: Record | None) -> dict[str, Any]:
+    """The same of its record; of one that was erased, that."""
+    return {
+        "actor": record.actor if record is not None else "",
+        "credential": record.credential.hex() if record is not None else "",
+        "note": record.note if record is not None else "",
+        "erased": record is None,
+    }
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found

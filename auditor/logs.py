@@ -181,8 +181,8 @@ def verify_log(
     walk = _Walk((yield from _beginning(first, head)), records, first, pinned)
     while walk.tree.size < stop:
         yield from _chunk(walk, head, stop)
-    whole = walk.tree.size == head.size
-    must(not whole or walk.tree.root() == head.root, "the entries do not lead to the checkpoint's root")
+    if not (yield from _is_prefix(walk.tree, head, sure=True)):
+        raise ProofInvalid("the entries do not lead to the checkpoint's root", Reason.DIGEST_MISMATCH)
     newest = walk.versions.newest if walk.versions is not None else workspace
     if newest is None:
         raise Malformed("without records from the beginning on, the workspace's file is needed for its keys")
@@ -240,12 +240,17 @@ def _chunk(walk: _Walk, head: Checkpoint, stop: int) -> Asking[None]:
     walk.tree = tree
 
 
-def _is_prefix(tree: Frontier, head: Checkpoint) -> Asking[bool]:
-    """Whether the tree under the checkpoint begins with this one; True where nobody can tell."""
+def _is_prefix(tree: Frontier, head: Checkpoint, *, sure: bool = False) -> Asking[bool]:
+    """Whether the tree under the checkpoint begins with this one; True where nobody can tell, if that will do.
+
+    Raises `Malformed` if not.
+    """
     if tree.size == head.size:
         return tree.root() == head.root
     proof = yield Extends(tree.size, head.size)
     if not isinstance(proof, tuple):
+        if sure:
+            raise Malformed("a part of a log is verified by its tiles, or at a coordinator")
         return True
     try:
         verify_consistency(tree.size, tree.root(), head.size, head.root, proof)

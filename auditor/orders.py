@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from auditor.items import Told, first, of
 from auditor.keys import Key
-from auditor.people import verify_decisions, verify_readings, verify_refusals, verify_trace, verify_withdrawals
+from auditor.people import (
+    note_denials,
+    verify_decisions,
+    verify_readings,
+    verify_refusals,
+    verify_trace,
+    verify_withdrawals,
+)
 from auditor.report import Claims, must, when
 from auditor.versions import Versions
 from oms_core.authorize import authorize
@@ -25,7 +33,7 @@ from oms_core.crypto.ecdsa import Signature, recover
 from oms_core.encoding import encode
 from oms_core.errors import CountersealError, ProofInvalid, Reason
 from oms_core.evidence import SignRequest
-from oms_core.lifecycle import State
+from oms_core.lifecycle import State, advance
 from oms_core.log.entries import AUTHORIZED
 from oms_core.policy.facts import Facts
 from oms_core.proposals import verify_proposal
@@ -39,12 +47,16 @@ _BLOCK = re.compile(r"in block ([0-9]{1,18}) (0x[0-9a-f]{64})\Z")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The first entry that says that cosigners were asked, and what they were asked to sign."""
+    """An entry that says that cosigners were asked, what they were asked to sign, and how long that had to wait.
+
+    ``overtaken``: a newer version of the workspace was due by then, so that no honest cosigner took part.
+    """
 
     told: Told
     request: SignRequest
     digest: bytes
     delay: int
+    overtaken: bool
 
 
 def read_intent(told: list[Told]) -> tuple[Proposal, Intent]:
@@ -63,14 +75,24 @@ def verify_order(claims: Claims, told: list[Told], versions: Versions, key: Key)
         _check_proposal(proposal, begun.index, versions)
     verify_trace(claims, told, versions)
     verify_readings(claims, told, intent, versions)
-    verify_refusals(claims, told, versions)
+    verify_refusals(claims, told, proposal, versions)
     verify_decisions(claims, told, intent, versions)
     verify_withdrawals(claims, told, intent, versions)
     asked = _verify_asked(claims, told, proposal, intent, versions)
-    if asked is not None:
-        _verify_signed(claims, told, intent, asked, key, begun.at)
-    ended = [one.entry for one in told if one.entry.event in _STATES][-1]
-    claims.add(f"the last that these entries say: the order is {_STATES[ended.event]} since {when(ended.at)}")
+    note_denials(claims, told, asked[0].told.entry.index if asked else None)
+    _verify_signed(claims, told, intent, asked, key, begun.at)
+    _verify_states(claims, told)
+
+
+def _verify_states(claims: Claims, told: list[Told]) -> None:
+    """Where the order came to, in steps that an order can take: none is sent or confirmed that was not signed."""
+    steps = [(one.entry, _STATES[one.entry.event]) for one in told if one.entry.event in _STATES]
+    with claims.claim("its states follow one on the other as those of an order may"):
+        must(steps[0][1] is State.SUBMITTED, f"it begins as {steps[0][1]}")
+        for (_, was), (after, to) in pairwise(steps):
+            advance(after.subject, was, to)
+    ended, state = steps[-1]
+    claims.add(f"the last that these entries say: the order is {state} since {when(ended.at)}")
 
 
 def block_in(one: Told) -> tuple[int, str] | None:
@@ -94,8 +116,8 @@ def _check_proposal(proposal: Proposal, index: int, versions: Versions) -> None:
 
 def _verify_asked(
     claims: Claims, told: list[Told], proposal: Proposal, intent: Intent, versions: Versions
-) -> Asked | None:
-    asked: Asked | None = None
+) -> list[Asked]:
+    asked: list[Asked] = []
     for one in of(told, AUTHORIZED):
         entry = one.entry
         words = (
@@ -108,14 +130,18 @@ def _verify_asked(
             under = versions.used(request.workspace, entry)
             given = authorize(request, under, Facts(entry.at, seen_at=0), versions.by_digest)
             _check_logged(told, one, request)
-            if asked is not None:
-                must(asked.digest == given.digest, "cosigners were asked for two different signatures")
-        number = under.version
-        with claims.claim(f"the plain decision in it is what the rules of version {number} say"):
+            same = not asked or asked[0].digest == given.digest
+            must(same, "cosigners were asked for two different signatures")
+        with claims.claim(f"the plain decision in it is what the rules of version {under.version} say"):
             must(request.decision == plain_decision(intent, under), "the rules say something else")
-        asked = asked or Asked(one, request, given.digest, given.decision.delay)
-    if asked is not None and of(told, EXECUTION) and not is_message(intent):
-        _check_execution(claims, of(told, EXECUTION), asked)
+        following = versions.overtaken(request.workspace, entry)
+        if following is not None:
+            claims.note(
+                f"version {following.version} was due by entry {entry.index}: cosigners refuse what it asks for"
+            )
+        asked.append(Asked(one, request, given.digest, given.decision.delay, following is not None))
+    if asked and of(told, EXECUTION) and not is_message(intent):
+        _check_execution(claims, of(told, EXECUTION), asked[0])
     return asked
 
 
@@ -128,30 +154,47 @@ def _check_execution(claims: Claims, chosen: list[Told], asked: Asked) -> None:
 
 
 def _check_logged(told: list[Told], asked: Told, request: SignRequest) -> None:
-    """Each approval was written down when it was given, unless that record was erased."""
+    """Each approval was written down when it was given; as many as have no record any more may be among those."""
     given = [one for one in of(told, "order.decision") if one.entry.index < asked.entry.index]
-    if any(one.record is None for one in given):
-        return
-    written = {document for one in given for document in one.kept.documents}
-    for approval in request.approvals:
-        must(encode(approval) in written, f"the log does not say when {approval.claim.approver} approved")
+    written = {document for one in given if one.record is not None for document in one.record.documents}
+    missing = [one.claim.approver for one in request.approvals if encode(one) not in written]
+    gone = sum(one.record is None for one in given)
+    must(len(missing) <= gone, f"the log does not say when {missing[0] if missing else 'anybody'} approved")
 
 
-def _verify_signed(claims: Claims, told: list[Told], intent: Intent, asked: Asked, key: Key, begun: int) -> None:
-    found = of(told, SIGNED)
-    if not found:
-        return
-    one, account = found[-1], key.account(intent.path)
+def _verify_signed(claims: Claims, told: list[Told], intent: Intent, asked: list[Asked], key: Key, begun: int) -> None:
+    found, account = of(told, SIGNED), key.account(intent.path)
     words = f"what was signed is exactly what was asked for, by the wallet's key: account {to_checksum(account)}"
-    with claims.claim(words):
-        must(one.entry.index > asked.told.entry.index, "it was signed before cosigners were asked")
-        must(intent.wallet_id == key.wallet_id, "the key is another wallet's")
-        must(one.entry.at + CLOCK_SKEW >= begun + asked.delay, "it did not wait as the rules say", Reason.DELAYED)
-        raw = one.kept.documents[-1] if one.kept.documents else b""
-        name = _check_message(intent, raw, account) if is_message(intent) else _check_raw(intent, asked, raw, account)
-    if name:
+    names = set[str]()
+    for one in found:
+        with claims.claim(words):
+            before = _in_time(one, asked, begun)
+            must(intent.wallet_id == key.wallet_id, "the key is another wallet's")
+            raw = one.kept.documents[-1] if one.kept.documents else b""
+            names.add(
+                _check_message(intent, raw, account) if is_message(intent) else _check_raw(intent, before, raw, account)
+            )
+    if asked and not found:
+        claims.note(
+            "no entry says that it was signed; that nobody has a signature after cosigners were asked is not shown"
+        )
+    for name in sorted(names - {""}):
         claims.add(f"the signed transaction is {name}")
         _verify_sent(claims, told, name)
+
+
+def _in_time(signed: Told, asked: list[Asked], begun: int) -> Asked:
+    """What was asked for before, and in time, so that an honest cosigner could take part. Raises `ProofInvalid`."""
+    entry = signed.entry
+    must(bool(asked), "no entry says that cosigners were asked for it", Reason.NOT_LOGGED)
+    before = [one for one in asked if one.told.entry.index < entry.index]
+    must(bool(before), "it was signed before cosigners were asked", Reason.NOT_LOGGED)
+    timely = [one for one in before if not one.overtaken]
+    text = "a newer version of the workspace was due when they were asked"
+    must(bool(timely), text, Reason.POLICY_VERSION_MISMATCH)
+    waited = entry.at + CLOCK_SKEW >= begun + min(one.delay for one in timely)
+    must(waited, "it did not wait as the rules say", Reason.DELAYED)
+    return timely[0]
 
 
 def _check_message(intent: Intent, raw: bytes, account: bytes) -> str:

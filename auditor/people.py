@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from auditor.items import Told, of
 from auditor.report import Claims, must, numbers, when
 from auditor.versions import Versions
-from oms_core.approvals import Approval
+from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import execution_digest, verify_approval
-from oms_core.chains.intent import Execution, Intent, subject_digest
+from oms_core.chains.intent import Execution, Intent, Proposal, subject_digest
 from oms_core.crypto import p256
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, ProofInvalid, Reason
-from oms_core.evidence import Refusal, SignedReading, SignedRefusal
+from oms_core.evidence import ReadRequest, Refusal, SignedReading, SignedRefusal, SignRequest, request_digest
 from oms_core.log.documents import RuleTrace
+from oms_core.log.entries import AUTHORIZED
 from oms_core.protocol.identity import verify_identity
 from oms_core.readings import SIGNED_LIMIT, agreement, verify_reading
 from oms_core.withdrawals import SignedWithdrawal, withdrawal_digest
@@ -24,6 +27,7 @@ WITHDRAWN = ("order.cancelled", "order.replaced")
 
 def verify_decisions(claims: Claims, told: list[Told], intent: Intent, versions: Versions) -> None:
     """Every decision of a person, also those that count no more. Raises `ProofInvalid`."""
+    chosen: dict[bytes, int] = {}
     for one in of(told, DECISION):
         if one.record is None:
             continue
@@ -32,24 +36,38 @@ def verify_decisions(claims: Claims, told: list[Told], intent: Intent, versions:
         words = f"{said.approver} has decided {said.verdict} with a key of hers, at {when(entry.at)}"
         with claims.claim(words):
             under = versions.used(said.workspace, entry)
-            verify_approval(approval, under, intent, entry.at, versions.by_digest, _named(told, one, said.execution))
+            if said.execution:
+                chosen = chosen or _chosen(told)
+                known = chosen.get(said.execution, entry.index) < entry.index
+                must(known, "it names a transaction that nobody had chosen", Reason.EXACT_BYTES_NEEDED)
+            verify_approval(approval, under, intent, entry.at, versions.by_digest, said.execution)
 
 
-def _named(told: list[Told], decision: Told, execution: bytes) -> bytes:
-    """The digest of the execution that a decision may name: of one that had been chosen by then."""
-    if not execution:
-        return b""
-    before = [one for one in of(told, EXECUTION) if one.entry.index < decision.entry.index]
-    chosen = [one for one in before if one.record is not None and one.record.documents]
-    if any(execution_digest(one.document(Execution)) == execution for one in chosen):
-        return execution
-    raise ProofInvalid("it names a transaction that nobody had chosen", Reason.EXACT_BYTES_NEEDED)
+def _chosen(told: list[Told]) -> dict[bytes, int]:
+    """The executions that were chosen, by their digests, and the index of the first entry that says so."""
+    found: dict[bytes, int] = {}
+    for one in of(told, EXECUTION):
+        if one.record is not None and one.record.documents:
+            found.setdefault(execution_digest(one.document(Execution)), one.entry.index)
+    return found
+
+
+def note_denials(claims: Claims, told: list[Told], asked: int | None) -> None:
+    """Who had said no before cosigners were ``asked`` (an entry's index) all the same."""
+    for one in of(told, DECISION):
+        if asked is None or one.entry.index > asked or one.record is None:
+            continue
+        if (said := one.document(Approval).claim).verdict is Verdict.DENY:
+            claims.note(
+                f"{said.approver} had denied it in entry {one.entry.index}, and in entry {asked} cosigners were asked"
+            )
 
 
 def verify_withdrawals(claims: Claims, told: list[Told], intent: Intent, versions: Versions) -> None:
     """An initiator's word that an order of hers ends. Raises `ProofInvalid`."""
     for one in of(told, *WITHDRAWN):
         if one.record is None or not one.record.documents:
+            claims.note(f"of entry {one.entry.index}, {one.entry.event}, no word that the initiator has signed is here")
             continue
         signed, at = one.document(SignedWithdrawal), when(one.entry.at)
         how = "takes another one in its place" if signed.withdrawal.instead else "does not want it any more"
@@ -89,11 +107,12 @@ def verify_readings(claims: Claims, told: list[Told], intent: Intent, versions: 
             (same if agreed.same else different).add(said.reading.index)
     claims.add(f"cosigners {numbers(tuple(sorted(same)))} read in it what is read in it here")
     if different:
-        claims.add(f"NOTE: cosigners {numbers(tuple(sorted(different)))} read something else in it")
+        claims.note(f"cosigners {numbers(tuple(sorted(different)))} read something else in it")
 
 
-def verify_refusals(claims: Claims, told: list[Told], versions: Versions) -> None:
-    """Every refusal of a cosigner. Raises `ProofInvalid`."""
+def verify_refusals(claims: Claims, told: list[Told], proposal: Proposal, versions: Versions) -> None:
+    """Every refusal of a cosigner, and whether it is of this order: it names what was asked. Raises `ProofInvalid`."""
+    asked = _requests(told, proposal, versions)
     for one in of(told, REFUSAL):
         if one.record is None:
             continue
@@ -101,6 +120,19 @@ def verify_refusals(claims: Claims, told: list[Told], versions: Versions) -> Non
         said = signed.refusal
         with claims.claim(f"cosigner {said.index} has refused, {said.reason}, at {when(one.entry.at)}"):
             _check_refusal(said, signed.signature, one.entry.index, versions)
+        if said.request not in asked:
+            claims.note(
+                f"what cosigner {said.index} refused, by entry {one.entry.index}, is no request about this order"
+            )
+
+
+def _requests(told: list[Told], proposal: Proposal, versions: Versions) -> set[bytes]:
+    """By their digests all requests about an order that there can have been."""
+    found = {request_digest(ReadRequest(proposal, version)) for version in versions.by_digest}
+    for one in of(told, AUTHORIZED):
+        with suppress(CountersealError):  # what it asks for is looked at by itself
+            found.add(request_digest(one.asked(SignRequest)))
+    return found
 
 
 def _check_refusal(said: Refusal, signature: bytes, index: int, versions: Versions) -> None:
@@ -126,7 +158,8 @@ def verify_trace(claims: Claims, told: list[Told], versions: Versions) -> None:
             trace = _trace(document)
             if trace is None:
                 continue
-            with claims.claim(f"entry {one.entry.index} says what each rule came to"):
+            words = f"entry {one.entry.index} says what each rule came to, by the coordinator's own word"
+            with claims.claim(words):
                 heard = sorted(line.partition(":")[0] for line in trace.lines)
                 known = [
                     sorted(f"{rule.kind} {rule.rule_id}" for rule in workspace.rules)

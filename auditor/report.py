@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 
 from oms_core.errors import CountersealError, ProofInvalid, Reason
 
+NOTE = "NOTE:"
+SHOWN = 1000  # characters of a line that somebody else may have written
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -20,8 +23,9 @@ class Report:
     claims: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """What has been verified, in words."""
-        return [*(f"ok  {words}" for words in self.claims), f"VERIFIED {self.subject}"]
+        """What was shown, what was not, and that nothing failed."""
+        said = [words if words.startswith(NOTE) else f"ok  {words}" for words in self.claims]
+        return [*said, f"VERIFIED {self.subject}"]
 
 
 class Claims:
@@ -36,12 +40,17 @@ class Claims:
         try:
             yield
         except CountersealError as error:
-            raise ProofInvalid(f"does not hold: {words}: {error.message}", error.reason) from error
-        self.words.append(words)
+            text = f"does not hold: {printable(words)}: {printable(error.message)}"
+            raise ProofInvalid(text, error.reason) from error
+        self.add(words)
 
     def add(self, words: str) -> None:
         """Something that follows from what was verified."""
-        self.words.append(words)
+        self.words.append(printable(words))
+
+    def note(self, words: str) -> None:
+        """Something that was not shown, or has to be looked at."""
+        self.add(f"{NOTE} {words}")
 
 
 def must(holds: bool, otherwise: str, reason: Reason = Reason.DIGEST_MISMATCH) -> None:
@@ -52,12 +61,30 @@ def must(holds: bool, otherwise: str, reason: Reason = Reason.DIGEST_MISMATCH) -
 
 def when(at: int) -> str:
     """A time (Unix seconds) as people read it."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return _written(at, "%Y-%m-%d %H:%M:%S UTC")
 
 
 def iso(at: int) -> str:
     """The same as machines read it (RFC 3339)."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _written(at, "%Y-%m-%dT%H:%M:%SZ")
+
+
+def _written(at: int, form: str) -> str:
+    """A time beyond the calendar, which a liar may name, by its number."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime(form)
+    except (OverflowError, ValueError, OSError):
+        return f"second {at}"
+
+
+def printable(text: str) -> str:
+    """A line in which nothing acts upon a terminal, hides, or turns the order of what is read.
+
+    What others wrote may hold control and formatting characters; they are shown by their numbers.
+    """
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else f"\\u{{{ord(one):x}}}" for one in text[:SHOWN])
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def numbers(found: tuple[int, ...]) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from oms_core.encoding import decode
 from oms_core.errors import LocalError, Malformed, Reason
 from oms_core.history import WORKSPACE_LIMIT
 from oms_core.workspace import Workspace, workspace_digest
+
+FILE_LIMIT = 64 << 20  # bytes: no evidence is longer
 
 
 def agreed(workspace: Workspace | None, digest: str) -> tuple[bytes, Workspace | None]:
@@ -24,7 +28,7 @@ def agreed(workspace: Workspace | None, digest: str) -> tuple[bytes, Workspace |
 
 def read_workspace(path: Path) -> Workspace:
     """A workspace's file. Raises `LocalError`, `Malformed`."""
-    return decode(Workspace, read_file(path), WORKSPACE_LIMIT)
+    return decode(Workspace, read_file(path, WORKSPACE_LIMIT), WORKSPACE_LIMIT)
 
 
 def read_hash(text: str, option: str) -> bytes:
@@ -38,9 +42,20 @@ def read_hash(text: str, option: str) -> bytes:
     return data
 
 
-def read_file(path: Path) -> bytes:
-    """A file's content. Raises `LocalError`."""
+def read_file(path: Path, limit: int = FILE_LIMIT, *, regular: bool = False) -> bytes:
+    """A file's content, at most ``limit`` bytes; ``regular``: no pipe or device, which might never end.
+
+    Raises `LocalError` (CONFIG_INVALID) for what cannot be read, `Malformed` (TOO_LARGE).
+    """
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LocalError(f"cannot read {path.name}: {error.strerror}", Reason.CONFIG_INVALID) from None
+        descriptor = os.open(path, os.O_RDONLY | (os.O_NONBLOCK if regular else 0))
+        with open(descriptor, "rb") as file:
+            if regular and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise LocalError(f"cannot read {path.name}: not a regular file", Reason.CONFIG_INVALID)
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not the name of a file"
+        raise LocalError(f"cannot read {path.name}: {why}", Reason.CONFIG_INVALID) from None
+    if len(data) > limit:
+        raise Malformed(f"{path.name} has more than {limit} bytes", Reason.TOO_LARGE)
+    return data

@@ -10,7 +10,7 @@ from auditor.items import Told, check_previous, of
 from auditor.keys import verify_key
 from auditor.orders import read_intent, verify_order
 from auditor.pack import Pack, read_pack
-from auditor.report import Claims, Report, must, numbers, when
+from auditor.report import Claims, Report, must, when
 from auditor.versions import Versions, read_genesis
 from oms_core.errors import Malformed, Reason
 from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, read_entry, read_record
@@ -37,8 +37,17 @@ def verify_pack(data: bytes, pinned: bytes, block_hash: bytes | None = None) -> 
     intent = _verify_shape(claims, pack, told)
     key = verify_key(claims, intent, [one for one in told if one.entry.subject == intent], versions)
     verify_order(claims, [one for one in told if one.entry.subject == pack.subject], versions, key)
+    _note_limits(claims, versions, vouched)
     verify_pack_anchor(claims, pack, told, versions, vouched.checkpoint, block_hash)
     return Report(pack.subject, vouched.checkpoint.size, tuple(sorted(vouched.cosigned)), tuple(claims.words))
+
+
+def _note_limits(claims: Claims, versions: Versions, vouched: Vouched) -> None:
+    """What no pack shows."""
+    size, number = vouched.checkpoint.size, versions.newest.version
+    claims.note("limits over time, and that an approval was used once only, are shown by the whole log alone")
+    claims.note("that each entry names the one before it rightly, so that none of the order's is hidden, is as well")
+    claims.note(f"nothing is said of what came after entry {size - 1}, or of a version of the workspace after {number}")
 
 
 def _begin(pack: Pack, pinned: bytes) -> Versions:
@@ -51,7 +60,7 @@ def _begin(pack: Pack, pinned: bytes) -> Versions:
 
 def _records(claims: Claims, pack: Pack) -> list[Told]:
     """Each item's record is the one that its entry commits to."""
-    told, erased = list[Told](), list[int]()
+    told, erased = list[Told](), list[str]()
     with claims.claim(f"each of {len(pack.items)} records is the one that its entry commits to"):
         for held in pack.items:
             entry = read_entry(held.item.entry)
@@ -59,9 +68,10 @@ def _records(claims: Claims, pack: Pack) -> list[Told]:
             told.append(Told(entry, record))
             if record is None:
                 must(entry.event not in (GENESIS, WORKSPACE_APPROVED, AUTHORIZED), f"entry {entry.index} was erased")
-                erased.append(entry.index)
+                erased.append(f"{entry.index} ({entry.event})")
     if erased:
-        claims.add(f"NOTE: the records of entries {numbers(tuple(erased))} were erased; nothing here rests on them")
+        listed = ", ".join(erased)
+        claims.note(f"not here, erased or left out, are the records of entries {listed}; nothing here rests on them")
     return told
 
 
@@ -78,6 +88,8 @@ def _verify_tree(claims: Claims, pack: Pack, told: list[Told], versions: Version
         for before, after in pairwise(told):
             must(before.entry.index < after.entry.index, f"entry {after.entry.index} stands behind a later one")
             must(before.entry.at <= after.entry.at, f"entry {after.entry.index} is of an earlier time than one before")
+    with claims.claim("none is of a later time than its witnesses say that it is"):
+        vouched.check_time(told[-1].entry.at)
     return vouched
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from auditor.report import must
 from oms_core.chains.intent import CLOCK_SKEW
@@ -21,18 +22,22 @@ AFTERWARDS = ("before the log began", "learnt")
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version, the index of the entry that brought it, and from when (Unix seconds) it could count."""
+    """A version, the index of the entry that brought it, and from when (Unix seconds) it could count, and had to.
+
+    Both are the same but for what was written down afterwards.
+    """
 
     workspace: Workspace
     index: int
     counts_at: int
+    due_at: int
 
 
 class Versions:
     """A chain that begins with a pinned version and grows by changes that are verified."""
 
     def __init__(self, genesis: Workspace) -> None:
-        self._chain = [Version(genesis, 0, 0)]
+        self._chain = [Version(genesis, 0, 0, 0)]
 
     @property
     def newest(self) -> Workspace:
@@ -55,8 +60,8 @@ class Versions:
         if late := record.note in AFTERWARDS:
             at = min(entry.at, max((one.claim.decided_at for one in request.approvals), default=entry.at))
         approved = verify_change(request, self.newest, at)
-        counts_at = 0 if late else entry.at + approved.delay
-        self._chain.append(Version(approved.wish.next, entry.index, counts_at))
+        counts_at = at + approved.delay - (CLOCK_SKEW if late else 0)
+        self._chain.append(Version(approved.wish.next, entry.index, counts_at, entry.at + approved.delay))
         return approved
 
     def used(self, digest: bytes, entry: Entry) -> Workspace:
@@ -71,6 +76,14 @@ class Versions:
         text = f"entry {entry.index} stands on a version that is not in the chain"
         must(False, text, Reason.POLICY_VERSION_MISMATCH)
         raise AssertionError
+
+    def overtaken(self, digest: bytes, entry: Entry) -> Workspace | None:
+        """The version that every cosigner had to follow by this entry instead of the one of this digest, if one was."""
+        for one, following in pairwise(self._chain):
+            if workspace_digest(one.workspace) == digest:
+                due = following.index < entry.index and following.due_at + CLOCK_SKEW < entry.at
+                return following.workspace if due else None
+        return None
 
 
 def read_genesis(entry: Entry, record: Record | None) -> Workspace:

@@ -12,7 +12,7 @@ import coincurve
 from auditor.pack import Held, Pack, PackAnchor
 from oms_core.approvals import Verdict
 from oms_core.chains.evm import address_of, assemble, derive, transaction_hash, what_is_signed
-from oms_core.chains.intent import Bounds, CreateWallet, Execution, Intent, Message, subject_digest
+from oms_core.chains.intent import Bounds, CreateWallet, Execution, Intent, Message, Proposal, subject_digest
 from oms_core.crypto.bip32 import derive as key_at
 from oms_core.crypto.curve import Point, mul_base
 from oms_core.crypto.ecdsa import Signature
@@ -116,8 +116,8 @@ class Story(Logbook):
         made, _ = read(index, request, self.workspace, Facts(NOW))
         return encode(SignedReading(made, identity(index).sign("reading", encode(made))))
 
-    def refusal(self, order: Intent, index: int) -> bytes:
-        request = ReadRequest(propose(order), workspace_digest(self.workspace))
+    def refusal(self, order: Intent, index: int, proposal: Proposal | None = None) -> bytes:
+        request = ReadRequest(proposal or propose(order), workspace_digest(self.workspace))
         made = Refusal(b"", request_digest(request), index, "HALTED", "not now", NOW)
         return encode(SignedRefusal(made, identity(index).sign("refusal", encode(made))))
 
@@ -143,7 +143,7 @@ class Story(Logbook):
         self.tell("order.submitted", txn, encode(request.proposal), actor="desk")
         for index in (1, 2, 3):
             self.tell("order.reading", txn, self.reading(made, index), actor=f"cosigner-{index}")
-        self.tell("order.refusal", txn, self.refusal(made, 4), note="HALTED", actor="cosigner-4")
+        self.tell("order.refusal", txn, self.refusal(made, 4, request.proposal), note="HALTED", actor="cosigner-4")
         self.tell("order.pending_approval", txn, self.trace())
         for approval in request.approvals:
             self.tell("order.decision", txn, encode(approval), actor=approval.claim.approver)

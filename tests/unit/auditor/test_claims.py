@@ -151,7 +151,9 @@ def test_a_key_that_was_dealt_anew_is_the_same_key() -> None:
     key_id = subject_digest(wish())
     made.tell("wallet.epoch", WALLET, made.confirmations(key_id, (1, 2, 3, 4), 1))
     report = verify_pack(write_pack(made.pack()), PINNED)
-    assert "all new holders confirmed the same key" in "\n".join(report.claims)
+    said = "\n".join(report.claims)
+    assert "whom that names as its holders confirm the same key" in said
+    assert "these are cosigners 1, 2, 3, 4" in said
     other = story()
     other.tell("wallet.epoch", WALLET, other.confirmations(key_id, (1, 2, 3), 1, chain_code=b"c" * 32))
     refused(other.pack(), "it was dealt anew in entry", "it is another key")
