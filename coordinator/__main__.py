@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator import logs
 from coordinator.config import load
@@ -20,6 +23,8 @@ from coordinator.server import read_workspace, serve
 from coordinator.tables import open_database
 from oms_core.errors import CountersealError
 from oms_core.workspace import workspace_digest
+
+T = TypeVar("T")
 
 LIFT = """\
 The log's key has signed two histories. This coordinator goes on with the one in its database. That is right only if the
@@ -58,15 +63,7 @@ def check(path: Path) -> None:
 @click.pass_obj
 def pardon(path: Path, index: int) -> None:
     """Choose a cosigner again that was proven to have lied. Each cosigner's operator has to do the same at home."""
-
-    async def work() -> bool:
-        engine = await open_database(load(path).database)
-        try:
-            return await KeyBook(engine).pardon(index)
-        finally:
-            await engine.dispose()
-
-    was = asyncio.run(work())
+    was = _on_database(path, lambda engine: KeyBook(engine).pardon(index))
     click.echo(f"cosigner {index} {'is pardoned' if was else 'was not in quarantine'}")
 
 
@@ -75,17 +72,10 @@ def pardon(path: Path, index: int) -> None:
 @click.pass_obj
 def log_tiles(path: Path, folder: Path) -> None:
     """Write the log, without its records, as files for a web server (C2SP tlog-tiles); only what is new is written."""
-
-    async def work() -> int:
-        config = load(path)
-        origin, (key, *others) = read_workspace(config).log.origin, log_keys(config.log)
-        engine = await open_database(config.database)
-        try:
-            return await write_files(engine, Journal(engine, key, origin, *others), folder)
-        finally:
-            await engine.dispose()
-
-    click.echo(f"{asyncio.run(work())} files written to {folder}")
+    config = load(path)
+    origin, (key, *others) = read_workspace(config).log.origin, log_keys(config.log)
+    count = _on_database(path, lambda engine: write_files(Journal(engine, key, origin, *others), folder))
+    click.echo(f"{count} files written to {folder}")
 
 
 @cli.command("erase")
@@ -94,15 +84,8 @@ def log_tiles(path: Path, folder: Path) -> None:
 @click.pass_obj
 def erase_record(path: Path, index: int, reason: str) -> None:
     """Erase the record of one entry of the log. The tree, and every proof, stays as it is."""
-
-    async def work() -> int:
-        engine = await open_database(load(path).database)
-        try:
-            return await erase(engine, index, reason)
-        finally:
-            await engine.dispose()
-
-    click.echo(f"the record of entry {index} is erased; entry {asyncio.run(work())} says so")
+    made = _on_database(path, lambda engine: erase(engine, index, reason))
+    click.echo(f"the record of entry {index} is erased; entry {made} says so")
 
 
 @cli.command("log-conflicts")
@@ -111,16 +94,12 @@ def erase_record(path: Path, index: int, reason: str) -> None:
 def log_conflicts(path: Path, out: Path | None) -> None:
     """Show what proves that the log's key has signed two histories, and which of it stops all signing."""
 
-    async def work() -> tuple[list[str], list[bytes]]:
-        engine = await open_database(load(path).database)
-        try:
-            found = Conflicts(engine)
-            await found.load()
-            return found.open, await found.documents()
-        finally:
-            await engine.dispose()
+    async def work(engine: AsyncEngine) -> tuple[list[str], list[bytes]]:
+        found = Conflicts(engine)
+        await found.load()
+        return found.open, await found.documents()
 
-    stands, documents = asyncio.run(work())
+    stands, documents = _on_database(path, work)
     click.echo(f"{len(documents)} conflicts are known, {len(stands)} stop all signing here")
     for words in stands:
         click.echo(words)
@@ -136,18 +115,24 @@ def log_conflicts(path: Path, out: Path | None) -> None:
 @click.pass_obj
 def lift_conflicts(path: Path, reason: str, yes: bool) -> None:
     """Go on although the log has signed two histories. Each cosigner's operator decides that at home, too."""
-
-    async def work() -> int:
-        engine = await open_database(load(path).database)
-        try:
-            return await Conflicts(engine).lift(reason)
-        finally:
-            await engine.dispose()
-
     click.echo(LIFT)
     if not yes:
         click.confirm("Is that so?", abort=True)
-    click.echo(f"{asyncio.run(work())} conflicts are lifted; the evidence stays")
+    count = _on_database(path, lambda engine: Conflicts(engine).lift(reason))
+    click.echo(f"{count} conflicts are lifted; the evidence stays")
+
+
+def _on_database(path: Path, work: Callable[[AsyncEngine], Coroutine[Any, Any, T]]) -> T:
+    """Do something with the database of a configuration."""
+
+    async def opened() -> T:
+        engine = await open_database(load(path).database)
+        try:
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(opened())
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 
 from sqlalchemy import Connection, select
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.journal import Journal
 from coordinator.tables import log_items, reading
@@ -24,7 +23,7 @@ from oms_core.log.tree import EMPTY_ROOT, HASH, root
 _CHECKPOINT = "checkpoint"
 
 
-async def write_files(engine: AsyncEngine, journal: Journal, folder: Path) -> int:
+async def write_files(journal: Journal, folder: Path) -> int:
     """Bring a folder up to the newest checkpoint that witnesses have cosigned; returns how many files are new.
 
     Raises `LocalError` (LOG_FORKED) if the folder holds another log, or a head that this one does not extend.
@@ -34,7 +33,7 @@ async def write_files(engine: AsyncEngine, journal: Journal, folder: Path) -> in
     before = _before(journal, folder / _CHECKPOINT)
     if before.size > head.size:  # of a time when nobody had cosigned yet
         return 0
-    async with reading(engine) as connection:
+    async with reading(journal.engine) as connection:
         await connection.run_sync(_check, before)
         written = 0
         for level, number, width in _new_tiles(before.size, head.size):

@@ -171,7 +171,7 @@ CHANGES: list[tuple[str, Step, list[str]]] = [
     ("AnchorBook.anchored", lambda w: w.anchors.anchored("txn_2", b"receipt", b"ots", 5, 6), ["anchor.anchored"]),
     ("AnchorBook.add", lambda w: w.anchors.add("txn_3", 12, "checkpoint", b"proposal"), ["anchor.proposed"]),
     ("Conflicts.found", lambda w: w.conflicts.found(2, CONFLICT, log_verifier(workspace())), ["log.conflict"]),
-    ("Conflicts.lift", lambda w: w.conflicts.lift(), ["log.goes_on"]),
+    ("Conflicts.lift", lambda w: w.conflicts.lift("agreed"), ["log.goes_on"]),
     ("Authorizing.entry", lambda w: w.authorizing.entry("wal_2", create_request(wish())), ["authorized"]),
     ("Store.move", lambda w: w.store.move("txn_2", State.SUBMITTED, State.APPROVED), ["order.approved"]),
     ("Authorizing.order", lambda w: w.authorizing.order("txn_2", sign_request(intent(50))), ["authorized"]),
@@ -190,7 +190,7 @@ READS = {
     Store: "known order list_orders orders_in facts refusals readings stages decisions all_decisions wallet wallets "
     "count_open nonce_of free_nonce",
     KeyBook: "change changes receipts owed_to owing presignatures verdicts verdict quarantined",
-    ChainBook: "change changes kept versions",
+    ChainBook: "approved change changes kept versions",
     AnchorBook: "newest list",
     Conflicts: "load documents compare",
     Authorizing: "cover covered",  # which begins with `entry`

@@ -43,7 +43,7 @@ async def test_files_hold_the_whole_log_at_each_size_and_grow_by_what_is_new(
         await fill(engine, more)
         size += more
         await log.checkpoint()
-        written = await write_files(engine, log, folder)
+        written = await write_files(log, folder)
         head, entries = verified(folder, log)
         assert (head.size, entries) == (size, (await naive(engine)).entries)
         assert written <= 3 * (2 + more // 256)
@@ -58,33 +58,33 @@ async def test_cosignatures_that_come_later_are_written_without_the_tiles(
 ) -> None:
     await fill(engine, 5)
     note, size = await log.checkpoint()
-    await write_files(engine, log, tmp_path)
+    await write_files(log, tmp_path)
     line = WITNESSES[0].cosign(read_note(note).body).line().encode()
     await log.keep_cosignatures(size, note + line)
-    assert await write_files(engine, log, tmp_path) == 1
+    assert await write_files(log, tmp_path) == 1
     assert (tmp_path / "checkpoint").read_bytes() == note + line
 
 
 async def test_files_never_go_back_to_a_smaller_head(engine: AsyncEngine, log: Journal, tmp_path: Path) -> None:
     await fill(engine, 5)
     await log.checkpoint()
-    await write_files(engine, log, tmp_path)
+    await write_files(log, tmp_path)
     note = await log.sign_at(3)
     await log.keep_cosignatures(3, note + WITNESSES[0].cosign(read_note(note).body).line().encode())
-    assert await write_files(engine, log, tmp_path) == 0
+    assert await write_files(log, tmp_path) == 0
     assert verified(tmp_path, log)[0].size == 5
 
 
 async def test_a_folder_with_another_log_is_left_alone(engine: AsyncEngine, log: Journal, tmp_path: Path) -> None:
     await fill(engine, 5)
     await log.checkpoint()
-    await write_files(engine, log, tmp_path)
+    await write_files(log, tmp_path)
     forged = log._note(4, b"\x05" * 32)
     (tmp_path / "checkpoint").write_bytes(forged)
     with pytest.raises(LocalError) as caught:
-        await write_files(engine, log, tmp_path)
+        await write_files(log, tmp_path)
     assert caught.value.reason is Reason.LOG_FORKED
     (tmp_path / "checkpoint").write_bytes(Journal(engine, KEY, "log.example/other")._note(4, b"\x05" * 32))
     with pytest.raises(ProofInvalid):
-        await write_files(engine, log, tmp_path)
+        await write_files(log, tmp_path)
     assert (await add(engine)) == 5
