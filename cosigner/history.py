@@ -15,8 +15,9 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_new
 
 from cosigner.store import log_authorized, log_changes, log_counters, log_spends, log_versions
+from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
-from oms_core.errors import Malformed, Reason, Refused
+from oms_core.errors import LocalError, Malformed, Reason, Refused
 from oms_core.evidence import ChangeWorkspaceRequest
 from oms_core.history import (
     WORKSPACE_LIMIT,
@@ -147,7 +148,10 @@ class History:
             if document is None:
                 text = f"entry {entry.index} stands on a version of the workspace that is not in the log"
                 raise Malformed(text)
-            return decode(Workspace, document, WORKSPACE_LIMIT)
+            found = decode(Workspace, document, WORKSPACE_LIMIT)
+            if workspace_digest(found) != made.workspace:
+                raise LocalError("the store has another document for a version of the workspace", Reason.STORE_CORRUPT)
+            return found
 
         return spends_in(made, self._versions.get(made.workspace, read), entry.at)
 
@@ -156,7 +160,10 @@ class History:
 
         def judge() -> int | None:
             row = connection.execute(select(log_changes).filter_by(index=index)).one()
-            return counts_at(decode(ChangeWorkspaceRequest, row.request, WORKSPACE_LIMIT), current, row.at)
+            request = decode(ChangeWorkspaceRequest, row.request, WORKSPACE_LIMIT)
+            if subject_digest(request.proposal.subject) != row.change:
+                raise LocalError("the store has another request for a change of the workspace", Reason.STORE_CORRUPT)
+            return counts_at(request, current, row.at)
 
         return self._judged.get((index, workspace_digest(current)), judge)
 

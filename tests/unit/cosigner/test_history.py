@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from cosigner.history import History
-from cosigner.store import open_store
+from cosigner.store import log_changes, log_versions, open_store
 from oms_core.authorize import look_back
 from oms_core.chains.intent import Intent, subject_digest
-from oms_core.errors import Malformed, Reason, Refused
+from oms_core.encoding import encode
+from oms_core.errors import LocalError, Malformed, Reason, Refused
 from oms_core.evidence import SignRequest, request_digest
 from oms_core.history import presses
 from oms_core.log.entries import AUTHORIZED
@@ -34,6 +35,7 @@ from tests.people import (
     workspace,
     workspace_request,
 )
+from tests.unit.cosigner.test_chain import disabled
 from tests.witnessed import BEGAN, Logbook
 
 
@@ -91,6 +93,30 @@ def test_what_was_authorised_counts_for_all_that_were_authorised_later(log: Logb
     assert replica.counted(first) == []
     assert replica.counted(second) == [50]
     assert replica.counted() == [50, 60]
+
+
+def test_what_stands_in_the_store_for_a_version_or_a_change_is_what_its_digest_says(
+    log: Logbook, replica: Replica
+) -> None:
+    """Else whoever writes to the disk says what an order is worth, and whom people have revoked."""
+    cheaper = replace(workspace(), assets=tuple(replace(one, usd_micro=1) for one in workspace().assets))
+    replica.follow()
+    with replica.store.begin() as connection:
+        connection.execute(update(log_versions).values(document=encode(cheaper)))
+    log.authorize(asked(order(50)))
+    with pytest.raises(LocalError) as caught:
+        replica.follow()
+    assert caught.value.reason is Reason.STORE_CORRUPT
+    log, mild = Logbook(), reform(following(name="as before"))
+    log.approve(workspace_request(reform(disabled("olga"))))
+    replica = Replica(replica.store, log)
+    replica.size = 1
+    replica.follow()
+    with replica.store.begin() as connection:
+        connection.execute(update(log_changes).values(request=encode(workspace_request(mild))))
+        with pytest.raises(LocalError) as caught:
+            replica.history.check_due(connection, workspace(), NOW)
+    assert caught.value.reason is Reason.STORE_CORRUPT
 
 
 def test_of_two_orders_the_one_that_was_logged_first_wins_at_a_node_that_follows_late(
