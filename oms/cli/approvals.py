@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from oms.authenticator import SoftwareAuthenticator
+from oms.cli.named import Named
 from oms.cli.prompts import check_readings, own_claim, prompt
 from oms.cli.shared import Settings, call
 from oms.client import Client
@@ -42,10 +43,16 @@ def inbox(context: click.Context, approver: str) -> None:
 @click.argument("subject_id")
 @_KEY
 @click.option("--despite-difference", "despite", is_flag=True, help="Press even if cosigners read something else.")
+@click.option("--other-nonce", is_flag=True, help="The nonce named for this order before is used up on the chain.")
 @click.pass_context
-def approve(context: click.Context, approver: str, subject_id: str, key: Path, despite: bool) -> None:
-    """Approve an order or a wallet, if the cosigners' signed readings agree with what is shown here."""
-    decide(context, approver, subject_id, key, Verdict.APPROVE, "", despite)
+def approve(
+    context: click.Context, approver: str, subject_id: str, key: Path, despite: bool, other_nonce: bool
+) -> None:
+    """Approve an order or a wallet, if the cosigners' signed readings agree with what is shown here.
+
+    If you named an exact transaction of this order before, this one has to have the same account nonce.
+    """
+    decide(context, approver, subject_id, key, Verdict.APPROVE, "", despite, other_nonce)
 
 
 @click.command()
@@ -76,10 +83,17 @@ def new(path: Path, rp_id: str) -> None:
 
 
 def decide(
-    context: click.Context, approver: str, subject_id: str, key: Path, verdict: Verdict, comment: str, despite: bool
+    context: click.Context,
+    approver: str,
+    subject_id: str,
+    key: Path,
+    verdict: Verdict,
+    comment: str,
+    despite: bool,
+    other_nonce: bool = False,
 ) -> None:
     """Show what waits, make the claim here, and hand the press of the key in."""
-    authenticator = SoftwareAuthenticator(key)
+    authenticator, named = SoftwareAuthenticator(key), Named(key) if verdict is Verdict.APPROVE else None
 
     async def work(client: Client, read: Settings) -> str:
         one = next((one for one in await client.inbox(approver) if one.subject_id == subject_id), None)
@@ -90,6 +104,10 @@ def decide(
         if verdict is Verdict.APPROVE and not despite:
             check_readings(one, workspace, read.pinned())
         own = own_claim(one, workspace, approver)
+        if named is not None:
+            if not other_nonce:
+                named.check(one.subject, one.execution)
+            named.note(one.subject, one.execution)
         approval = authenticator.approve(replace(own, verdict=verdict, decided_at=int(time.time())), read.origin)
         return await client.decide(subject_id, approval, comment)
 

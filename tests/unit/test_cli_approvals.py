@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from oms.cli.named import Named
 from oms.cli.prompts import check_readings, prompt
 from oms.client import Waiting
 from oms_core.approvals import Verdict
 from oms_core.authorize import expected_claim
-from oms_core.chains.intent import Subject, subject_digest
+from oms_core.chains.intent import Execution, Subject, subject_digest
 from oms_core.chains.render import Rendering, render, rendering_digest
 from oms_core.encoding import encode
-from oms_core.errors import Reason, Refused
+from oms_core.errors import LocalError, Reason, Refused
 from oms_core.evidence import ReadRequest, Refusal, SignedReading, SignedRefusal
 from oms_core.policy.facts import Facts
 from oms_core.readings import SHOWN_WITHIN, read
@@ -21,7 +23,7 @@ from oms_core.words import in_words
 from oms_core.workspace import AddressEntry, EntryState, Workspace, workspace_digest
 from proto import oms_pb2 as pb
 from tests.parties import identity
-from tests.people import CHAIN, NOW, STRANGE, following, intent, propose, reform, wish, workspace
+from tests.people import CHAIN, EXECUTION, NOW, STRANGE, following, intent, propose, reform, wish, workspace
 
 LARGE = intent(500)
 
@@ -163,3 +165,39 @@ def test_two_cosigners_that_come_late_keep_nobody_from_pressing() -> None:
 def test_a_change_without_new_entries_may_have_been_written_long_ago() -> None:
     plain = reform(following(incompatible=()), valid_until=NOW + 9000)
     check_readings(waiting(*(reading(i, plain, at=LATE) for i in range(1, 6)), subject=plain), workspace(), None)
+
+
+# Naming the exact transaction
+
+
+def naming(nonce: int, fee: int = 1) -> Execution:
+    return replace(EXECUTION, nonce=nonce, max_fee_per_gas=EXECUTION.max_fee_per_gas + fee)
+
+
+def test_who_has_named_an_orders_nonce_names_no_other_one_since_both_could_be_sent(tmp_path: Path) -> None:
+    named = Named(tmp_path / "ravi.key")
+    named.check(LARGE, naming(7))
+    named.note(LARGE, naming(7))
+    again = Named(tmp_path / "ravi.key")  # her tool is started anew
+    again.check(LARGE, naming(7, fee=5))
+    again.check(intent(500, intent_id="int_9"), naming(8))
+    with pytest.raises(Refused, match="nonce 7") as caught:
+        again.check(LARGE, naming(8))
+    assert caught.value.reason is Reason.NONCE_CONFLICT
+    again.note(LARGE, naming(8))  # she has looked: nonce 7 is another transaction's
+    Named(tmp_path / "ravi.key").check(LARGE, naming(8))
+
+
+def test_what_names_no_transaction_is_not_remembered(tmp_path: Path) -> None:
+    named = Named(tmp_path / "ravi.key")
+    named.check(LARGE, None)
+    named.note(LARGE, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": "b"}', "\0"])
+def test_a_memory_that_cannot_be_read_lets_nobody_press(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ravi.key.named").write_text(content)
+    with pytest.raises(LocalError) as caught:
+        Named(tmp_path / "ravi.key")
+    assert caught.value.reason is Reason.CONFIG_INVALID
