@@ -12,6 +12,7 @@ from bench.orders import orders
 from bench.policy import policy
 from bench.protocol import keys, presigning
 from bench.replay import replay
+from bench.report import show
 
 GROUPS = {
     "policy": policy,
@@ -30,8 +31,7 @@ GROUPS = {
 def main() -> None:
     """Print figures as they are measured."""
     for name in sys.argv[1:] or GROUPS:
-        for figure in GROUPS[name]():
-            print(figure.line(), flush=True)
+        show(GROUPS[name]())
 
 
 if __name__ == "__main__":

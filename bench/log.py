@@ -15,12 +15,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest import mock
 
-import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.report import Figure
+from bench.report import Figure, command
 from coordinator import staging
 from coordinator.journal import Journal, append
 from coordinator.store import Call, Store
@@ -191,13 +190,5 @@ def _memory(name: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
-@click.command()
-@click.option("--entries", default=ENTRIES, show_default=True)
-def main(entries: int) -> None:
-    """Print figures as they are measured."""
-    for figure in log(entries):
-        print(figure.line(), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    command(log, ENTRIES)()

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import click
-
-from bench.report import Figure
+from bench.report import Figure, command
 from cosigner.witness import MAX_ITEMS
 from oms_core.chains.intent import subject_digest
 from oms_core.evidence import SignRequest
@@ -69,13 +67,5 @@ def _counting(authenticator_data: bytes, counter: int) -> bytes:
     return authenticator_data[:33] + counter.to_bytes(4, "big") + authenticator_data[37:]
 
 
-@click.command()
-@click.option("--entries", default=ENTRIES, show_default=True)
-def main(entries: int) -> None:
-    """Print figures as they are measured."""
-    for figure in replay(entries):
-        print(figure.line(), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    command(replay, ENTRIES)()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+
+import click
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +21,15 @@ class Figure:
     def line(self) -> str:
         """One JSON object."""
         return json.dumps({"figure": self.name, "value": round(self.value, 3), "unit": self.unit, **self.conditions})
+
+
+def show(figures: Iterable[Figure]) -> None:
+    """Print figures as they are measured."""
+    for figure in figures:
+        print(figure.line(), flush=True)
+
+
+def command(figures: Callable[[int], Iterable[Figure]], entries: int) -> click.Command:
+    """A group's figures, of a log of so many entries."""
+    option = click.Option(["--entries"], default=entries, show_default=True)
+    return click.Command(None, callback=lambda entries: show(figures(entries)), params=[option])
