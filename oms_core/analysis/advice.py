@@ -37,11 +37,12 @@ def _rules(questions: Questions, kind: Kind) -> list[Rule]:
     return [rule for rule in questions.workspace.rules if rule.kind is kind]
 
 
-def _possible(questions: Questions, *formulas: object) -> bool:
+def _possible(questions: Questions, *formulas: object, not_known: bool = False) -> bool:
+    """Whether there is such an order; ``not_known`` where that was not decided in time."""
     try:
         return questions.possible(*formulas)
     except NotKnown:
-        return False
+        return not_known
 
 
 def _fees(questions: Questions) -> Iterator[Finding]:
@@ -69,7 +70,7 @@ def _unpayable(questions: Questions) -> Iterator[Finding]:
     for chain in sorted({one.asset.partition("/")[0] for one in questions.workspace.assets}):
         there = formulas.any_of("deed", [at for at, deed in enumerate(choices.deed) if deed.chain == chain])
         passes = (questions.passes, formulas.is_transaction, there)
-        if _possible(questions, *passes) and not _maybe(questions, *passes, some):
+        if _possible(questions, *passes) and not _possible(questions, *passes, some, not_known=True):
             text = "no order there may pay a fee: a limit counts it and leaves no room, or its coin has no price"
             yield Finding(Problem.TOO_TIGHT, chain, text)
 
@@ -80,7 +81,7 @@ def _anybody(questions: Questions) -> Iterator[Finding]:
     choices = formulas.tables.choices
     strangers = formulas.any_of("to", [at for at, (_, account) in enumerate(choices.to) if account == STRANGER])
     pays = formulas.any_of("deed", [at for at, deed in enumerate(choices.deed) if deed.action is Action.TRANSFER])
-    asked = [formulas.applies(rule) for rule in formulas.requires() if rule.requirement and _asks_people(rule)]
+    asked = [formulas.applies(rule) for rule in formulas.requires() if _asks_people(rule)]
     for rule in _rules(questions, Kind.PERMIT):
         held = (questions.holds[rule.rule_id], questions.passes, strangers, pays)
         if _possible(questions, *held, *(questions.negation(one) for one in asked)):
@@ -98,19 +99,11 @@ def _limits(questions: Questions) -> Iterator[Finding]:
     for rule in _rules(questions, Kind.LIMIT):
         holds, others = questions.holds[rule.rule_id], formulas.passes(without=rule)
         windowed = any(cap.seconds or cap.calendar for cap in rule.caps)
-        if _possible(questions, holds, others) and not _maybe(questions, holds, questions.passes):
+        if _possible(questions, holds, others) and not _possible(questions, holds, questions.passes, not_known=True):
             text = "of all orders that it speaks of, and that other rules let pass, none keeps it, however small"
             yield Finding(Problem.TOO_TIGHT, rule.rule_id, text)
-        elif not windowed and not _maybe(questions, formulas.exceeded(rule), others):
+        elif not windowed and not _possible(questions, formulas.exceeded(rule), others, not_known=True):
             yield Finding(Problem.TOO_WIDE, rule.rule_id, "other rules keep every order below it")
-
-
-def _maybe(questions: Questions, *formulas: object) -> bool:
-    """Whether that is possible, or not known to be impossible."""
-    try:
-        return questions.possible(*formulas)
-    except NotKnown:
-        return True
 
 
 def _large(workspace: Workspace, now: int, milliseconds: int) -> Iterator[Finding]:

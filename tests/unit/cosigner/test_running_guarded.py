@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from cosigner import engine as module
+from cosigner.engine import Engine
 from oms_core.errors import Reason, Refused
+from oms_core.evidence import SignRequest
 from oms_core.history import AUTHORIZED_FOR
 from oms_core.keys import KeyState
 from oms_core.readings import plain_decision
@@ -26,14 +28,20 @@ from tests.witnessed import Logbook
 CAP = "- rule: small\n  limit: {amount: 100, every: 24h}\n  when: {asset: ETH, fee: no}\n"
 
 
+async def before_its_share(node: Node, engine: Engine, request: SignRequest) -> Running:
+    """A session that has come so far that its signature's share is next."""
+    running = Running(engine, spec(request))
+    await running.begin(node, request, signing)
+    await running.until("presign.3")
+    return running
+
+
 async def test_a_halt_ends_the_sessions_that_run_and_no_share_leaves(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     activate(node)
     engine, request = make_engine(node, monkeypatch), sign_request(intent())
-    running = Running(engine, spec(request))
-    await running.begin(node, request, signing)
-    await running.until("presign.3")
+    running = await before_its_share(node, engine, request)
     node.halt.halt("now", NOW)
     with pytest.raises(Refused) as caught:
         await running.end()
@@ -49,9 +57,7 @@ async def test_a_session_that_was_held_open_does_not_sign_by_an_old_word_of_the_
     """Also if the entry was made anew meanwhile, on whatever the node has been shown since."""
     activate(node)
     engine, request = make_engine(node, monkeypatch), sign_request(intent())
-    running = Running(engine, spec(request))
-    await running.begin(node, request, signing)
-    await running.until("presign.3")
+    running = await before_its_share(node, engine, request)
     later = NOW + AUTHORIZED_FOR + 1
     node.logged(request, later)
     monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: later, monotonic=time.monotonic))
@@ -74,9 +80,7 @@ async def test_what_stops_a_node_between_its_last_look_and_the_ledgers_entry_sto
 ) -> None:
     activate(node)
     engine, request = make_engine(node, monkeypatch), sign_request(intent())
-    running = Running(engine, spec(request))
-    await running.begin(node, request, signing)
-    await running.until("presign.3")
+    running = await before_its_share(node, engine, request)
     record, before = node.ledger.record, node.token.counters().writes
 
     def meanwhile(*about: Any) -> Any:
@@ -153,9 +157,7 @@ async def test_orders_side_by_side_do_not_exceed_a_teams_own_limit_together(
         sign_request(intent(60, intent_id=f"int_{number}"), execution=replace(EXECUTION, nonce=number))
         for number in range(2)
     )
-    running = Running(engine, spec(first))
-    await running.begin(node, first, signing)
-    await running.until("presign.3")
+    running = await before_its_share(node, engine, first)
     with pytest.raises(Refused) as caught:
         await Running(engine, spec(second)).begin(node, second, signing)
     assert (caught.value.reason, caught.value.details["rule"]) == (Reason.VELOCITY_EXCEEDED, "local:small")
@@ -169,9 +171,7 @@ async def test_a_teams_own_limit_is_looked_at_again_when_a_share_is_about_to_lea
     activate(node)
     node.guard = node.guarded(CAP)
     engine, first = make_engine(node, monkeypatch, CAP), sign_request(intent(60))
-    running = Running(engine, spec(first))
-    await running.begin(node, first, signing)
-    await running.until("presign.3")
+    running = await before_its_share(node, engine, first)
     for request in (sign_request(intent(60, intent_id="int_2"), execution=replace(EXECUTION, nonce=8)), first):
         node.log.authorize(request)
     node.follow()
