@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_new
 
+from cosigner.recent import Recent
 from cosigner.store import log_authorized, log_changes, log_counters, log_spends, log_versions
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
@@ -31,7 +32,6 @@ from oms_core.history import (
     worst,
 )
 from oms_core.log.entries import Entry, Item
-from oms_core.memo import Recent
 from oms_core.policy.facts import Facts, Provenance, Spend
 from oms_core.policy.limits import YEAR
 from oms_core.policy.rules import Action
