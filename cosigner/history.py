@@ -27,6 +27,8 @@ from oms_core.history import (
     Began,
     Pressed,
     counts_at,
+    pressed_in,
+    presses,
     read_effect,
     spends_in,
     worst,
@@ -127,8 +129,8 @@ class History:
         held = self.authorized(connection, made.subject)
         if held is not None and held.signs != made.signs:
             return  # the first one stands, and nobody signs this
-        if made.pressed:
-            connection.execute(_PRESS, [asdict(one) for one in made.pressed])
+        if presses(made.asked.approvals) and (pressed := pressed_in(made, self._version(connection, entry, made))):
+            connection.execute(_PRESS, [asdict(one) for one in pressed])
         last = {"last": entry.index, "at": entry.at, "request": made.request, "workspace": made.workspace}
         if held is None:
             connection.execute(_AUTHORIZE, {**last, "subject": made.subject, "first": entry.index, "signs": made.signs})
@@ -142,6 +144,11 @@ class History:
             _count(connection, worst(before, self._spends(connection, entry, made)))
 
     def _spends(self, connection: Connection, entry: Entry, made: Authorization) -> tuple[Spend, ...]:
+        return spends_in(made, self._version(connection, entry, made), entry.at)
+
+    def _version(self, connection: Connection, entry: Entry, made: Authorization) -> Workspace:
+        """The version that it names. Raises `Malformed` if that is not in the log."""
+
         def read() -> Workspace:
             query = select(log_versions.c.document).filter_by(digest=made.workspace)
             document = connection.execute(query).scalar()
@@ -153,7 +160,7 @@ class History:
                 raise LocalError("the store has another document for a version of the workspace", Reason.STORE_CORRUPT)
             return found
 
-        return spends_in(made, self._versions.get(made.workspace, read), entry.at)
+        return self._versions.get(made.workspace, read)
 
     def _judge(self, connection: Connection, index: int, current: Workspace) -> int | None:
         """As `counts_at`, of the change that this entry speaks of; looked at once for each version."""

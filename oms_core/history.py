@@ -1,7 +1,8 @@
 """What the log says of the past, read from its items: what was authorised, which keys have spoken, which rules counted.
 
-Nothing here is verified as an approval is: whoever has something counted that was not approved takes from limits, and
-gives nothing. An item whose event says that it is replayed, and that cannot be read, is no item of this log.
+Nothing here is verified as an approval is, but that its authenticator has spoken: whoever has something counted that
+was not approved takes from limits, and gives nothing. An item whose event says that it is replayed, and that cannot be
+read, is no item of this log.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from oms_core.approvals import Approval, challenge
+from oms_core.assertions import verify_assertion
 from oms_core.chains.evm import what_is_signed
 from oms_core.chains.intent import CreateWallet, Intent, subject_digest
 from oms_core.encoding import decode, decode_one_of
@@ -66,7 +68,6 @@ class Authorization:
     request: bytes
     signs: bytes
     workspace: bytes
-    pressed: tuple[Pressed, ...]
     asked: Asked
 
 
@@ -98,7 +99,7 @@ def authorization(asked: Asked) -> Authorization:
     except Refused as error:
         raise Malformed(f"what was authorised comes to nothing: {error.message}", error.reason) from error
     subject = subject_digest(asked.proposal.subject)
-    return Authorization(subject, request_digest(asked), signs, asked.workspace, presses(asked.approvals), asked)
+    return Authorization(subject, request_digest(asked), signs, asked.workspace, asked)
 
 
 def what_it_signs(request: Asked) -> bytes:
@@ -121,6 +122,13 @@ def presses(approvals: Iterable[Approval]) -> tuple[Pressed, ...]:
     """What authenticators that count said; those that do not count say 0."""
     made = (Pressed(one.credential_id, _counter(one.authenticator_data), challenge(one.claim)) for one in approvals)
     return tuple(one for one in made if one.counter)
+
+
+def pressed_in(authorized: Authorization, workspace: Workspace) -> tuple[Pressed, ...]:
+    """What authenticators of the version that it names truly said: a made-up counter would be used up for ever."""
+    keys = {one.credential_id: one.public_key for user in workspace.users for one in user.credentials}
+    given = authorized.asked.approvals
+    return presses(one for one in given if one.credential_id in keys and _said(one, keys[one.credential_id], workspace))
 
 
 def spends_in(authorized: Authorization, workspace: Workspace, at: int) -> tuple[Spend, ...]:
@@ -164,6 +172,16 @@ def _approved(request: ChangeWorkspaceRequest) -> Approved:
     if not isinstance(wish, ChangeWorkspace):
         raise Malformed("the request does not fit its subject")
     return Approved(subject_digest(wish), workspace_digest(wish.next), request, wish.next)
+
+
+def _said(approval: Approval, public_key: bytes, workspace: Workspace) -> bool:
+    """Whether this key has signed it."""
+    made = (approval.authenticator_data, approval.client_data_json, approval.signature)
+    try:
+        verify_assertion(public_key, challenge(approval.claim), workspace.rp_id, workspace.origins, *made)
+    except (Refused, Malformed):
+        return False
+    return True
 
 
 def _counter(authenticator_data: bytes) -> int:

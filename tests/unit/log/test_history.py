@@ -16,7 +16,10 @@ from oms_core.history import (
     Authorization,
     Began,
     Effect,
+    authorization,
     counts_at,
+    pressed_in,
+    presses,
     read_effect,
     spends_in,
     worst,
@@ -90,10 +93,29 @@ def test_each_assertion_that_counts_is_known_by_its_credential_and_counter() -> 
     found = effect(made(AUTHORIZED, encode(request)))
     assert isinstance(found, Authorization)
     counters = [keys().approvers[name]._counter for name in ("ravi", "olga")]
-    assert [(one.credential, one.counter) for one in found.pressed] == [
+    pressed = pressed_in(found, workspace())
+    assert [(one.credential, one.counter) for one in pressed] == [
         (approval.credential_id, counter) for approval, counter in zip(request.approvals, counters, strict=True)
     ]
-    assert len({one.challenge for one in found.pressed}) == 2
+    assert len({one.challenge for one in pressed}) == 2
+
+
+def test_what_no_authenticator_of_the_workspace_has_said_uses_up_no_counter() -> None:
+    """Else a coordinator that was broken into once could keep people from approving anything for ever after."""
+    subject = intent(500)
+    true, other = approve(subject, "ravi"), approve(intent(501), "ravi")
+    forged = [
+        replace(true, signature=other.signature),
+        replace(true, claim=other.claim),
+        replace(true, authenticator_data=true.authenticator_data[:33] + (99).to_bytes(4, "big")),
+        replace(true, credential_id=approve(subject, "olga").credential_id),
+        replace(true, credential_id=b"nobody's"),
+        replace(true, client_data_json=b"{}"),
+    ]
+    found = authorization(sign_request(subject, *forged))
+    assert len(presses(found.asked.approvals)) == len(forged)
+    assert pressed_in(found, workspace()) == ()
+    assert pressed_in(authorization(sign_request(subject, true)), workspace()) == presses((true,))
 
 
 def test_an_authenticator_that_does_not_count_has_no_counter_to_be_remembered() -> None:
@@ -103,7 +125,7 @@ def test_an_authenticator_that_does_not_count_has_no_counter_to_be_remembered() 
     short = replace(pressed, authenticator_data=b"short")
     found = effect(made(AUTHORIZED, encode(sign_request(subject, silent, short))))
     assert isinstance(found, Authorization)
-    assert found.pressed == ()
+    assert presses(found.asked.approvals) == ()
 
 
 @pytest.mark.parametrize("request_", [create_request(wish()), change_request(change())], ids=["create", "change"])
