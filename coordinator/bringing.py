@@ -57,7 +57,7 @@ class Bringing(Stands):
         async with self._turn:
             later = await self._book.versions(self._workspace.version)
             for row in later:
-                self._standing.advance(wish_of(decode(ChangeWorkspaceRequest, row["request"], LIMIT)).next)
+                self._standing.advance(decode(ChangeWorkspaceRequest, row["request"], LIMIT).wish.next)
             if later:
                 await self._settled()
 
@@ -66,7 +66,7 @@ class Bringing(Stands):
 
         It has to have followed the log to where the change stands as approved: it takes no other.
         """
-        wish = wish_of(request)
+        wish = request.wish
         if not await self._witnessing.abreast(index):
             return
         said = await self._book.kept(subject_digest(wish), SCHEDULING)
@@ -87,7 +87,7 @@ class Bringing(Stands):
 
     async def stand(self, request: ChangeWorkspaceRequest) -> None:
         """Go over to the version that most nodes have adopted."""
-        wish = wish_of(request)
+        wish = request.wish
         async with self._turn:
             if self._standing.find(workspace_digest(wish.next)) is not None:
                 return
@@ -142,12 +142,12 @@ class Bringing(Stands):
     async def _follow(self, links: list[Link]) -> None:
         """What most nodes have gone over to without this coordinator, which may have lost its memory."""
         told = await asyncio.gather(*(self._next_at(link) for link in links))
-        counted = Counter(workspace_digest(wish_of(one).next) for one in told if one is not None)
+        counted = Counter(workspace_digest(one.wish.next) for one in told if one is not None)
         for digest, count in counted.most_common(1):
             if count < honest_among(len(self._workspace.roster)):
                 return
-            request = next(one for one in told if one and workspace_digest(wish_of(one).next) == digest)
-            moment = max([wish_of(request).valid_from, *(one.claim.decided_at for one in request.approvals)])
+            request = next(one for one in told if one and workspace_digest(one.wish.next) == digest)
+            moment = max([request.wish.valid_from, *(one.claim.decided_at for one in request.approvals)])
             try:
                 await asyncio.to_thread(verify_change, request, self._workspace, moment)
             except CountersealError as error:
@@ -161,7 +161,7 @@ class Bringing(Stands):
         try:
             answer = await link.ask(message, SECONDS)
             found = [decode(ChangeWorkspaceRequest, one, LIMIT) for one in answer.workspace_requests.requests[:1]]
-            return found[0] if found and wish_of(found[0]).next.parent == self._standing.digest else None
+            return found[0] if found and found[0].wish.next.parent == self._standing.digest else None
         except (Unavailable, Malformed, Refused):
             return None
 
@@ -182,11 +182,3 @@ class Bringing(Stands):
                 raise Malformed("an adoption of another version", Reason.DIGEST_MISMATCH)
             await self._book.keep(subject, index, ADOPTION, answer.adoption)
             self._cosigners.stands(index, signed.adoption.workspace, signed.adoption.version)
-
-
-def wish_of(request: ChangeWorkspaceRequest) -> ChangeWorkspace:
-    """The wish of a request. Raises `Refused` (INTENT_TX_MISMATCH)."""
-    wish = request.proposal.subject
-    if not isinstance(wish, ChangeWorkspace):
-        raise Refused("the request does not fit its subject", Reason.INTENT_TX_MISMATCH)
-    return wish

@@ -25,7 +25,7 @@ from oms_core.log.entries import RECORD_LIMIT, WORKSPACE_APPROVED, Entry, Item, 
 from oms_core.log.note import Note, cosignatures, read_note, verify_log, write_note
 from oms_core.log.quorum import degraded, full
 from oms_core.log.roster import log_verifier, witness_verifiers
-from oms_core.workspace import ChangeWorkspace, workspace_digest
+from oms_core.workspace import workspace_digest
 
 EXPORTED = "evidence.exported"
 PATIENCE, LONGEST = 5.0, 20.0  # seconds for full cosignatures of the order's last entry, and for any
@@ -65,7 +65,7 @@ class Packing(Stands):
         query = select(log_items).where(log_items.c.index == 0)
         found = _read((await connection.execute(query)).mappings())
         for row in await self._chain_book.versions(0):
-            wish = _wish(bytes(row["request"]))  # by whose own id it is called where it is older than the log
+            wish = _request(row["request"]).wish  # by whose own id it is called where it is older than the log
             about = await _items(connection, await name_of(connection, row["subject"]), wish.change_id)
             found += [one for one in about if _brings(*one, row["digest"])][:1]
         return found
@@ -134,10 +134,8 @@ def _brings(entry: Entry, one: Item, version: bytes) -> bool:
     record = read_record(entry, one) if entry.event == WORKSPACE_APPROVED else None
     if record is None or len(record.documents) != 1:
         return False
-    return workspace_digest(_wish(record.documents[0]).next) == version
+    return workspace_digest(_request(record.documents[0]).wish.next) == version
 
 
-def _wish(request: bytes) -> ChangeWorkspace:
-    wish = decode(ChangeWorkspaceRequest, request, WORKSPACE_LIMIT).proposal.subject
-    assert isinstance(wish, ChangeWorkspace)
-    return wish
+def _request(document: bytes) -> ChangeWorkspaceRequest:
+    return decode(ChangeWorkspaceRequest, document, WORKSPACE_LIMIT)

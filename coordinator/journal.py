@@ -40,7 +40,7 @@ from oms_core.log.note import (
 )
 from oms_core.log.tiles import hashes_from
 from oms_core.log.tree import EMPTY_ROOT, Hashes, consistency_proof, inclusion_proof, leaf_hash, root
-from oms_core.workspace import ChangeWorkspace, Workspace
+from oms_core.workspace import Workspace
 
 COORDINATOR, OPERATOR = "coordinator", "operator"
 """The actors of what nobody else has asked for, and of what was said at the coordinator's console."""
@@ -123,7 +123,7 @@ class Journal:
         key is not the newest workspace's.
         """
         documents = [decode(ChangeWorkspaceRequest, one, 8 << 20) for one in later]
-        newest = _wish(documents[-1]).next if documents else workspace
+        newest = documents[-1].wish.next if documents else workspace
         if newest.log.origin != self.origin or newest.log.public not in {one.key for one in self._keys}:
             raise LocalError("log.key is not the key of the workspace's log", Reason.CONFIG_INVALID)
         async with self._engine.begin() as connection:
@@ -135,7 +135,7 @@ class Journal:
             await append(connection, GENESIS, "", record)
             for one in documents:
                 record = Record(COORDINATOR, b"", "before the log began", (encode(one),))
-                await append(connection, WORKSPACE_APPROVED, _wish(one).change_id, record)
+                await append(connection, WORKSPACE_APPROVED, one.wish.change_id, record)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -302,11 +302,6 @@ class Journal:
         if row is None:
             raise NotFound(f"the log has no entry {index}")
         return row
-
-
-def _wish(request: ChangeWorkspaceRequest) -> ChangeWorkspace:
-    assert isinstance(request.proposal.subject, ChangeWorkspace)
-    return request.proposal.subject
 
 
 def _check_genesis(first: Item, origin: str) -> None:

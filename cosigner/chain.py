@@ -18,7 +18,7 @@ from cosigner import logbook
 from cosigner.boots import Boots
 from cosigner.hsm import Token
 from cosigner.store import log_changes, sightings
-from cosigner.versions import LIMIT, Said, Versions, next_of
+from cosigner.versions import LIMIT, Said, Versions
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import LocalError, Malformed, NotFound, ProofInvalid, Reason, Refused
@@ -56,7 +56,7 @@ class Chain:
         """
         self._boots.check()
         request = decode(ChangeWorkspaceRequest, data, LIMIT)
-        following, change = next_of(request), subject_digest(request.proposal.subject)
+        following, change = request.wish.next, subject_digest(request.wish)
         with self._turn:
             if done := self._versions.said(following.version):
                 return self._again(*done, change)
@@ -140,7 +140,7 @@ class Chain:
         return signed
 
     def _adopt(self, request: ChangeWorkspaceRequest, seen: SignedScheduling, now: int, window: int) -> Said:
-        following = next_of(request)
+        following = request.wish.next
         said = Adoption(self._token.index, following.version, workspace_digest(following), now)
         signed = SignedAdoption(said, self._token.sign("adoption", encode(said)))
         try:

@@ -17,7 +17,7 @@ from cosigner.store import versions
 from oms_core.encoding import decode, document, encode
 from oms_core.errors import LocalError, Malformed, NotFound, Reason, Refused
 from oms_core.evidence import ChangeWorkspaceRequest, SignedAdoption, SignedScheduling
-from oms_core.workspace import ChangeWorkspace, Workspace, workspace_digest
+from oms_core.workspace import Workspace, workspace_digest
 
 LIMIT = 8 << 20  # bytes of a request
 _KEPT = 8  # older versions in memory
@@ -65,7 +65,7 @@ class Versions:
             if self._current is None:
                 with self._engine.begin() as connection:
                     newest = connection.execute(select(func.max(versions.c.number))).scalar()
-                self._current = self.first() if newest is None else next_of(self.request(int(newest)))
+                self._current = self.first() if newest is None else self.request(int(newest)).wish.next
             return self._current
 
     def find(self, digest: bytes) -> Workspace | None:
@@ -81,7 +81,7 @@ class Versions:
                 number = connection.execute(select(versions.c.number).filter_by(digest=digest)).scalar()
             if number is None:
                 return None
-            self._read[digest] = next_of(self.request(int(number)))
+            self._read[digest] = self.request(int(number)).wish.next
             while len(self._read) > _KEPT:
                 self._read.popitem(last=False)
             return self._read[digest]
@@ -135,7 +135,7 @@ class Versions:
         adoption: SignedAdoption,
     ) -> None:
         """Inside a transaction: one version more, after the current one. Raises `Refused` if there is another one."""
-        following, change = next_of(request), scheduling.scheduling.change
+        following, change = request.wish.next, scheduling.scheduling.change
         self.check(connection, self.current())
         clear = encode(VersionClear(self._token.index, following.version, workspace_digest(following), change))
         row = {
@@ -180,11 +180,3 @@ class _Before(Mapping[bytes, Workspace]):
 
     def __len__(self) -> int:
         return len(self._chain.digests(self._below))
-
-
-def next_of(request: ChangeWorkspaceRequest) -> Workspace:
-    """The version that a request asks for. Raises `Refused` (INTENT_TX_MISMATCH) if it asks for something else."""
-    wish = request.proposal.subject
-    if not isinstance(wish, ChangeWorkspace):
-        raise Refused("the request does not fit its subject", Reason.INTENT_TX_MISMATCH)
-    return wish.next

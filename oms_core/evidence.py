@@ -5,7 +5,9 @@ from __future__ import annotations
 from oms_core.approvals import Approval
 from oms_core.chains.intent import Execution, Proposal
 from oms_core.encoding import digest, document
+from oms_core.errors import Reason, Refused
 from oms_core.protocol.shares import Epoch, SignedConfirmation
+from oms_core.workspace import ChangeWorkspace
 
 
 @document("create-request/1")
@@ -108,6 +110,13 @@ class ChangeWorkspaceRequest:
     proposal: Proposal
     approvals: tuple[Approval, ...]
     scheduled: tuple[SignedScheduling, ...]
+
+    @property
+    def wish(self) -> ChangeWorkspace:
+        """What is asked for. Raises `Refused` (INTENT_TX_MISMATCH) if it is something else."""
+        if not isinstance(self.proposal.subject, ChangeWorkspace):
+            raise Refused("the request does not fit its subject", Reason.INTENT_TX_MISMATCH)
+        return self.proposal.subject
 
 
 @document("scheduling/1")

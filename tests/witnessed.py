@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cosigner.versions import next_of
 from cosigner.witness import Witness
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import encode
@@ -62,7 +61,7 @@ class Logbook:
 
     def approve(self, request: ChangeWorkspaceRequest, at: int = NOW) -> int:
         """People have approved this change of the workspace."""
-        following = next_of(request)
+        following = request.wish.next
         self._versions[workspace_digest(following)] = following
         return self.add(WORKSPACE_APPROVED, _name(subject_digest(request.proposal.subject)), encode(request), at=at)
 

@@ -141,9 +141,7 @@ def verify_change(request: ChangeWorkspaceRequest, current: Workspace, now: int)
     what an assertion may be refused for; `Malformed` for what cannot be a next version, with EXPIRED for an entry that
     says that it was added long before the last of them decided.
     """
-    wish = request.proposal.subject
-    if not isinstance(wish, ChangeWorkspace):
-        raise Refused("the request does not fit its subject", Reason.INTENT_TX_MISMATCH)
+    wish = request.wish
     check_subject(wish, now)
     found = check_change(wish, current)
     initiator = verify_proposal(request.proposal, current)
