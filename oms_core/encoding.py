@@ -23,11 +23,11 @@ from typing import Any, ClassVar, TypeVar, Union, cast, dataclass_transform, get
 import cbor2
 import gmpy2
 
+from oms_core.cbor import check_form
 from oms_core.errors import Malformed, Reason
 
 T = TypeVar("T")
 
-MAX_DEPTH = 16
 DEFAULT_LIMIT = 1 << 20
 KIND = "@"  # map key of a document's kind; no field can have this name
 
@@ -74,9 +74,7 @@ def decode_one_of(kinds: tuple[type[T], ...], data: bytes, limit: int = DEFAULT_
 def _read(hint: Any, name: str, data: bytes, limit: int) -> object:
     if len(data) > limit:
         raise Malformed(f"{len(data)} bytes where at most {limit} are allowed", Reason.TOO_LARGE)
-    end = _scan(data, 0, 0)
-    if end != len(data):
-        raise Malformed(f"{len(data) - end} trailing bytes")
+    check_form(data)
     try:
         value = _reader(hint)(cbor2.loads(data), name)
         again = encode(value)
@@ -145,67 +143,6 @@ def _key(key: object) -> object:
     if isinstance(key, bool) or not isinstance(key, int | str):
         raise TypeError("map keys are text or integers")
     return key
-
-
-def _scan(data: bytes, at: int, depth: int) -> int:
-    """Check one item's heads from ``at`` on and return where it ends."""
-    if depth > MAX_DEPTH:
-        raise Malformed("nested too deeply")
-    major, argument, at = _head(data, at)
-    match major:
-        case 0 | 1:
-            return at
-        case 2 | 3:
-            if argument > len(data) - at:
-                raise Malformed("truncated")
-            return at + argument
-        case 4:
-            for _ in range(_count(argument, data, at)):
-                at = _scan(data, at, depth + 1)
-            return at
-        case 5:
-            previous = b""
-            for _ in range(_count(argument, data, at)):
-                start, at = at, _scan(data, at, depth + 1)
-                key = data[start:at]
-                if previous and key <= previous:
-                    raise Malformed("map keys not sorted or repeated")
-                previous = key
-                at = _scan(data, at, depth + 1)
-            return at
-        case 6 if argument in (2, 3):
-            inner, length, body = _head(data, at)
-            if inner != 2 or length > len(data) - body or length < 9 or data[body] == 0:
-                raise Malformed("not a shortest bignum")
-            return body + length
-        case 7 if argument in (20, 21, 22):
-            return at
-    raise Malformed(f"major type {major} with argument {argument} is not allowed")
-
-
-def _head(data: bytes, at: int) -> tuple[int, int, int]:
-    """Read an item's head: (major type, argument, offset after it). Only the shortest form passes."""
-    if at >= len(data):
-        raise Malformed("truncated")
-    major, short = data[at] >> 5, data[at] & 31
-    at += 1
-    if short < 24:
-        return major, short, at
-    if short > 27 or major == 7:
-        raise Malformed("indefinite length, float or reserved head")
-    size = 1 << (short - 24)
-    if at + size > len(data):
-        raise Malformed("truncated")
-    argument = int.from_bytes(data[at : at + size], "big")
-    if argument < (24 if size == 1 else 1 << (4 * size)):
-        raise Malformed("length or integer not in its shortest form")
-    return major, argument, at + size
-
-
-def _count(argument: int, data: bytes, at: int) -> int:
-    if argument > len(data) - at:
-        raise Malformed("truncated")
-    return argument
 
 
 Reader = Callable[[Any, str], object]

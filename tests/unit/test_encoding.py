@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oms_core.cbor import scan
 from oms_core.crypto.curve import G, Point
 from oms_core.encoding import decode, decode_one_of, digest, document, encode
 from oms_core.errors import Malformed, Reason
@@ -226,9 +227,7 @@ def test_what_has_no_canonical_form_is_not_written() -> None:
 
 
 def test_keys_of_different_kinds_stand_in_the_order_of_their_bytes_and_can_be_read_again() -> None:
-    from oms_core.encoding import _scan
-
     for mixed in ({24: 1, -1: 2}, {"a": 1, 300: 2, -500: 3}, {"bb": 1, "a": 2, 70000: 3}):
         data = encode(mixed)
-        assert _scan(data, 0, 0) == len(data)
+        assert scan(data) == len(data)
         assert encode(dict(reversed(mixed.items()))) == data

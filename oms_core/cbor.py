@@ -1,0 +1,78 @@
+"""The CBOR that is read at all, in the one form of each value (RFC 8949, section 4.2.1), before anything is made of it.
+
+Only the shortest form of each head, sorted map keys, no floats, no tags but the bignums, bounded depth.
+"""
+
+from __future__ import annotations
+
+from oms_core.errors import Malformed
+
+MAX_DEPTH = 16
+
+
+def check_form(data: bytes) -> None:
+    """One item in its one form, and nothing after it. Raises `Malformed`."""
+    end = scan(data)
+    if end != len(data):
+        raise Malformed(f"{len(data) - end} trailing bytes")
+
+
+def scan(data: bytes, at: int = 0, depth: int = 0) -> int:
+    """Check one item's heads from ``at`` on and return where it ends."""
+    if depth > MAX_DEPTH:
+        raise Malformed("nested too deeply")
+    major, argument, at = _head(data, at)
+    match major:
+        case 0 | 1:
+            return at
+        case 2 | 3:
+            if argument > len(data) - at:
+                raise Malformed("truncated")
+            return at + argument
+        case 4:
+            for _ in range(_count(argument, data, at)):
+                at = scan(data, at, depth + 1)
+            return at
+        case 5:
+            previous = b""
+            for _ in range(_count(argument, data, at)):
+                start, at = at, scan(data, at, depth + 1)
+                key = data[start:at]
+                if previous and key <= previous:
+                    raise Malformed("map keys not sorted or repeated")
+                previous = key
+                at = scan(data, at, depth + 1)
+            return at
+        case 6 if argument in (2, 3):
+            inner, length, body = _head(data, at)
+            if inner != 2 or length > len(data) - body or length < 9 or data[body] == 0:
+                raise Malformed("not a shortest bignum")
+            return body + length
+        case 7 if argument in (20, 21, 22):
+            return at
+    raise Malformed(f"major type {major} with argument {argument} is not allowed")
+
+
+def _head(data: bytes, at: int) -> tuple[int, int, int]:
+    """Read an item's head: (major type, argument, offset after it). Only the shortest form passes."""
+    if at >= len(data):
+        raise Malformed("truncated")
+    major, short = data[at] >> 5, data[at] & 31
+    at += 1
+    if short < 24:
+        return major, short, at
+    if short > 27 or major == 7:
+        raise Malformed("indefinite length, float or reserved head")
+    size = 1 << (short - 24)
+    if at + size > len(data):
+        raise Malformed("truncated")
+    argument = int.from_bytes(data[at : at + size], "big")
+    if argument < (24 if size == 1 else 1 << (4 * size)):
+        raise Malformed("length or integer not in its shortest form")
+    return major, argument, at + size
+
+
+def _count(argument: int, data: bytes, at: int) -> int:
+    if argument > len(data) - at:
+        raise Malformed("truncated")
+    return argument
