@@ -45,8 +45,6 @@ class Orders(Stands):
 
     async def _move(self, order_id: str, was: State, to: State, note: str = "", **values: Any) -> None:
         await self._store.move(order_id, was, to, note, **values)
-        if to in TERMINAL and was in (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING):
-            await self._store.release_nonce(order_id)
         if to in TERMINAL or to is State.BROADCAST:
             self._news.ring((await self._store.order(order_id))["wallet_id"])
         log.info("order", order=order_id, state=str(to), reason=str(values.get("reason", "")))

@@ -29,7 +29,8 @@ from oms_core.policy.facts import Facts
 from oms_core.policy.limits import YEAR
 
 _SAID = {"reason", "detail", "trace", "confirmations", "block_number"}  # about an order; no part of its state
-_UNSENT = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING, State.SIGNED)
+_UNSIGNED = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
+_UNSENT = (*_UNSIGNED, State.SIGNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,10 @@ class Store:
             return list((await connection.execute(query)).mappings())
 
     async def move(self, order_id: str, was: State, to: State, note: str = "", **values: Any) -> None:
-        """One step of the lifecycle. Raises `IllegalTransition` if the order is not in ``was`` any more."""
+        """One step of the lifecycle; an order that ends unsigned gives its nonce back.
+
+        Raises `IllegalTransition` if the order is not in ``was`` any more.
+        """
         advance(order_id, was, to)
         values = {"reason": "", "detail": "", **values}
         async with self._engine.begin() as connection:
@@ -114,6 +118,8 @@ class Store:
                 raise IllegalTransition(order_id, was, to)
             told, documents = note or said(values), written(values)
             await stage(connection, order_id, to, note or values["reason"], *documents, told=told)
+            if to in TERMINAL and was in _UNSIGNED:  # later it could be forgotten, and the account would wait for ever
+                await _give_back(connection, order_id)
 
     async def withdraw(
         self,
@@ -201,11 +207,9 @@ class Store:
             return await _free_nonce(connection, chain, account, least)
 
     async def release_nonce(self, order_id: str) -> None:
-        """Give back the nonce of an order that ended without a signature."""
+        """Give back the nonce of an order that is not signed."""
         async with self._engine.begin() as connection:
-            gone = await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
-            if gone.rowcount:
-                await record(connection, order_id, "nonce_released")
+            await _give_back(connection, order_id)
 
     async def facts(self, now: int, ahead_of: str = "", share: int = 1) -> Facts:
         """What orders have reserved or spent by now; for the review of an order, ``ahead_of`` is its id.
@@ -367,6 +371,12 @@ async def _submit(connection: AsyncConnection, order: dict[str, Any], note: str)
     by = values.pop("by", OURS)
     await connection.execute(insert(orders).values(values))
     await stage(connection, order["order_id"], State.SUBMITTED, note, order["proposal"], by=by)
+
+
+async def _give_back(connection: AsyncConnection, order_id: str) -> None:
+    gone = await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
+    if gone.rowcount:
+        await record(connection, order_id, "nonce_released")
 
 
 async def _free_nonce(connection: AsyncConnection, chain: str, account: str, least: int) -> int:

@@ -129,6 +129,23 @@ async def test_nonces_are_given_out_one_by_one_also_to_many_at_once(store: Store
     assert await reserve(other) == 4
 
 
+@pytest.mark.parametrize("was", [State.APPROVED, State.SIGNING])
+async def test_an_order_that_ends_unsigned_gives_its_nonce_back_in_the_same_moment(store: Store, was: State) -> None:
+    """A process that ended in between would leave a gap, behind which all orders of the account wait for ever."""
+    for number in (1, 2):
+        await store.add_order(order(f"txn_{number}"), call())
+        await store.move(f"txn_{number}", State.SUBMITTED, State.APPROVED)
+    assert await store.reserve_nonce("eip155:1", "aa", "txn_1", 5) == 5
+    if was is State.SIGNING:
+        await store.move("txn_1", State.APPROVED, was)
+    await store.move("txn_1", was, State.REJECTED)
+    assert await store.reserve_nonce("eip155:1", "aa", "txn_2", 5) == 5
+    await store.move("txn_2", State.APPROVED, State.SIGNING)
+    await store.move("txn_2", State.SIGNING, State.SIGNED)
+    await store.move("txn_2", State.SIGNED, State.QUARANTINED)  # its bytes are out: nobody else gets it
+    assert await store.nonce_of("txn_2") == 5
+
+
 async def test_a_nonce_that_was_given_back_is_given_out_again(store: Store) -> None:
     for name in ("txn_1", "txn_2"):
         await store.add_order(order(name), call())
