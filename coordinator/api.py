@@ -241,8 +241,7 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
 
     async def _order(self, row: RowMapping) -> pb.Transaction:
         order_id, subject = row["order_id"], decode(Proposal, row["proposal"]).subject
-        facts = await self._store.facts(int(time.time()))
-        decision, _ = await self._approving.standing(order_id, subject, facts)
+        decision, _ = await self._approving.standing_now(order_id, subject)
         return views.transaction(
             row,
             self._workspace,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,8 @@ from oms_core.workspace import Workspace
 log = structlog.get_logger()
 
 PENDING = "PENDING_APPROVAL"
-_NO = (Outcome.DENY, Outcome.NEEDS_APPROVAL)
+GOES_ON = (Outcome.PERMIT, Outcome.DELAY)
+"""By what an approved subject goes on: a delay is counted by the nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,15 @@ class Approving(Stands):
         self._store, self._standing, self._seconds, self._exactly = store, standing, seconds, exactly
         self.preflight = preflight
 
+    async def denial(self, subject_id: str) -> str:
+        """Who denied it first, and why; empty if nobody did."""
+        denials = [row for row in await self._store.decisions(subject_id) if row["verdict"] == Verdict.DENY]
+        return f"denied by {denials[0]['user_id']}: {denials[0]['comment'] or 'no reason given'}" if denials else ""
+
+    async def standing_now(self, subject_id: str, subject: Subject) -> tuple[Decision, tuple[Approval, ...]]:
+        """As `standing`, by what is reserved or spent now."""
+        return await self.standing(subject_id, subject, await self._store.facts(int(time.time())))
+
     async def standing(self, subject_id: str, subject: Subject, facts: Facts) -> tuple[Decision, tuple[Approval, ...]]:
         """What the rules say with the approvals so far, and those that count.
 
@@ -82,14 +93,14 @@ class Approving(Stands):
             decision, current = decide(self._workspace, subject, facts, given), self._standing.digest
             named = {approval.claim.workspace for approval in alive} - {current}
             against = {digest for digest in named if not self._permits(digest, subject, facts, given)}
-            if decision.outcome in _NO or not against:
+            if decision.outcome not in GOES_ON or not against:
                 return decision, alive
             alive = tuple(approval for approval in alive if approval.claim.workspace not in against)
 
     def _permits(self, version: bytes, subject: Subject, facts: Facts, given: tuple[Given, ...]) -> bool:
         """Whether an earlier version would let it go, with everybody's approval."""
         then = self._standing.find(version)
-        return then is not None and decide(then, subject, facts, given).outcome not in _NO
+        return then is not None and decide(then, subject, facts, given).outcome in GOES_ON
 
     def _given(self, approval: Approval) -> Given | None:
         """A verified approval as the rules count it; None if the workspace knows its credential no more."""
@@ -110,7 +121,8 @@ class Approving(Stands):
             if subject.valid_until <= facts.now:
                 continue
             exactly = self._exactly() and isinstance(subject, Intent) and not is_message(subject)
-            if (execution := _execution(row) if exactly else None) is None and exactly:
+            execution = _execution(row) if exactly else None
+            if exactly and execution is None:
                 continue
             decision, _ = await self.standing(subject_id, subject, facts)
             if any(approver in need.eligible for need in decision.needs if need.missing):

@@ -215,8 +215,7 @@ class Desk(Preparing):
     async def _quorum(self, row: RowMapping, pooled: bool, of: set[int]) -> tuple[tuple[int, ...], bytes] | None:
         """Who ``of`` these is asked to sign, and with which presignature of theirs (empty: without); None: too few."""
         wallet, intent = await self._wallets.active(row["wallet_id"]), intent_of(row)
-        facts = await self._store.facts(int(time.time()))
-        decision, _ = await self._approving.standing(row["order_id"], intent, facts)
+        decision, _ = await self._approving.standing_now(row["order_id"], intent)
         without = refusers(read_refusals(await self._store.refusals(row["order_id"]))) | (set(wallet.parties) - of)
         if pooled:
             taken = await self._presigning.take(row["wallet_id"], wallet, intent.path, without, decision.cosigners)
@@ -274,8 +273,7 @@ class Desk(Preparing):
 
     async def request(self, row: RowMapping) -> SignRequest:
         """The evidence that is presented to every cosigner of the quorum."""
-        facts = await self._store.facts(int(time.time()))
-        _, approvals = await self._approving.standing(row["order_id"], intent_of(row), facts)
+        _, approvals = await self._approving.standing_now(row["order_id"], intent_of(row))
         execution = decode(Execution, row["execution"]) if row["execution"] is not None else None
         decision = plain_decision(intent_of(row), self._workspace)
         return SignRequest(proposal_of(row), execution, self._standing.digest, _in_order(approvals), decision)

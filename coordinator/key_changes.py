@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import RowMapping
 
 from coordinator import durable
-from coordinator.approving import PENDING, Approving
+from coordinator.approving import GOES_ON, PENDING, Approving
 from coordinator.authorizing import Authorizing
 from coordinator.cosigners import Cosigners
 from coordinator.keybook import KeyBook
@@ -25,7 +25,6 @@ from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from coordinator.telling import COVER_SECONDS, Telling
 from coordinator.wallets import ActiveWallet, Confirmations, Wallets
-from oms_core.approvals import Verdict
 from oms_core.authorize import review
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import decode, encode
@@ -100,15 +99,13 @@ class KeyChanges(Telling):
     async def approvals(self, change_id: str) -> None:
         """PENDING_APPROVAL → RUNNING, DENIED or FAILED."""
         while (row := await self._book.change(change_id))["state"] == PENDING:
-            denials = [d for d in await self._store.decisions(change_id) if d["verdict"] == Verdict.DENY]
             facts = await self._store.facts(int(time.time()))
             decision, _ = await self._approving.standing(change_id, _wish(row), facts)
-            if denials:
-                text = f"denied by {denials[0]['user_id']}: {denials[0]['comment'] or 'no reason given'}"
+            if text := await self._approving.denial(change_id):
                 await self._move(change_id, PENDING, DENIED, reason=Reason.APPROVAL_DENIED, detail=text)
             elif facts.now >= _wish(row).valid_until:
                 await self._move(change_id, PENDING, FAILED, reason=Reason.EXPIRED, detail="not approved in time")
-            elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
+            elif decision.outcome in GOES_ON:
                 await self._move(change_id, PENDING, RUNNING)
             else:
                 await self._approving.preflight.show(change_id, decode(Proposal, row["proposal"]))
@@ -172,8 +169,7 @@ class KeyChanges(Telling):
             raise Unavailable(f"cosigners {missing} are not attached", Reason.QUORUM_UNAVAILABLE)
         request = await self._request(row, None)
         spec = new_spec("aux", wallet.level, (key_id, number, b""), threshold, receivers, request)
-        facts = await self._store.facts(int(time.time()))
-        decision, _ = await self._approving.standing(row["change_id"], wish, facts)
+        decision, _ = await self._approving.standing_now(row["change_id"], wish)
         dealers = self._dealers(wish, wallet, refused, set(decision.cosigners) - set(receivers))
         epoch = await self._public(wallet, dealers)
         aux = agree(await self._run(row, spec, request))
@@ -290,8 +286,7 @@ class KeyChanges(Telling):
         self._news.ring(wish.wallet_id)
 
     async def _request(self, row: RowMapping, epoch: Epoch | None) -> ChangeRequest:
-        facts = await self._store.facts(int(time.time()))
-        _, approvals = await self._approving.standing(row["change_id"], _wish(row), facts)
+        _, approvals = await self._approving.standing_now(row["change_id"], _wish(row))
         ordered = tuple(sorted(approvals, key=lambda approval: approval.claim.approver))
         return ChangeRequest(decode(Proposal, row["proposal"]), workspace_digest(self._workspace), ordered, epoch)
 

@@ -9,11 +9,10 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from coordinator.approving import Approving
+from coordinator.approving import GOES_ON, Approving
 from coordinator.objections import Ending, alert, can_sign, ending, read_refusals, refusers, without_quorum
 from coordinator.orders import Orders, intent_of, proposal_of
 from coordinator.wallets import Wallets
-from oms_core.approvals import Verdict
 from oms_core.authorize import review
 from oms_core.errors import Malformed, NotFound, Reason, Refused
 from oms_core.lifecycle import State
@@ -46,7 +45,7 @@ class Reviewing(Orders):
                 await self._end(row, State.REJECTED, decision.objections[0].reason, decision.detail, **trace)
             elif unmet := await self._unsignable(row, decision):
                 await self._end(row, State.REJECTED, Reason.QUORUM_UNAVAILABLE, unmet, **trace)
-            elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
+            elif decision.outcome in GOES_ON:
                 await self._move(order_id, State.SUBMITTED, State.APPROVED, **trace)
                 self._show_meanwhile(row)
             elif (end := await self._objected(row)) is not None:
@@ -60,17 +59,15 @@ class Reviewing(Orders):
     async def approvals(self, order_id: str) -> None:
         """PENDING_APPROVAL → APPROVED, DENIED, REJECTED or EXPIRED, by what people decide."""
         while (row := await self._store.order(order_id))["state"] == State.PENDING_APPROVAL:
-            denials = [d for d in await self._store.decisions(order_id) if d["verdict"] == Verdict.DENY]
             facts = await self._store.facts(int(time.time()))
             decision, _ = await self._approving.standing(order_id, intent_of(row), facts)
-            if denials:
-                text = f"denied by {denials[0]['user_id']}: {denials[0]['comment'] or 'no reason given'}"
+            if text := await self._approving.denial(order_id):
                 await self._end(row, State.DENIED, Reason.APPROVAL_DENIED, text)
             elif facts.now >= intent_of(row).valid_until:
                 await self._end(row, State.EXPIRED, Reason.EXPIRED, "not approved in time")
             elif decision.outcome is Outcome.DENY:
                 await self._end(row, State.REJECTED, decision.objections[0].reason, decision.objections[0].text)
-            elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
+            elif decision.outcome in GOES_ON:
                 await self._move(order_id, State.PENDING_APPROVAL, State.APPROVED)
                 self._approving.preflight.forget(order_id)
             elif (end := await self._objected(row)) is not None:
@@ -116,8 +113,8 @@ class Reviewing(Orders):
         end = ending(said, self._workspace)
         if end is not None or not (gone := refusers(said)):
             return end
-        wallet, facts = await self._wallets.active(row["wallet_id"]), await self._store.facts(int(time.time()))
-        decision, _ = await self._approving.standing(row["order_id"], intent_of(row), facts)
+        wallet = await self._wallets.active(row["wallet_id"])
+        decision, _ = await self._approving.standing_now(row["order_id"], intent_of(row))
         left = can_sign(self._workspace, set(wallet.parties) - gone, wallet.threshold, decision.cosigners)
         return None if left else without_quorum(said)
 

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import RowMapping
 
 from coordinator import durable
-from coordinator.approving import PENDING, Approving
+from coordinator.approving import GOES_ON, PENDING, Approving
 from coordinator.authorizing import Authorizing
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
@@ -19,7 +19,6 @@ from coordinator.outcomes import Outcomes
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
 from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
-from oms_core.approvals import Verdict
 from oms_core.authorize import review
 from oms_core.chains.evm import address_of
 from oms_core.chains.intent import CreateWallet, Proposal, subject_digest
@@ -113,15 +112,13 @@ class Wallets(Stands):
     async def approvals(self, wallet_id: str) -> None:
         """PENDING_APPROVAL → GENERATING, DENIED or FAILED."""
         while (row := await self._store.wallet(wallet_id))["state"] == PENDING:
-            denials = [d for d in await self._store.decisions(wallet_id) if d["verdict"] == Verdict.DENY]
             facts = await self._store.facts(int(time.time()))
             decision, _ = await self._approving.standing(wallet_id, _wish(row), facts)
-            if denials:
-                text = f"denied by {denials[0]['user_id']}: {denials[0]['comment'] or 'no reason given'}"
+            if text := await self._approving.denial(wallet_id):
                 await self._move(wallet_id, PENDING, DENIED, reason=Reason.APPROVAL_DENIED, detail=text)
             elif facts.now >= _wish(row).valid_until:
                 await self._move(wallet_id, PENDING, FAILED, reason=Reason.EXPIRED, detail="not approved in time")
-            elif decision.outcome in (Outcome.PERMIT, Outcome.DELAY):  # nodes count the delay
+            elif decision.outcome in GOES_ON:
                 await self._move(wallet_id, PENDING, GENERATING)
             else:
                 await self._approving.preflight.show(wallet_id, _proposal(row))
@@ -183,8 +180,7 @@ class Wallets(Stands):
         wallet_id, wish = row["wallet_id"], _wish(row)
         rounds = self.progress.setdefault(wallet_id, [])
         await self._attached(wish)
-        facts = await self._store.facts(int(time.time()))
-        _, approvals = await self._approving.standing(wallet_id, wish, facts)
+        _, approvals = await self._approving.standing_now(wallet_id, wish)
         request = CreateRequest(_proposal(row), workspace_digest(self._workspace), approvals)
         key = (subject_digest(wish), 0, b"")
         spec = new_spec("create-key", wish.level, key, wish.threshold, wish.parties, request)
