@@ -137,7 +137,7 @@ class Rumours:
 
     def _merged(self, known: str, note: Note, until: int) -> str:
         """The log's line, and of each witness the newest one; those of ``known`` were verified when they came."""
-        before, lines = read_note(known), [note.by(self.key)[0]]
+        before, lines = read_note(known) if known else note, [note.by(self.key)[0]]
         for witness in self.witnesses.values():
             times = {int.from_bytes(line.data[:8], "big"): line for line in (*before.by(witness), *note.by(witness))}
             if usable := [at for at in times if at <= until]:

@@ -217,6 +217,14 @@ def test_a_node_that_follows_nothing_says_so(node: Node) -> None:
     assert (found.mode, found.head.size, found.full_at) == (Mode.STOPPED, 0, 0)
 
 
+def test_a_node_that_follows_nothing_hears_that_others_have_cosigned_nothing(node: Node) -> None:
+    follower = Follower(node)
+    head, conflict = follower.witness.gossip([follower.covered(0), b"", follower.covered(0)], NOW)
+    assert conflict == b""
+    assert read_note(head).body == read_note(follower.covered(0)).body
+    assert follower.head.full_at == NOW
+
+
 def test_the_newest_note_is_kept_with_all_cosignatures_that_are_known(follower: Follower) -> None:
     for by in ((2, 3, 4), (3, 4, 5)):
         head, conflict = follower.witness.gossip([follower.covered(by=by)], NOW)
