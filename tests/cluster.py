@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,34 @@ from proto import oms_pb2 as pb
 
 WALLET = "wal_treasury"
 ALL = (1, 2, 3, 4, 5)
+PATIENT = 300.0
+"""Seconds for what is to come; nobody waits for them but a test that fails, on however busy a machine."""
+
+
+async def ready(network: Network, seconds: float = PATIENT) -> None:
+    """All cosigners are attached, and vouch for the log: else people would be asked about an exact transaction."""
+    await network.attached(ALL, seconds)
+    async with network.client() as client:
+        await mode(client, "FULL", seconds)
+
+
+async def mode(client: Client, wanted: str, seconds: float = PATIENT) -> pb.LogStatus:
+    """Wait until so many vouch for the log."""
+    deadline = time.monotonic() + seconds
+    while (said := (await client.status()).log).mode != wanted:
+        assert time.monotonic() < deadline, (said.mode, said.detail)
+        await asyncio.sleep(0.1)
+    return said
+
+
+async def restarted(network: Network, *indices: int, module: tuple[str, ...] = ("cosigner",)) -> None:
+    """Kill these cosigners, and start them again once the coordinator has noticed; until all is as it was."""
+    for index in indices:
+        network.kill_cosigner(index)
+    await network.attached(set(ALL) - set(indices))
+    for index in indices:
+        network.start_cosigner(index, module)
+    await ready(network)
 
 
 def wish(wallet_id: str = WALLET) -> CreateWallet:
@@ -34,7 +63,7 @@ def wish(wallet_id: str = WALLET) -> CreateWallet:
 async def approve(network: Network, client: Client, subject_id: str, *people: str) -> None:
     """Each person approves once it is in her inbox."""
     for person in people:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENT):
             while not (waiting := [one for one in await client.inbox(person) if one.subject_id == subject_id]):
                 await asyncio.sleep(0.05)
         claim = waiting[0].claim
@@ -51,14 +80,22 @@ async def approve_all(network: Network, client: Client, person: str) -> None:
         await asyncio.sleep(0.1)
 
 
+@contextlib.asynccontextmanager
+async def approving(network: Network, client: Client, *people: str) -> AsyncIterator[None]:
+    """These approve whatever reaches them."""
+    tasks = [asyncio.create_task(approve_all(network, client, person)) for person in people]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 async def settle(network: Network, client: Client, person: str = "ravi", wei: int = ETHER + 1) -> pb.Transaction:
     """An order just large enough that she has to approve it, naming its transaction where she has to; to its end."""
     tx = await propose(network, client, wei=wei)
-    approving = asyncio.create_task(approve_all(network, client, person))
-    try:
+    async with approving(network, client, person):
         return await client.ended(tx.transaction_id)
-    finally:
-        approving.cancel()
 
 
 async def make_wallet(network: Network, wallet_id: str = WALLET) -> str:
@@ -91,7 +128,7 @@ def start() -> Network:
             patch.setattr(cast, "people", with_somebody_who_left)
             network.prepare()
         network.start()
-        asyncio.run(network.attached(ALL, 90))
+        asyncio.run(network.attached(ALL))
         asyncio.run(make_wallet(network))
     except BaseException:
         network.remove()
@@ -108,7 +145,7 @@ async def propose(
 
 
 async def until(
-    client: Client, transaction_id: str, *states: str, reason: str = "", seconds: float = 90
+    client: Client, transaction_id: str, *states: str, reason: str = "", seconds: float = PATIENT
 ) -> pb.Transaction:
     """Poll until the order is in one of these states (and stands there for this reason)."""
     deadline = time.monotonic() + seconds
@@ -136,7 +173,7 @@ async def change_key(
     return [seen async for seen in client.watch_key_change(asked.change_id)][-1]
 
 
-async def pooled(client: Client, seconds: float = 90) -> None:
+async def pooled(client: Client, seconds: float = PATIENT) -> None:
     """Wait until a quorum held presignatures for the treasury when it was last asked, which may be a while ago."""
     deadline = time.monotonic() + seconds
     while True:

@@ -144,7 +144,7 @@ class Network:
         """A person's (software) key."""
         return SoftwareAuthenticator(self.root / "people" / f"{user_id}.json")
 
-    async def attached(self, indices: Iterable[int], seconds: float = 60.0) -> None:
+    async def attached(self, indices: Iterable[int], seconds: float = 300.0) -> None:
         """Wait until exactly these cosigners are attached. Raises `Unavailable`."""
         wanted, deadline = set(indices), time.monotonic() + seconds
         found, seen = set[int](), dict[str, str]()

@@ -39,7 +39,7 @@ async def network(_network: Network) -> AsyncIterator[Network]:
     """The network with everything running, whatever a test before has killed; nothing may have ended by itself."""
     _network.start_missing()
     try:
-        await _network.attached(cluster.ALL, 90)
+        await cluster.ready(_network)
     except Unavailable as error:
         pytest.fail(f"{error.message} {dict(error.details)}\n{_network.account()}", pytrace=False)
     yield _network

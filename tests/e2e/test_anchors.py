@@ -36,7 +36,7 @@ class Place:
     network: Network
     account: bytes
 
-    async def anchored(self, after: int = 0, seconds: float = 150) -> pb.Anchor:
+    async def anchored(self, after: int = 0, seconds: float = cluster.PATIENT) -> pb.Anchor:
         """The next anchor of more entries than these, once it is proved."""
         deadline = time.monotonic() + seconds
         async with self.network.client() as client:
@@ -72,7 +72,7 @@ async def every_minute(network: Network) -> AsyncIterator[None]:
         config.write_text(written)
         network.processes.stop("coordinator")
         network.start_coordinator()
-        await network.attached(cluster.ALL, 90)
+        await cluster.ready(network)
         if written != text:
             yield
 

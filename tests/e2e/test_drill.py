@@ -19,7 +19,7 @@ WALLET = "wal_drilled"
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
 
 
 def cosigner(network: Network, index: int, *command: str) -> subprocess.CompletedProcess[str]:
@@ -50,8 +50,6 @@ async def test_a_wallet_with_a_drill_is_active_only_after_its_backups_have_signe
         oms = str(Path(sys.executable).with_name("oms"))
         handed = run(oms, "--config", str(network.root / "oms.toml"), "wallet", "drill", WALLET, str(record))
         assert handed.returncode == 0, handed.stderr
-        for _ in range(150):
-            if (await client.wallet(WALLET)).state == "ACTIVE":
-                break
-            await asyncio.sleep(0.2)
-        assert (await client.wallet(WALLET)).state == "ACTIVE"
+        async with asyncio.timeout(cluster.PATIENT):
+            while (await client.wallet(WALLET)).state != "ACTIVE":
+                await asyncio.sleep(0.2)

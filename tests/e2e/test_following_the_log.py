@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from oms.client import Client
 from oms.devnet.cast import ETHER
 from oms.devnet.network import Network
@@ -41,8 +43,11 @@ async def test_every_step_of_an_order_stands_in_the_log_under_a_tree_that_its_ke
         await cluster.until(client, tx.transaction_id, "PENDING_APPROVAL")
         await cluster.approve(network, client, tx.transaction_id, "ravi")
         tx = await client.ended(tx.transaction_id)
+        _, size = await client.log_items(0, 1)
+        async with asyncio.timeout(cluster.PATIENT):
+            while (checkpoint := await client.checkpoint()).size < size:
+                await asyncio.sleep(0.1)
         items = await everything(client)
-        checkpoint = await client.checkpoint()
         workspace = await client.workspace()
         index = next(i for i, one in enumerate(items) if read_entry(one.entry).event == "order.signed")
         path = await client.log_proof(index, checkpoint.size)

@@ -46,7 +46,8 @@ def destroyed(change: pb.KeyChange, workspace_keys: dict[int, bytes], epoch: int
 
 async def test_an_order_is_signed_with_a_presignature_that_was_made_before(network: Network) -> None:
     async with network.client() as client:
-        async with asyncio.timeout(150):  # what is known of the pools may be from before a test that emptied them
+        # What is known of the pools may be from before a test that emptied them.
+        async with asyncio.timeout(2 * cluster.PATIENT):
             await cluster.pooled(client)
             while not how(await settled(network, client)).endswith("with a presignature"):
                 await cluster.pooled(client)
@@ -55,11 +56,7 @@ async def test_an_order_is_signed_with_a_presignature_that_was_made_before(netwo
 async def test_presignatures_are_gone_after_a_restart_and_orders_are_signed_all_the_same(network: Network) -> None:
     async with network.client() as client:
         await cluster.pooled(client)
-        for index in cluster.ALL:
-            network.kill_cosigner(index)
-        for index in cluster.ALL:
-            network.start_cosigner(index)
-        await network.attached(cluster.ALL, 60)
+        await cluster.restarted(network, *cluster.ALL)
         await settled(network, client)
 
 
@@ -157,10 +154,10 @@ async def test_a_refresh_that_is_killed_anywhere_leaves_a_key_that_signs(
     network.start_coordinator()
     for index in (2, 4):
         network.start_cosigner(index)
-    await network.attached(cluster.ALL, 60)
+    await cluster.ready(network)
     async with network.client() as client:
         await settled(network, client)
-        async with asyncio.timeout(200):
+        async with asyncio.timeout(2 * cluster.PATIENT):
             while (await client.key_change(asked.change_id)).state not in ("DONE", "FAILED"):
                 await asyncio.sleep(0.5)
         assert (await client.wallet(cluster.WALLET)).address == wallet.address

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
-from oms.devnet.cast import ETHER, SANCTIONED
+from oms.client import Client, fresh
+from oms.devnet.cast import ETHER, ORIGIN, SANCTIONED
 from oms.devnet.network import Network
+from oms_core.approvals import Verdict
 from oms_core.chains.evm import decode_signed, sender, signing_digest, to_checksum
 from oms_core.crypto import ecdsa
 from oms_core.encoding import decode
-from oms_core.errors import Reason
+from oms_core.errors import CountersealError, Reason, Unavailable
 from oms_core.protocol.shares import SignedConfirmation, check_confirmations
 from oms_core.workspace import identities
 from tests import cluster
+from tests.e2e import mortal_coordinator
+
+MORTAL = "tests.e2e.mortal_coordinator"
 
 
 async def test_a_wallet_is_confirmed_by_every_cosigner_under_its_identity_key(network: Network) -> None:
@@ -49,11 +59,6 @@ async def test_an_approved_transfer_is_signed_by_three_and_settles(network: Netw
 
 
 async def test_a_denied_transfer_is_not_signed_and_says_who_denied_it(network: Network) -> None:
-    from dataclasses import replace
-
-    from oms.devnet.cast import ORIGIN
-    from oms_core.approvals import Verdict
-
     async with network.client() as client:
         tx = await cluster.propose(network, client, wei=2 * ETHER)
         await cluster.until(client, tx.transaction_id, "PENDING_APPROVAL")
@@ -88,7 +93,6 @@ async def test_a_transfer_that_the_policy_forbids_is_rejected_with_its_rule(
     assert not tx.raw
 
 
-@pytest.mark.timeout(900)
 async def test_any_three_of_five_processes_sign(network: Network) -> None:
     """The ten quorums, each as the only one alive; neighbours in the list differ by one node where they can.
 
@@ -125,15 +129,19 @@ async def test_with_three_nodes_dead_the_order_waits_and_completes_when_one_retu
     assert 1 not in tx.signers
 
 
-async def test_a_cosigner_that_dies_during_a_session_is_replaced(network: Network) -> None:
+async def test_a_cosigner_that_dies_during_a_session_is_replaced(network: Network, tmp_path: Path) -> None:
+    """Of three that are about to die, one is in every quorum; the first that is asked to sign does."""
+    grave, doomed = tmp_path / "grave", (3, 4, 5)
+    await cluster.restarted(network, *doomed, module=("tests.e2e.mortal_cosigner", str(grave)))
     async with network.client() as client:
-        tx = await cluster.propose(network, client)
-        await cluster.until(client, tx.transaction_id, "SIGNING")
-        stages = (await client.transaction(tx.transaction_id)).stages
-        chosen = next(stage.note for stage in stages if stage.state == "SIGNING")
-        network.kill_cosigner(int(re.findall(r"\d+", chosen)[-1]))
-        tx = await client.ended(tx.transaction_id)
-    assert tx.state == "CONFIRMED"
+        tx = await client.ended((await cluster.propose(network, client)).transaction_id)
+    dead = int(grave.read_text())
+    assert network.processes.exit_code(f"enclave-{dead}") == -signal.SIGKILL
+    assert tx.state == "CONFIRMED", (tx.reason, tx.detail)
+    assert dead not in tx.signers
+    first, *_, last = [re.findall(r"\d+", one.note) for one in tx.stages if one.state == "SIGNING"]
+    assert (str(dead) in first, str(dead) in last) == (True, False)
+    await cluster.restarted(network, *doomed)
 
 
 async def test_a_hung_cosigner_is_noticed_and_left_out(network: Network) -> None:
@@ -146,29 +154,67 @@ async def test_a_hung_cosigner_is_noticed_and_left_out(network: Network) -> None
         assert 1 not in tx.signers
     finally:
         network.processes.resume("enclave-1")
-    await network.attached(cluster.ALL)
+    await cluster.ready(network)
+
+
+@pytest.fixture(scope="module")
+def _mortal(_network: Network) -> Iterator[None]:
+    """The coordinator dies from now on of orders that say so."""
+    if _network.processes.running("coordinator"):
+        _network.processes.stop("coordinator")
+    _network.start_coordinator(MORTAL)
+    yield
+    _network.processes.stop("coordinator")
+
+
+@pytest.fixture
+async def mortal(_mortal: None, network: Network) -> Network:
+    return network
+
+
+async def press_again(network: Network, client: Client, order_id: str) -> None:
+    """Olga decides once more wherever she is asked to name the exact transaction, and only there."""
+    while True:
+        decisions = (await client.transaction(order_id)).decisions
+        if any(one.reason == Reason.EXACT_BYTES_NEEDED for one in decisions):
+            for one in await client.inbox("olga"):
+                if one.subject_id == order_id:
+                    with contextlib.suppress(CountersealError):
+                        await client.decide(order_id, network.authenticator("olga").approve(one.claim, ORIGIN))
+        await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize(
     "state", ["SUBMITTED", "PENDING_APPROVAL", "APPROVED", "SIGNING", "SIGNED", "BROADCAST", "MINED"]
 )
-async def test_an_order_survives_the_death_of_the_coordinator_in_state(network: Network, state: str) -> None:
-    async with network.client() as client:
-        tx = await cluster.propose(network, client, wei=2 * ETHER)
+async def test_an_order_survives_the_death_of_the_coordinator_in_state(mortal: Network, state: str) -> None:
+    asked, request_id = state not in ("SUBMITTED", "PENDING_APPROVAL"), fresh()
+    async with mortal.client() as client:
+        intent, _ = await client.prepare_transfer(
+            cluster.WALLET, "entry:kraken-hot", ETHER + 1, "desk", mortal_coordinator.WORDS + state
+        )
+        proposal = mortal.desk().propose(intent)
+        with contextlib.suppress(Unavailable):  # its answer may be lost with it
+            order_id = (await client.submit(proposal, request_id)).transaction_id
+            if asked:
+                await cluster.approve(mortal, client, order_id, "olga")
+    async with asyncio.timeout(cluster.PATIENT):
+        while mortal.processes.running("coordinator"):
+            await asyncio.sleep(0.02)
+    assert mortal.processes.exit_code("coordinator") == -signal.SIGKILL
+    mortal.start_coordinator(MORTAL)
+    await cluster.ready(mortal)
+    async with mortal.client() as client:
+        tx = await client.submit(proposal, request_id)
         order_id = tx.transaction_id
-        if state not in ("SUBMITTED", "PENDING_APPROVAL"):
-            await cluster.approve(network, client, order_id, "olga")
-        seen = {state, "CONFIRMED"} | ({"PENDING_APPROVAL"} if state == "SUBMITTED" else set())
-        await cluster.until(client, order_id, *seen)
-        network.processes.kill("coordinator")
-    network.start_coordinator()
-    await network.attached(cluster.ALL)
-    async with network.client() as client:
-        if state in ("SUBMITTED", "PENDING_APPROVAL"):
-            await cluster.approve(network, client, order_id, "olga")
+        assert state in [stage.state for stage in tx.stages]
+        if not asked:
+            await cluster.approve(mortal, client, order_id, "olga")
+        pressing = asyncio.create_task(press_again(mortal, client, order_id))
         tx = await client.ended(order_id)
-        assert tx.state == "CONFIRMED"
-        onchain = await network.rpc_call("eth_getTransactionByHash", tx.hash)
+        pressing.cancel()
+        assert tx.state == "CONFIRMED", (tx.reason, tx.detail)
+        onchain = await mortal.rpc_call("eth_getTransactionByHash", tx.hash)
         assert isinstance(onchain, dict)
         sent = [t for t in await client.transactions(limit=500) if t.hash and t.transaction_id == order_id]
         assert len(sent) == 1
