@@ -91,13 +91,6 @@ async def approving(network: Network, client: Client, *people: str) -> AsyncIter
             task.cancel()
 
 
-async def settle(network: Network, client: Client, person: str = "ravi", wei: int = ETHER + 1) -> pb.Transaction:
-    """An order just large enough that she has to approve it, naming its transaction where she has to; to its end."""
-    tx = await propose(network, client, wei=wei)
-    async with approving(network, client, person):
-        return await client.ended(tx.transaction_id)
-
-
 async def make_wallet(network: Network, wallet_id: str = WALLET) -> str:
     """A funded, active wallet; returns its address."""
     async with network.client() as client:
@@ -121,8 +114,8 @@ PEOPLE = cast.people
 
 
 def start() -> Network:
-    """Five cosigners, a coordinator, a chain, and one funded wallet."""
-    network = Network(Path(tempfile.mkdtemp(prefix="cs-test-")))
+    """Five cosigners, a coordinator, a chain with four blocks a second, and one funded wallet."""
+    network = Network(Path(tempfile.mkdtemp(prefix="cs-test-")), block_seconds=0.25)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cast, "people", with_somebody_who_left)

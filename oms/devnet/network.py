@@ -39,9 +39,10 @@ class Network:
         database: str = "",
         delay: int = DELAY,
         log_seconds: tuple[int, int] = (60, 86_400),
+        block_seconds: float = 1,
     ) -> None:
         self.root, self.count, self.level, self._database, self._delay = root, count, level, database, delay
-        self._log_seconds = log_seconds
+        self._log_seconds, self._block_seconds = log_seconds, block_seconds
         self.processes = Processes(root / "logs", keep)
         self.oms, self.inner, self.rpc = free_ports(3)
         self.workspace: Workspace | None = None
@@ -84,8 +85,8 @@ class Network:
         if not ANVIL.exists():
             raise LocalError("anvil is not installed: run `make setup` in the project's folder", Reason.CONFIG_INVALID)
         state = str(self.root / "chain.json")
-        options = ("--port", str(self.rpc), "--chain-id", "31337", "--block-time", "1", "--silent", "--state", state)
-        self.processes.start("anvil", str(ANVIL), *options)
+        options = ("--port", str(self.rpc), "--chain-id", "31337", "--silent", "--state", state)
+        self.processes.start("anvil", str(ANVIL), *options, "--block-time", str(self._block_seconds))
 
     def start_cosigner(self, index: int, enclave: tuple[str, ...] = ("cosigner",)) -> None:
         """Start one cosigner's enclave, or a module with arguments that stands in for it, and its gateway."""

@@ -98,9 +98,9 @@ async def test_any_three_of_five_processes_sign(network: Network) -> None:
 
     So few vouch for the log then that somebody has to name the exact transaction.
     """
-    alive = set(cluster.ALL)
+    alive, signed = set(cluster.ALL), dict[str, tuple[int, ...]]()
     quorums = sorted(combinations(cluster.ALL, 3))
-    async with network.client() as client:
+    async with network.client() as client, cluster.approving(network, client, "ravi"):
         while quorums:
             quorum = max(quorums, key=lambda q: len(set(q) & alive))
             quorums.remove(quorum)
@@ -110,8 +110,13 @@ async def test_any_three_of_five_processes_sign(network: Network) -> None:
                 network.start_cosigner(index)
             alive = set(quorum)
             await network.attached(quorum)
-            tx = await cluster.settle(network, client)
-            assert (tx.state, tuple(tx.signers)) == ("CONFIRMED", quorum)
+            tx = await cluster.propose(network, client, wei=ETHER + 1)
+            await cluster.until(client, tx.transaction_id, "SIGNED", "BROADCAST", "MINED", "CONFIRMED")
+            signed[tx.transaction_id] = quorum
+        assert len(signed) == 10
+        for order_id, quorum in signed.items():
+            tx = await client.ended(order_id)
+            assert (tx.state, tuple(tx.signers)) == ("CONFIRMED", quorum), (tx.reason, tx.detail)
 
 
 async def test_with_three_nodes_dead_the_order_waits_and_completes_when_one_returns(network: Network) -> None:

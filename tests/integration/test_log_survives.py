@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.journal import Journal
@@ -50,8 +50,21 @@ async def told(process: asyncio.subprocess.Process, least: int, others: asyncio.
     return [*said, *rest.split("\n")[:-1]]
 
 
+async def at_rest(engine: AsyncEngine) -> None:
+    """What somebody who was killed had asked PostgreSQL to commit is done by now, or never will be."""
+    others = "datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    query = text(f"SELECT count(*) FROM pg_stat_activity WHERE {others} AND state <> 'idle'")
+    async with asyncio.timeout(300):
+        while engine.dialect.name == "postgresql":
+            async with engine.begin() as connection:
+                if not (await connection.execute(query)).scalar_one():
+                    return
+            await asyncio.sleep(0.02)
+
+
 async def whole(engine: AsyncEngine, said: list[str]) -> int:
     """Every step that somebody was told of is there with its entry, no entry without its step, and no index missing."""
+    await at_rest(engine)
     async with engine.begin() as connection:
         rows = (await connection.execute(select(log_items.c.entry).order_by(log_items.c.index))).scalars().all()
         done = set((await connection.execute(select(orders.c.order_id))).scalars())

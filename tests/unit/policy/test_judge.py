@@ -13,7 +13,8 @@ from oms_core.policy.decision import Decision
 from oms_core.policy.facts import Facts, Provenance
 from oms_core.policy.hours import UTC
 from oms_core.policy.judge import Outcome, judge, judge_operations
-from oms_core.policy.rules import DAY, Hours, Kind, Operator, Rule, Test
+from oms_core.policy.rules import DAY, Hours, Kind, Operator, Rule
+from oms_core.policy.rules import Test as Condition
 from oms_core.workspace import ChangeWorkspace, EntryState, Role
 from tests.unit.policy import world
 from tests.unit.policy.world import (
@@ -283,7 +284,7 @@ def test_to_stop_a_key_is_an_action_of_its_own(change: Change) -> None:
         (test("destination.lookalike", Operator.BELOW, 3), "destination.lookalike is 40"),
     ],
 )  # fmt: skip
-def test_the_trace_shows_numbers_in_the_units_in_which_rules_are_written(when: Test, said: str) -> None:
+def test_the_trace_shows_numbers_in_the_units_in_which_rules_are_written(when: Condition, said: str) -> None:
     (line,) = decide([permit(when)]).trace
     assert said in line.text
 
