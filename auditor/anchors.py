@@ -30,7 +30,7 @@ def check_receipt(receipt: AnchorReceipt, versions: Versions, block_hash: bytes 
     failed: CountersealError = ProofInvalid("no version of the workspace is known")
     for workspace in versions.by_digest.values():
         try:
-            verify_head(receipt.checkpoint, workspace)
+            verify_head(receipt.checkpoint, workspace, versions.by_digest.values())
         except CountersealError as error:
             failed = error
         else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from auditor.report import must, numbers, when
 from oms_core.chains.intent import CLOCK_SKEW
 from oms_core.errors import Reason
-from oms_core.log.note import Checkpoint, cosignatures, read_note, verify_log, write_note
+from oms_core.log.note import LOG, Checkpoint, Note, Verifier, cosignatures, read_note, verify_log, write_note
 from oms_core.log.quorum import degraded, faults, full, vouched_at
 from oms_core.log.roster import log_verifier, witness_verifiers
 from oms_core.workspace import Workspace
@@ -44,25 +45,41 @@ class Vouched:
         return f"cosigned by cosigners {names} of {self.roster}, {kind}; an honest one saw it at {since} or later"
 
 
-def verify_head(note: str | bytes, workspace: Workspace) -> Vouched:
+def verify_head(note: str | bytes, workspace: Workspace, others: Iterable[Workspace] = ()) -> Vouched:
     """A note that the log has signed and enough of the roster have cosigned, with no line that is anybody else's.
 
+    While keys change, ``others`` of the workspace's versions have theirs under it: these lines hold, and do not count.
     Raises `ProofInvalid` (SIGNATURE_INVALID; QUORUM_UNAVAILABLE below one honest witness for certain) or `Malformed`.
     """
     read, log, witnesses = read_note(note), log_verifier(workspace), witness_verifiers(workspace)
     text = note if isinstance(note, str) else note.decode()
     must(write_note(read) == text, "the note is not in its one form")
-    known = {(one.name, one.key_id): one for one in (log, *witnesses.values())}
+    known = {(one.name, one.key_id): one for version in (*others, workspace) for one in _keys(version)}
     lines = [(one.name, one.key_id) for one in read.signatures]
-    for name, key_id in lines:
-        if (name, key_id) not in known:
-            must(False, f"a line of {name[:80]!r}, who is not of the roster", Reason.SIGNATURE_INVALID)
+    for line in lines:
+        if line not in known:
+            must(False, f"a line of {line[0][:80]!r}, who is not of the roster", Reason.SIGNATURE_INVALID)
     must(len(set(lines)) == len(lines), "two lines by one key", Reason.SIGNATURE_INVALID)
     checkpoint = verify_log(read, log)
     found = cosignatures(read, list(witnesses.values()))
+    for former in {known[line] for line in lines} - {log, *witnesses.values()}:
+        if former.kind == LOG:
+            verify_log(read, former)
+        else:
+            cosignatures(read, [former])
     cosigned = {index: found[one.name] for index, one in witnesses.items() if one.name in found}
     n = len(workspace.roster)
     if len(cosigned) < degraded(n):
         text = f"{len(cosigned)} of {n} cosigners have cosigned it, and {degraded(n)} at least are needed"
         must(False, text, Reason.QUORUM_UNAVAILABLE)
     return Vouched(checkpoint, cosigned, n)
+
+
+def _keys(workspace: Workspace) -> tuple[Verifier, ...]:
+    return log_verifier(workspace), *witness_verifiers(workspace).values()
+
+
+def known_lines(note: Note, workspace: Workspace) -> Note:
+    """The note with the lines that a version of the workspace knows of."""
+    known = {(one.name, one.key_id) for one in _keys(workspace)}
+    return Note(note.body, tuple(one for one in note.signatures if (one.name, one.key_id) in known))

@@ -12,12 +12,12 @@ from typing import TypeVar, cast
 
 from auditor.heads import Vouched, verify_head
 from auditor.report import must
-from auditor.versions import AFTERWARDS, Versions, read_genesis
+from auditor.versions import AFTERWARDS, Versions, read_change, read_genesis
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason
 from oms_core.log.entries import GENESIS, WORKSPACE_APPROVED, Entry, Item, Record, commitment, read_entry, read_record
 from oms_core.log.note import Checkpoint, read_checkpoint, read_note
 from oms_core.log.tree import Frontier, leaf_hash, verify_consistency
-from oms_core.workspace import Workspace, workspace_digest
+from oms_core.workspace import ChangeWorkspace, Workspace, workspace_digest
 
 CHUNK = 1000  # entries asked for at once
 ADOPTED = "workspace.version"
@@ -124,6 +124,12 @@ class _Walk:
         if self.records:
             self._check_record(entry, one)
 
+    def known(self) -> list[Workspace]:
+        """All versions that the log speaks of, those that people have approved and that do not count yet as well."""
+        waiting = [read_change(record).proposal.subject for _, record in self.waiting.values()]
+        following = [wish.next for wish in waiting if isinstance(wish, ChangeWorkspace)]
+        return [*(self.versions.by_digest.values() if self.versions is not None else ()), *following]
+
     def _check_previous(self, entry: Entry) -> None:
         if not entry.subject:
             must(entry.previous == -1, "it is about nothing, and names an entry before it")
@@ -186,7 +192,8 @@ def verify_log(
     newest = walk.versions.newest if walk.versions is not None else workspace
     if newest is None:
         raise Malformed("without records from the beginning on, the workspace's file is needed for its keys")
-    vouched = verify_head(note, newest)
+    vouched = verify_head(note, newest, walk.known())
+    vouched.check_time(walk.at)
     number = -1 if walk.versions is None else newest.version
     return LogReport(vouched, first, stop - 1, len(walk.newest), records, walk.erased, number)
 

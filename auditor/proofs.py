@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auditor.heads import Vouched, verify_head
+from auditor.heads import Vouched, known_lines, verify_head
 from auditor.report import must
 from oms_core.errors import Malformed
 from oms_core.log.entries import Entry, read_entry
@@ -14,7 +14,7 @@ from oms_core.workspace import Workspace
 
 def entry_proof(entry: bytes, path: tuple[bytes, ...], note: Note, workspace: Workspace) -> str:
     """The text of a proof that verifies. Raises as `verify_entry_proof`."""
-    text = write_proof(LogProof(read_entry(entry).index, path, note, entry))
+    text = write_proof(LogProof(read_entry(entry).index, path, known_lines(note, workspace), entry))
     verify_entry_proof(text, workspace)
     return text
 

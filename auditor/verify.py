@@ -78,7 +78,7 @@ def _records(claims: Claims, pack: Pack) -> list[Told]:
 def _verify_tree(claims: Claims, pack: Pack, told: list[Told], versions: Versions) -> Vouched:
     number = versions.newest.version
     with claims.claim(f"the checkpoint is signed by the log and by its witnesses, as version {number} names them"):
-        vouched = verify_head(pack.checkpoint, versions.newest)
+        vouched = verify_head(pack.checkpoint, versions.newest, versions.by_digest.values())
     size, root = vouched.checkpoint.size, vouched.checkpoint.root
     claims.add(f"it is of {size} entries, {vouched.words}")
     with claims.claim("each entry stands in the log under this checkpoint, at its index"):

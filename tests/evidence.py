@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import coincurve
 
@@ -76,6 +77,10 @@ class Story(Logbook):
         self.tree.append(self.items[-1].entry)
         self._newest[subject] = index
         return index
+
+    def note(self, size: int | None = None, by: Iterable[int] = FOUR, at: int = NOW + 200, times: Any = None) -> bytes:
+        """As any log's; after what a story tells."""
+        return super().note(size, by, at, times)
 
     def change(self, **changes: object) -> Workspace:
         """The next version of the workspace, approved by two of the committee."""

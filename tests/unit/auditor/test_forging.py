@@ -241,8 +241,14 @@ def test_witnesses_of_an_older_roster_do_not_vouch_for_a_head_after_it() -> None
     fresh = replace(gone, witness=witness(9))
     made.change(roster=(*made.workspace.roster[:3], fresh, *made.workspace.roster[4:]))
     made.order()
-    refused(made.pack(by=(1, 2, 3, 4)), "who is not of the roster", reason=Reason.SIGNATURE_INVALID)
     verify_pack(write_pack(made.pack(by=(1, 2, 3, 5))), PINNED)
+    report = verify_pack(write_pack(made.pack(by=(1, 2, 3, 4))), PINNED)
+    assert report.cosigners == (1, 2, 3)  # the fourth line is by a key that cosigner 4 had once
+    refused(made.pack(by=(1, 2, 4)), "2 of 5 cosigners", reason=Reason.QUORUM_UNAVAILABLE)
+    pack = made.pack(by=(1, 2, 3, 4))
+    forged = pack.checkpoint.splitlines()
+    forged[-1] = forged[-1][:-6] + "AAAA" + forged[-1][-2:]
+    refused(replace(pack, checkpoint="\n".join([*forged, ""])), "checkpoint", reason=Reason.SIGNATURE_INVALID)
 
 
 @pytest.mark.parametrize("size", [0, 1, 29, 31, 1 << 62, (1 << 63) - 1])

@@ -19,11 +19,12 @@ from auditor.proofs import entry_proof, verify_entry_proof
 from oms_core.errors import LocalError, Malformed, ProofInvalid, Reason
 from oms_core.log.conflict import verify_conflict
 from oms_core.log.entries import Item, item, read_entry, read_record
-from oms_core.log.note import read_checkpoint, read_note
+from oms_core.log.note import LOG, Note, read_checkpoint, read_note, write_note
 from oms_core.log.roster import log_verifier
 from oms_core.log.tiles import bundle, entries_path, tile_path
 from oms_core.workspace import workspace_digest
 from tests.evidence import Story, story
+from tests.logs import Signer
 from tests.people import workspace
 from tests.witnessed import FOUR, Logbook
 
@@ -98,6 +99,27 @@ def test_the_workspaces_chain_is_followed_to_whose_witnesses_sign() -> None:
     made.tell("order.submitted", "txn_1")
     report = drive(verify_log(made.note(), PINNED, None, True), coordinator(made, made.items))
     assert report.versions == 1
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_a_head_that_the_log_has_signed_by_two_keys_while_it_takes_another_is_verified(adopted: bool) -> None:
+    made = Story()
+    fresh = Signer(made.origin, LOG, "witness 8")
+    made.change(log=replace(made.workspace.log, public=fresh.verifier.key))
+    if adopted:
+        made.tell("workspace.version", "chg_1")
+    head = read_note(made.note())
+    note = write_note(Note(head.body, (*head.signatures, fresh.log_line(head.body))))
+    report = drive(verify_log(note, PINNED, None, True), coordinator(made, made.items))
+    assert report.versions == adopted
+    text = entry_proof(made.items[1].entry, made.tree.inclusion(1), read_note(note), made.workspace)
+    assert verify_entry_proof(text, made.workspace)[0].index == 1
+    forged = note.replace(fresh.log_line(head.body).line()[-20:-5], "A" * 15)
+    with pytest.raises(ProofInvalid):
+        drive(verify_log(forged, PINNED, None, True), coordinator(made, made.items))
+    other = Signer(made.origin, LOG, "witness 9").log_line(head.body)
+    with pytest.raises(ProofInvalid, match="not of the roster"):
+        drive(verify_log(note + other.line(), PINNED, None, True), coordinator(made, made.items))
 
 
 @pytest.mark.parametrize("index", [0, 1, 2, 17, 255, 256, 999, 1000, 1001, SIZE - 1])
