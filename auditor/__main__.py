@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -88,9 +89,10 @@ def _pack(given: argparse.Namespace) -> list[str]:
     return verify_pack(read_file(given.file, PACK_LIMIT), _agreed(given)[0], block).lines()
 
 
-def _log(given: argparse.Namespace) -> list[str]:
-    source = open_log(given.tiles, given.export)
-    return verify_files(source, *_agreed(given), given.first, given.last).lines()
+def _log(given: argparse.Namespace) -> Iterator[str]:
+    report = verify_files(open_log(given.tiles, given.export), *_agreed(given), given.first, given.last)
+    yield from report.lines()
+    report.check()
 
 
 def _anchor(given: argparse.Namespace) -> list[str]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from auditor.heads import Vouched, verify_head
-from auditor.report import must
+from auditor.recount import Recount
+from auditor.report import NOTE, must
 from auditor.versions import AFTERWARDS, Versions, read_change, read_genesis
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason
 from oms_core.log.entries import GENESIS, WORKSPACE_APPROVED, Entry, Item, Record, commitment, read_entry, read_record
@@ -67,7 +68,8 @@ class LogReport:
     """What was verified: entries ``first`` to ``last`` under a checkpoint, and what was not there to be verified.
 
     ``erased`` counts records that were erased; ``records`` is whether records were looked at. ``versions`` is the
-    number of the newest version of the workspace that the log came to, -1 if the log was not followed from its begin.
+    number of the newest version of the workspace that the log came to, -1 if the log was not followed from its begin;
+    ``recount`` is None then, too.
     """
 
     head: Vouched
@@ -77,6 +79,15 @@ class LogReport:
     records: bool
     erased: int
     versions: int
+    recount: Recount | None
+
+    def check(self) -> None:
+        """Raises `ProofInvalid` if something was done that cosigners must not have permitted."""
+        if self.recount is not None and self.recount.wrong:
+            wrong, first = self.recount.wrong, self.recount.findings[0]
+            raise ProofInvalid(
+                f"{wrong} of the log's entries are of what was not permitted: {first}", Reason.NOT_ELIGIBLE
+            )
 
     def lines(self) -> list[str]:
         """What was verified, in words."""
@@ -94,8 +105,23 @@ class LogReport:
             erased = f", {self.erased} of them erased" if self.erased else ""
             said.append(f"ok  each record is the one that its entry commits to{erased}")
         else:
-            said.append("NOTE: records were not there to be looked at")
-        return [*said, f"VERIFIED {self.head.checkpoint.origin}"]
+            said.append(f"{NOTE} records were not there to be looked at")
+        if self.recount is None:
+            said.append(f"{NOTE} approvals and limits were not counted: that takes a whole log with its records")
+            return [*said, f"VERIFIED {self.head.checkpoint.origin}"]
+        return [*said, *self._counted(self.recount)]
+
+    def _counted(self, found: Recount) -> list[str]:
+        if found.wrong:
+            more = [f"WRONG  and {found.wrong - len(found.findings)} more"] if found.wrong > len(found.findings) else []
+            return [*(f"WRONG  {words}" for words in found.findings), *more]
+        came = f"of {found.requests} requests to cosigners came {found.done} signed orders and keys"
+        return [
+            f"ok  {came}: all were asked for before, and permitted by rules, approvals and limits, counted here",
+            "ok  none of them was asked for in two ways, and no key's counter was used for two approvals",
+            f"{NOTE} not counted is what of limits is left where witnesses are missing; what keys sign, packs verify",
+            f"VERIFIED {self.head.checkpoint.origin}",
+        ]
 
 
 @dataclass(slots=True)
@@ -111,6 +137,7 @@ class _Walk:
     newest: dict[str, int] = field(default_factory=dict)
     versions: Versions | None = None
     waiting: dict[str, tuple[Entry, Record]] = field(default_factory=dict)
+    recount: Recount = field(default_factory=Recount)
 
     def take(self, index: int, one: Item) -> None:
         """One entry more. Raises `CountersealError` if it does not fit what came before."""
@@ -123,6 +150,8 @@ class _Walk:
         self.at = entry.at
         if self.records:
             self._check_record(entry, one)
+            if self.versions is not None:
+                self.recount.take(entry, one, self.versions)
 
     def known(self) -> list[Workspace]:
         """All versions that the log speaks of, those that people have approved and that do not count yet as well."""
@@ -195,7 +224,8 @@ def verify_log(
     vouched = verify_head(note, newest, walk.known())
     vouched.check_time(walk.at)
     number = -1 if walk.versions is None else newest.version
-    return LogReport(vouched, first, stop - 1, len(walk.newest), records, walk.erased, number)
+    recount = walk.recount if walk.versions is not None else None
+    return LogReport(vouched, first, stop - 1, len(walk.newest), records, walk.erased, number, recount)
 
 
 def drive(asking: Asking[T], answer: Callable[[Ask], Answer]) -> T:

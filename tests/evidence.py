@@ -202,6 +202,7 @@ def story(**changes: object) -> Story:
     made = Story()
     made.tell("cosigner.attached", "cosigner-1")
     made.change(**(changes or {"refusals_block_at": 2}))
+    made.tell("workspace.version", "chg_1", note="1")
     made.wallet()
     made.tell("order.submitted", "txn_other", note="another one")
     made.order()

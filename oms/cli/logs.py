@@ -13,10 +13,10 @@ import click
 from auditor.compare import Compared, compare
 from auditor.files import open_log, tell_progress, verify_files
 from auditor.lines import write_end, write_line
-from auditor.logs import Answer, Ask, Extends, Items, verify_log
+from auditor.logs import Answer, Ask, Extends, Items, LogReport, verify_log
 from auditor.logs import Path as PathOf
 from auditor.proofs import entry_proof
-from auditor.report import when
+from auditor.report import printable, when
 from auditor.trusted import read_file
 from auditor.versions import read_genesis
 from oms.cli.shared import call
@@ -60,10 +60,11 @@ def verify(
     """Read the whole log, and name the first entry that is not as witnesses have cosigned it."""
     trusted, workspace = agreed(context, pinned, digest)
     if tiles is None and file is None:
-        said = call(context, lambda client, _: _verify_there(client, trusted, workspace, first or 0, last))
+        report = call(context, lambda client, _: _verify_there(client, trusted, workspace, first or 0, last))
     else:
-        said = verify_files(open_log(tiles, file), trusted, workspace, first, last).lines()
-    click.echo("\n".join(said))
+        report = verify_files(open_log(tiles, file), trusted, workspace, first, last)
+    click.echo("\n".join(map(printable, report.lines())))
+    report.check()
 
 
 @group.command()
@@ -181,14 +182,14 @@ def anchors(context: click.Context, out: Path | None) -> None:
 
 async def _verify_there(
     client: Client, trusted: bytes, workspace: Workspace | None, first: int, last: int | None
-) -> list[str]:
+) -> LogReport:
     items, _ = await client.log_items(0, 1)
     if not items:
         raise NotFound("the log is empty")
     entry = read_entry(items[0].entry)
     shown = workspace or read_genesis(entry, read_record(entry, items[0]))  # to know how many witnesses there are
     note, _ = await _cosigned(client, shown)
-    return (await _drive(client, verify_log(note, trusted, workspace, True, first, last))).lines()
+    return await _drive(client, verify_log(note, trusted, workspace, True, first, last))
 
 
 async def _cosigned(client: Client, workspace: Workspace) -> tuple[str, int]:
@@ -235,7 +236,7 @@ def _line(one: Item) -> str:
     entry = read_entry(one.entry)
     record = read_record(entry, one)
     who = "(erased)" if record is None else f"{record.actor}  {record.note}".rstrip()
-    return f"{entry.index:8}  {when(entry.at)}  {entry.event:28} {entry.subject:32} {who}"
+    return printable(f"{entry.index:8}  {when(entry.at)}  {entry.event:28} {entry.subject:32} {who}")
 
 
 def _json(one: Item) -> str:

@@ -87,7 +87,7 @@ def edited(index: int, **changes: object) -> list[Item]:
 
 def test_a_whole_log_is_verified_to_the_newest_version_of_its_workspace() -> None:
     report = verified()
-    assert (report.first, report.last, report.records, report.erased, report.versions) == (0, SIZE - 1, True, 0, 0)
+    assert (report.first, report.last, report.records, report.erased, report.versions) == (0, SIZE - 1, True, 0, 1)
     assert "VERIFIED example.org/log" in report.lines()
     assert report.head.full
 
