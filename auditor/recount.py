@@ -24,6 +24,8 @@ from oms_core.history import (
     Authorization,
     Began,
     counts_at,
+    pressed_in,
+    presses,
     read_effect,
     spends_in,
     worst,
@@ -123,8 +125,9 @@ class Recount:
                 asked.delay, asked.why = self._weigh(entry, made, versions), ""
             except CountersealError as error:
                 asked.why = f"the request of entry {entry.index} was not permitted: {error.message}"
-        for one in made.pressed:
-            self._pressed.setdefault((one.credential, one.counter), (one.challenge, entry.index))
+        if presses(made.asked.approvals):
+            for one in pressed_in(made, self._version(made.workspace)):
+                self._pressed.setdefault((one.credential, one.counter), (one.challenge, entry.index))
 
     def _check_name(self, entry: Entry, made: Authorization, held: _Asked | None) -> None:
         """It stands in the log under the order's own name, so that nobody who reads about that can miss it."""
@@ -144,7 +147,7 @@ class Recount:
         due, number = self._due.get(made.workspace, (entry.at, 0))
         text = f"version {number} of the workspace was due"
         must(due + CLOCK_SKEW >= entry.at, text, Reason.POLICY_VERSION_MISMATCH)
-        for one in made.pressed:
+        for one in presses(made.asked.approvals):
             held = self._pressed.get((one.credential, one.counter), (one.challenge, entry.index))
             text = f"a key's counter, {one.counter}, was used for another approval, in entry {held[1]}"
             must(held[0] == one.challenge, text, Reason.COUNTER_REGRESSION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from bench.audit import audit
 from bench.backtest import backtest
 from bench.blame import blame, resharing
 from bench.guard import guard
@@ -18,6 +19,7 @@ GROUPS = {
     "policy": policy,
     "guard": guard,
     "log": log,
+    "audit": audit,
     "replay": replay,
     "backtest": backtest,
     "keys": keys,

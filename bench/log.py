@@ -11,7 +11,6 @@ import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.report import Figure, command
+from bench.report import Figure, command, peak
 from coordinator import staging
 from coordinator.journal import Journal, append
 from coordinator.store import Call, Store
@@ -108,10 +107,10 @@ async def _step(store: Store) -> tuple[float, float]:
 async def _large(engine: AsyncEngine, journal: Journal, size: int) -> AsyncIterator[Row]:
     """Of a log with so many entries, whose tiles are not made yet."""
     began = time.perf_counter()
-    async with _peak() as peak:
+    with peak() as grown:
         note, _ = await journal.checkpoint()
     yield "log_checkpoint_all", "s to make all new tiles and sign the head", time.perf_counter() - began
-    yield "log_checkpoint_memory", "MiB that memory grew by in that", peak[0]
+    yield "log_checkpoint_memory", "MiB that memory grew by in that", grown[0]
     head = verify_log(read_note(note), journal.verifier)
     places = [secrets.randbelow(size) for _ in range(ROUNDS)]
     took = await _timed(lambda: journal.inclusion(places[0], size))
@@ -119,10 +118,10 @@ async def _large(engine: AsyncEngine, journal: Journal, size: int) -> AsyncItera
     took = await _timed(lambda: journal.consistency(max(1, places[1]), size))
     yield "log_consistency_p50", "ms to make the proof that the log grew", took[ROUNDS // 2]
     began = time.perf_counter()
-    async with _peak() as peak:
+    with peak() as grown:
         assert await _recomputed(journal, size, records=False) == head.root
     yield "log_verify", "entries a second to recompute the tree from", size / (time.perf_counter() - began)
-    yield "log_verify_memory", "MiB that memory grew by in that", peak[0]
+    yield "log_verify_memory", "MiB that memory grew by in that", grown[0]
     began, some = time.perf_counter(), min(size, 20_000)
     await _recomputed(journal, some, records=True)
     yield "log_verify_records", "entries a second, with their records", some / (time.perf_counter() - began)
@@ -174,20 +173,6 @@ async def _timed(work: Callable[[], Awaitable[object]]) -> list[float]:
         await work()
         took.append((time.perf_counter() - began) * 1000)
     return sorted(took)
-
-
-@asynccontextmanager
-async def _peak() -> AsyncIterator[list[float]]:
-    """By how many MiB the process's memory grew at most, in the list's one place."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
-    before, found = _memory("VmRSS"), [0.0]
-    yield found
-    found[0] = _memory("VmHWM") - before
-
-
-def _memory(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 if __name__ == "__main__":
