@@ -1,24 +1,25 @@
 """The CBOR that is read at all, in the one form of each value (RFC 8949, section 4.2.1), before anything is made of it.
 
-Only the shortest form of each head, sorted map keys, no floats, no tags but the bignums, bounded depth.
+Only the shortest form of each head, sorted map keys, no floats, no tags but the bignums, bounded depth and number.
 """
 
 from __future__ import annotations
 
-from oms_core.errors import Malformed
+from oms_core.errors import Malformed, Reason
 
 MAX_DEPTH = 16
+MAX_ITEMS = 1 << 20  # in lists and maps: each that is read takes much more memory than the one byte that it may have
 
 
 def check_form(data: bytes) -> None:
     """One item in its one form, and nothing after it. Raises `Malformed`."""
-    end = scan(data)
+    end = scan(data, [MAX_ITEMS])
     if end != len(data):
         raise Malformed(f"{len(data) - end} trailing bytes")
 
 
-def scan(data: bytes, at: int = 0, depth: int = 0) -> int:
-    """Check one item's heads from ``at`` on and return where it ends."""
+def scan(data: bytes, left: list[int], at: int = 0, depth: int = 0) -> int:
+    """Check one item's heads from ``at`` on and return where it ends; ``left``: how many items there may be yet."""
     if depth > MAX_DEPTH:
         raise Malformed("nested too deeply")
     major, argument, at = _head(data, at)
@@ -30,18 +31,18 @@ def scan(data: bytes, at: int = 0, depth: int = 0) -> int:
                 raise Malformed("truncated")
             return at + argument
         case 4:
-            for _ in range(_count(argument, data, at)):
-                at = scan(data, at, depth + 1)
+            for _ in range(_count(argument, data, at, left)):
+                at = scan(data, left, at, depth + 1)
             return at
         case 5:
             previous = b""
-            for _ in range(_count(argument, data, at)):
-                start, at = at, scan(data, at, depth + 1)
+            for _ in range(_count(argument, data, at, left)):
+                start, at = at, scan(data, left, at, depth + 1)
                 key = data[start:at]
                 if previous and key <= previous:
                     raise Malformed("map keys not sorted or repeated")
                 previous = key
-                at = scan(data, at, depth + 1)
+                at = scan(data, left, at, depth + 1)
             return at
         case 6 if argument in (2, 3):
             inner, length, body = _head(data, at)
@@ -72,7 +73,10 @@ def _head(data: bytes, at: int) -> tuple[int, int, int]:
     return major, argument, at + size
 
 
-def _count(argument: int, data: bytes, at: int) -> int:
+def _count(argument: int, data: bytes, at: int, left: list[int]) -> int:
     if argument > len(data) - at:
         raise Malformed("truncated")
+    left[0] -= argument
+    if left[0] < 0:
+        raise Malformed(f"more than {MAX_ITEMS} items", Reason.TOO_LARGE)
     return argument

@@ -229,5 +229,5 @@ def test_what_has_no_canonical_form_is_not_written() -> None:
 def test_keys_of_different_kinds_stand_in_the_order_of_their_bytes_and_can_be_read_again() -> None:
     for mixed in ({24: 1, -1: 2}, {"a": 1, 300: 2, -500: 3}, {"bb": 1, "a": 2, 70000: 3}):
         data = encode(mixed)
-        assert scan(data) == len(data)
+        assert scan(data, [100]) == len(data)
         assert encode(dict(reversed(mixed.items()))) == data

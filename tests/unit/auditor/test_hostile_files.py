@@ -15,7 +15,7 @@ from auditor.__main__ import main
 from auditor.files import Export, Folder
 from auditor.lines import read_line, write_line
 from auditor.logs import EntryWrong, drive, verify_log
-from auditor.pack import write_pack
+from auditor.pack import read_pack, write_pack
 from auditor.report import Claims, iso, printable, when
 from oms_core.encoding import encode
 from oms_core.errors import LocalError, Malformed, ProofInvalid, Reason
@@ -175,6 +175,17 @@ def test_a_file_without_an_end_is_read_no_further_than_it_may_be_long(
         assert main([command, str(nested), *pinned]) == 2
     assert main([command, "no\0name", *pinned]) == 2
     assert main([command, str(tmp_path), *pinned]) == 2
+
+
+@pytest.mark.timeout(20)
+def test_a_pack_of_millions_of_empty_lists_is_refused_before_they_are_made() -> None:
+    """Each would take sixty times its one byte."""
+    flat = b"\x9a" + (60 << 20).to_bytes(4, "big") + b"\x80" * (60 << 20)
+    many = b"\x82" + (b"\x9a" + (600_000).to_bytes(4, "big") + b"\x80" * 600_000) * 2
+    for data in (flat, many):
+        with pytest.raises(Malformed) as caught:
+            read_pack(data)
+        assert caught.value.reason == Reason.TOO_LARGE
 
 
 def test_a_number_of_a_block_that_nobody_could_count_to_is_refused(tmp_path: Path) -> None:
