@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.journal import COORDINATOR, append
 from coordinator.staging import written
-from coordinator.store import one
-from coordinator.tables import anchors
+from coordinator.tables import anchors, one
 from oms_core.errors import CountersealError
 from oms_core.log.entries import Record
 

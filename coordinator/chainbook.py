@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.journal import COORDINATOR, append, events, said_at
 from coordinator.staging import OURS, said, stage
-from coordinator.store import Call, one, remember
-from coordinator.tables import statements, workspace_changes, workspace_versions
+from coordinator.store import Call, remember
+from coordinator.tables import one, statements, workspace_changes, workspace_versions
 from oms_core.errors import Conflict, Malformed, NotFound, Reason
 from oms_core.log.entries import WORKSPACE_APPROVED, Record
 from oms_core.workspace.lifecycle import ChangeState, advance

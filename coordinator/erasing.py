@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.journal import OPERATOR, append
-from coordinator.tables import log_items
+from coordinator.tables import log_items, one
 from oms_core.errors import Conflict, NotFound, Reason, Refused
 from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Record, read_entry
 
@@ -36,7 +36,7 @@ async def erase(engine: AsyncEngine, index: int, reason: str) -> int:
 
 
 async def _erase(connection: AsyncConnection, index: int, reason: str) -> int:
-    row = (await connection.execute(select(log_items).where(log_items.c.index == index))).mappings().first()
+    row = await one(connection, select(log_items).where(log_items.c.index == index))
     if row is None:
         raise NotFound(f"the log has no entry {index}")
     entry = read_entry(bytes(row["entry"]))

@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Engine, RowMapping, bindparam, func, insert, 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.clock import LogClock, clock_of
-from coordinator.tables import log_checkpoints, log_items, reading
+from coordinator.tables import log_checkpoints, log_items, one, reading
 from coordinator.tiling import built, extend, tiles_in
 from oms_core.encoding import decode, encode
-from oms_core.errors import LocalError, Malformed, NotFound, Reason
+from oms_core.errors import LocalError, Malformed, Reason
 from oms_core.evidence import ChangeWorkspaceRequest
 from oms_core.log.entries import GENESIS, SALT, WORKSPACE_APPROVED, Item, Record, item, read_entry, read_record
 from oms_core.log.note import (
@@ -128,14 +128,14 @@ class Journal:
             raise LocalError("log.key is not the key of the workspace's log", Reason.CONFIG_INVALID)
         async with self._engine.begin() as connection:
             if await self.size(connection):
-                first = await self._row(connection, 0)
-                _check_genesis(Item(first["entry"], first["record"], first["salt"]), self.origin)
+                first = await one(connection, select(log_items).where(log_items.c.index == 0))
+                _check_genesis(first, self.origin)
                 return
             record = Record(COORDINATOR, b"", "", (encode(workspace),))
             await append(connection, GENESIS, "", record)
-            for one in documents:
-                record = Record(COORDINATOR, b"", "before the log began", (encode(one),))
-                await append(connection, WORKSPACE_APPROVED, one.wish.change_id, record)
+            for request in documents:
+                record = Record(COORDINATOR, b"", "before the log began", (encode(request),))
+                await append(connection, WORKSPACE_APPROVED, request.wish.change_id, record)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -191,8 +191,7 @@ class Journal:
         """
         own, given = await self.sign_at(size), read_note(note)
         async with self._engine.begin() as connection:
-            query = select(log_checkpoints).where(log_checkpoints.c.size == size)
-            held = (await connection.execute(query)).mappings().first()
+            held = await one(connection, select(log_checkpoints).where(log_checkpoints.c.size == size))
             kept = read_note(bytes(held["note"]) if held is not None else own)
             if given.body != kept.body:
                 raise Malformed("cosignatures of another head", Reason.DIGEST_MISMATCH)
@@ -293,20 +292,13 @@ class Journal:
     async def _newest(connection: AsyncConnection, wanted: int) -> RowMapping | None:
         query = select(log_checkpoints).where(log_checkpoints.c.count >= wanted)
         query = query.order_by(log_checkpoints.c.size.desc()).limit(1)
-        return (await connection.execute(query)).mappings().first()
-
-    @staticmethod
-    async def _row(connection: AsyncConnection, index: int) -> RowMapping:
-        query = select(log_items).where(log_items.c.index == index)
-        row = (await connection.execute(query)).mappings().first()
-        if row is None:
-            raise NotFound(f"the log has no entry {index}")
-        return row
+        return await one(connection, query)
 
 
-def _check_genesis(first: Item, origin: str) -> None:
-    entry = read_entry(first.entry)
-    record = read_record(entry, first) if entry.event == GENESIS else None
+def _check_genesis(first: RowMapping | None, origin: str) -> None:
+    record = None
+    if first is not None and (entry := read_entry(first["entry"])).event == GENESIS:
+        record = read_record(entry, Item(first["entry"], first["record"], first["salt"]))
     if record is None:
         raise LocalError("the log in the database does not begin as one", Reason.STORE_CORRUPT)
     if decode(Workspace, record.documents[0], 4 << 20).log.origin != origin:

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.journal import COORDINATOR, OPERATOR, append
 from coordinator.staging import OURS, record, said, stage, written
-from coordinator.store import Call, one, remember
-from coordinator.tables import changes, owed, presignatures, quarantine, receipts, verdicts
+from coordinator.store import Call, remember
+from coordinator.tables import changes, one, owed, presignatures, quarantine, receipts, verdicts
 from oms_core.errors import Conflict, NotFound, Reason
 from oms_core.log.entries import Record
 from oms_core.protocol.judge import Verdict

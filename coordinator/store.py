@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from coordinator.journal import last_event
 from coordinator.reservations import RESERVED, counted, reserve
 from coordinator.staging import OURS, By, record, said, stage, written
-from coordinator.tables import counters, decisions, nonces, orders, readings, refusals, requests, stages, wallets
+from coordinator.tables import counters, decisions, nonces, one, orders, readings, refusals, requests, stages, wallets
 from oms_core.approvals import Approval, Verdict
 from oms_core.encoding import decode, encode
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
@@ -383,11 +383,6 @@ async def _free_nonce(connection: AsyncConnection, chain: str, account: str, lea
     mine = (nonces.c.chain == chain) & (nonces.c.account == account) & (nonces.c.nonce >= least)
     taken = set((await connection.execute(select(nonces.c.nonce).where(mine))).scalars())
     return next(n for n in range(least, least + len(taken) + 1) if n not in taken)
-
-
-async def one(connection: AsyncConnection, query: Any) -> RowMapping | None:
-    """The first row, if there is one."""
-    return (await connection.execute(query)).mappings().first()
 
 
 def _good(decided: RowMapping, workspace: bytes) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    RowMapping,
     String,
     Table,
     Text,
@@ -295,13 +296,6 @@ log_checkpoints = Table(
 )
 
 
-@asynccontextmanager
-async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection that only reads, and holds up no writer: for what is long, and never changes once it is there."""
-    async with engine.connect() as connection:
-        yield await connection.execution_options(counterseal_reads=True)
-
-
 log_conflicts = Table(
     "log_conflicts",
     metadata,
@@ -312,6 +306,18 @@ log_conflicts = Table(
     Column("at", Float, nullable=False),
     Column("lifted", Integer, nullable=False),
 )
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection that only reads, and holds up no writer: for what is long, and never changes once it is there."""
+    async with engine.connect() as connection:
+        yield await connection.execution_options(counterseal_reads=True)
+
+
+async def one(connection: AsyncConnection, query: Any) -> RowMapping | None:
+    """The first row, if there is one."""
+    return (await connection.execute(query)).mappings().first()
 
 
 async def open_database(url: str) -> AsyncEngine:
