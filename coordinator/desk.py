@@ -61,6 +61,7 @@ log = structlog.get_logger()
 
 LONGEST_PAUSE = 30.0  # seconds
 MAX_FAILED_SESSIONS = 10
+_TO_SIGN = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,15 @@ class Desk(Preparing):
         }
 
     async def sign(self, order_id: str) -> None:
-        """APPROVED → SIGNED with any quorum, trying others as nodes refuse, lie or fall silent."""
+        """APPROVED → SIGNED with any quorum, trying others as nodes refuse, lie or fall silent.
+
+        An order that goes back to its people on the way is still in this step, also after a crash.
+        """
         failures = passing = 0
-        while (row := await self._store.order(order_id))["state"] in (State.APPROVED, State.SIGNING):
+        while (row := await self._store.order(order_id))["state"] in _TO_SIGN:
+            if row["state"] == State.PENDING_APPROVAL:
+                await self.approvals(order_id)
+                continue
             if row["state"] == State.SIGNING:
                 await self._move(order_id, State.SIGNING, State.APPROVED)
                 continue

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.journal import last_event
+from coordinator.nonces import free, give_back
 from coordinator.reservations import RESERVED, counted, reserve
 from coordinator.staging import OURS, By, record, said, stage, written
 from coordinator.tables import counters, decisions, nonces, one, orders, readings, refusals, requests, stages, wallets
@@ -119,7 +120,7 @@ class Store:
             told, documents = note or said(values), written(values)
             await stage(connection, order_id, to, note or values["reason"], *documents, told=told)
             if to in TERMINAL and was in _UNSIGNED:  # later it could be forgotten, and the account would wait for ever
-                await _give_back(connection, order_id)
+                await give_back(connection, order_id)
 
     async def withdraw(
         self,
@@ -189,7 +190,7 @@ class Store:
             ahead = ahead.where(nonces.c.chain == chain, nonces.c.account == account, orders.c.state.in_(_UNSENT))
             if await one(connection, ahead) is not None:
                 return None
-            nonce = await _free_nonce(connection, chain, account, least)
+            nonce = await free(connection, chain, account, least)
             values = {"chain": chain, "account": account, "nonce": nonce, "order_id": order_id}
             await connection.execute(insert(nonces).values(values))
             await record(connection, order_id, "nonce", f"{nonce} of {account} on {chain}")
@@ -204,12 +205,12 @@ class Store:
     async def free_nonce(self, chain: str, account: str, least: int) -> int:
         """The next nonce from ``least`` on that no order holds; nobody holds it by this."""
         async with self._engine.begin() as connection:
-            return await _free_nonce(connection, chain, account, least)
+            return await free(connection, chain, account, least)
 
     async def release_nonce(self, order_id: str) -> None:
         """Give back the nonce of an order that is not signed."""
         async with self._engine.begin() as connection:
-            await _give_back(connection, order_id)
+            await give_back(connection, order_id)
 
     async def facts(self, now: int, ahead_of: str = "", share: int = 1) -> Facts:
         """What orders have reserved or spent by now; for the review of an order, ``ahead_of`` is its id.
@@ -371,18 +372,6 @@ async def _submit(connection: AsyncConnection, order: dict[str, Any], note: str)
     by = values.pop("by", OURS)
     await connection.execute(insert(orders).values(values))
     await stage(connection, order["order_id"], State.SUBMITTED, note, order["proposal"], by=by)
-
-
-async def _give_back(connection: AsyncConnection, order_id: str) -> None:
-    gone = await connection.execute(nonces.delete().where(nonces.c.order_id == order_id))
-    if gone.rowcount:
-        await record(connection, order_id, "nonce_released")
-
-
-async def _free_nonce(connection: AsyncConnection, chain: str, account: str, least: int) -> int:
-    mine = (nonces.c.chain == chain) & (nonces.c.account == account) & (nonces.c.nonce >= least)
-    taken = set((await connection.execute(select(nonces.c.nonce).where(mine))).scalars())
-    return next(n for n in range(least, least + len(taken) + 1) if n not in taken)
 
 
 def _good(decided: RowMapping, workspace: bytes) -> bool:

@@ -132,7 +132,10 @@ class Wallets(Stands):
         """
         waited = False
         for attempt in range(MAX_ATTEMPTS):
-            while (row := await self._store.wallet(wallet_id))["state"] == GENERATING and not await self._still(row):
+            # One that went back to its people is still in this step, also after a crash.
+            while (row := await self._store.wallet(wallet_id))["state"] == PENDING or (
+                row["state"] == GENERATING and not await self._still(row)
+            ):
                 await self.approvals(wallet_id)
             if row["state"] != GENERATING:
                 return

@@ -151,6 +151,17 @@ async def test_with_full_cover_no_transaction_is_chosen_before_people_have_appro
     assert desk.asked[0].checkpoint.startswith(b"note of ")
 
 
+async def test_an_order_that_waits_for_its_people_again_is_not_forgotten_when_the_process_ends_there(
+    desk: Signing,
+) -> None:
+    """The step that is done again is the one that had sent it back."""
+    order_id = await desk.submitted(1)
+    await desk.approve(order_id, "ravi", "olga")
+    async with asyncio.timeout(60):
+        await desk.sign(order_id)
+    assert (await desk._store.order(order_id))["state"] == "SIGNED"
+
+
 async def test_in_degraded_mode_people_are_asked_about_one_transaction_whose_nonce_nobody_holds(desk: Signing) -> None:
     order_id = await desk.submitted(1)
     desk.way.desk.vouching.there = ODD

@@ -109,6 +109,15 @@ async def test_a_key_that_nothing_stands_in_the_way_of_is_made_once(desk: Desk) 
     assert (len(made.under), state, reason) == (1, "PRE_ACTIVE", "")
 
 
+async def test_a_wallet_that_waits_for_its_people_again_is_not_forgotten_when_the_process_ends_there(
+    desk: Desk,
+) -> None:
+    await approved(desk, wanted(), "PENDING_APPROVAL")
+    made = Making(desk)
+    await made.generate("wal_9")
+    assert (len(made.under), (await desk.store.wallet("wal_9"))["state"]) == (1, "PRE_ACTIVE")
+
+
 @pytest.mark.parametrize(
     "happens",
     [
