@@ -115,10 +115,14 @@ class LogReport:
         if found.wrong:
             more = [f"WRONG  and {found.wrong - len(found.findings)} more"] if found.wrong > len(found.findings) else []
             return [*(f"WRONG  {words}" for words in found.findings), *more]
+        unknown = (
+            f"{NOTE} {found.unknown} of the requests are for orders that were not submitted here; before the log began?"
+        )
         came = f"of {found.requests} requests to cosigners came {found.done} signed orders and keys"
         return [
             f"ok  {came}: all were asked for before, and permitted by rules, approvals and limits, counted here",
             "ok  none of them was asked for in two ways, and no key's counter was used for two approvals",
+            *([unknown] if found.unknown else []),
             f"{NOTE} not counted is what of limits is left where witnesses are missing; what keys sign, packs verify",
             f"VERIFIED {self.head.checkpoint.origin}",
         ]

@@ -56,15 +56,20 @@ class _Asked:
 
 @dataclass(slots=True)
 class Recount:
-    """Requests to cosigners, and what came of them. ``findings`` are in words; the first few are kept, all counted."""
+    """Requests to cosigners, and what came of them. ``findings`` are in words; the first few are kept, all counted.
+
+    ``unknown`` requests are for orders of which the log does not say that they were submitted: before it began, if so.
+    """
 
     requests: int = 0
     done: int = 0
     wrong: int = 0
+    unknown: int = 0
     findings: list[str] = field(default_factory=list)
     _asked: dict[bytes, _Asked] = field(default_factory=dict)  # the newest at the end
     _names: dict[str, bytes] = field(default_factory=dict)
     _submitted: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    _orders: dict[bytes, str] = field(default_factory=dict)
     _pressed: dict[tuple[bytes, int], tuple[bytes, int]] = field(default_factory=dict)
     _versions: dict[bytes, Workspace] = field(default_factory=dict)
     _due: dict[bytes, tuple[int, int]] = field(default_factory=dict)
@@ -103,6 +108,7 @@ class Recount:
         record, subject = read_record(entry, one), b""  # erased, it could be any
         if record is not None and record.documents:
             subject = subject_digest(decode(Proposal, record.documents[0], RECORD_LIMIT).subject)
+            self._orders.setdefault(subject, entry.subject)
         self._submitted.setdefault(entry.subject, (subject, entry.at))
 
     def _authorize(self, entry: Entry, made: Authorization, versions: Versions) -> None:
@@ -115,27 +121,32 @@ class Recount:
         if isinstance(made.asked, SignRequest):
             self._check_name(entry, made, held)
         asked = held or _Asked(entry.subject, entry.index, entry.at, made.signs, made.workspace, ())
-        if held is None or held.workspace != made.workspace:
+        again = asked.workspace != made.workspace
+        if held is None or again:
             asked.spends = worst(asked.spends, spends_in(made, self._version(made.workspace), entry.at))
         asked.spends = tuple(replace(spend, at=entry.at) for spend in asked.spends)
         asked.at, asked.workspace = entry.at, made.workspace
         self._asked[made.subject], self._names[entry.subject] = asked, made.subject
-        if asked.why and not isinstance(made.asked, ChangeRequest):
+        if (asked.why or again) and not isinstance(made.asked, ChangeRequest):
             try:
-                asked.delay, asked.why = self._weigh(entry, made, versions), ""
+                delay = self._weigh(entry, made, versions)
+                asked.delay, asked.why = delay if asked.why else min(asked.delay, delay), ""
             except CountersealError as error:
-                asked.why = f"the request of entry {entry.index} was not permitted: {error.message}"
+                asked.why = asked.why and f"the request of entry {entry.index} was not permitted: {error.message}"
         if presses(made.asked.approvals):
             for one in pressed_in(made, self._version(made.workspace)):
                 self._pressed.setdefault((one.credential, one.counter), (one.challenge, entry.index))
 
     def _check_name(self, entry: Entry, made: Authorization, held: _Asked | None) -> None:
         """It stands in the log under the order's own name, so that nobody who reads about that can miss it."""
-        said = self._submitted.get(entry.subject)
-        if said is None or said[0] not in (b"", made.subject):
-            self._say(entry, f"it asks for another order than was submitted as {entry.subject or 'nothing'}")
+        said, name = self._submitted.get(entry.subject), self._orders.get(made.subject)
+        if said is not None and said[0] not in (b"", made.subject):
+            self._say(entry, f"it asks for another order than was submitted as {entry.subject}")
+        elif said is None and name is not None:
+            self._say(entry, f"it asks, as {entry.subject or 'nothing'}, for what was submitted as {name}")
         elif held is not None and held.name != entry.subject:
             self._say(entry, f"it asks for what entry {held.first} asked for as {held.name}")
+        self.unknown += said is None
 
     def _version(self, digest: bytes) -> Workspace:
         must(digest in self._versions, "it stands on a version that is not in the log", Reason.POLICY_VERSION_MISMATCH)

@@ -186,11 +186,53 @@ def test_a_request_that_stands_in_the_log_under_another_name_is_named() -> None:
     request = made.request(order, execution, "olga", "ravi")
     made.tell("order.submitted", TXN, encode(request.proposal))
     made.tell(AUTHORIZED, "txn_elsewhere", encode(request), at=NOW + 100)
-    wrong(made, "another order than was submitted as txn_elsewhere")
+    wrong(made, "it asks, as txn_elsewhere, for what was submitted as txn_01")
+    wrong(_asked_as(made, request, "txn_03", numbered(2)[0]), "another order than was submitted as txn_03")
     other = plain()
     begin(other, request, TXN)
     begin(other, request, "txn_02")
     wrong(other, "as txn_01")
+
+
+def _asked_as(other: Story, request: SignRequest, txn: str, submitted: Intent) -> Story:
+    made = plain()
+    made.tell("order.submitted", txn, encode(other.request(submitted, EXECUTION).proposal))
+    made.tell(AUTHORIZED, txn, encode(request), at=NOW + 100)
+    return made
+
+
+def test_a_request_for_an_order_that_was_submitted_before_the_log_began_is_said() -> None:
+    made = plain()
+    order, execution = numbered(1)
+    made.tell(AUTHORIZED, TXN, encode(made.request(order, execution, "olga", "ravi")), at=NOW + 100)
+    made.sign(order, execution)
+    said = recounted(made).lines()
+    assert any(one.startswith("NOTE: 1 of the requests are for orders that were not submitted here") for one in said)
+
+
+def test_of_two_versions_that_were_asked_under_the_shorter_wait_counts() -> None:
+    """Nodes may not have taken part by the first, which had to wait for longer."""
+    wait = "- rule: require-wait\n  require: {delay: 1h}\n  when: {action: TRANSFER}\n"
+    first = replace(workspace(), rules=(*workspace().rules, *rules(wait)))
+    made = Story(first)
+    made.wallet()
+    order, execution = numbered(1)
+    begin(made, made.request(order, execution, "olga", "ravi"), TXN, NOW + 50)
+    made.change(rules=workspace().rules)
+    made.tell("workspace.version", "chg_1", at=NOW + 140)
+    again = replace(made.request(order, execution, "olga", "ravi"), proposal=made.request(order, execution).proposal)
+    made.tell(AUTHORIZED, TXN, encode(again), at=NOW + 150)
+    made.sign(order, execution)
+    recounted(made, workspace_digest(first)).check()
+
+
+def test_an_order_that_did_not_wait_is_named() -> None:
+    wait = "- rule: require-wait\n  require: {delay: 1h}\n  when: {action: TRANSFER}\n"
+    first = replace(workspace(), rules=(*workspace().rules, *rules(wait)))
+    made = Story(first)
+    made.wallet()
+    told(made, 1)
+    wrong(made, "txn_1 was signed, and did not wait", begins_with=workspace_digest(first))
 
 
 def test_an_order_that_was_signed_and_that_nobody_was_asked_for_is_named() -> None:
