@@ -19,6 +19,7 @@ from coordinator.journal import Journal
 from coordinator.keybook import KeyBook
 from coordinator.log_files import write_files
 from coordinator.log_key import log_keys
+from coordinator.recovering import recover_log
 from coordinator.server import read_workspace, serve
 from coordinator.tables import open_database
 from oms_core.errors import CountersealError
@@ -133,6 +134,27 @@ def _on_database(path: Path, work: Callable[[AsyncEngine], Coroutine[Any, Any, T
             await engine.dispose()
 
     return asyncio.run(opened())
+
+
+@cli.command("recover")
+@click.option("--without", multiple=True, type=int, metavar="INDEX", help="Do not wait for this cosigner.")
+@click.option("--seconds", default=120.0, show_default=True, help="How long to wait for all the others.")
+@click.pass_obj
+def recover(path: Path, without: tuple[int, ...], seconds: float) -> None:
+    """Take over from the cosigners what the database has lost of the log, before `serve`, after it was put back.
+
+    It waits for all cosigners, since what one of them alone has followed would become a second history.
+    """
+    config = load(path)
+    logs.configure("coordinator", config.executor_id)
+    done = asyncio.run(recover_log(config, frozenset(without), seconds, click.echo))
+    if done.first == done.size:
+        click.echo(
+            f"nothing is missing: no cosigner has followed more than is here; the longest has {done.size} entries"
+        )
+        return
+    click.echo(f"entries {done.first} to {done.size - 1} are back; {done.again} of this database's own follow anew")
+    click.echo("records, but for those that cosigners count by, are lost, and so is what happened in tables meanwhile")
 
 
 def main() -> None:

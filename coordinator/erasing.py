@@ -11,10 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from coordinator.journal import OPERATOR, append
 from coordinator.tables import log_items, one
 from oms_core.errors import Conflict, NotFound, Reason, Refused
-from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Record, read_entry
-
-KEPT = frozenset({AUTHORIZED, GENESIS, WORKSPACE_APPROVED})
-"""What cosigners count by: whoever follows the log from its beginning needs it."""
+from oms_core.log.entries import COUNTED, Record, read_entry
 
 
 async def erase(engine: AsyncEngine, index: int, reason: str) -> int:
@@ -40,7 +37,7 @@ async def _erase(connection: AsyncConnection, index: int, reason: str) -> int:
     if row is None:
         raise NotFound(f"the log has no entry {index}")
     entry = read_entry(bytes(row["entry"]))
-    if entry.event in KEPT:
+    if entry.event in COUNTED:
         raise Refused(f"cosigners count by {entry.event}: its record stays", Reason.NOT_ELIGIBLE)
     if not row["record"]:
         raise Conflict(f"the record of entry {index} is erased already", Reason.WRONG_STATE)

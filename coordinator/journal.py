@@ -35,6 +35,7 @@ from oms_core.log.note import (
     log_signature,
     read_checkpoint,
     read_note,
+    verify_log,
     with_signatures,
     write_note,
 )
@@ -218,6 +219,30 @@ class Journal:
         if held is None:
             return *(await self.checkpoint()), 0
         return bytes(held["note"]), int(held["size"]), int(held["count"])
+
+    async def cosigned(self, connection: AsyncConnection) -> int:
+        """The size of the newest head that some witness has cosigned; 0 if there is none."""
+        held = await self._newest(connection, 1)
+        return int(held["size"]) if held is not None else 0
+
+    def own(self, note: bytes) -> Checkpoint:
+        """A head under this log's key. Raises `ProofInvalid` or `Malformed` for any other."""
+        return verify_log(read_note(note), *self._keys)
+
+    async def lacks(self, note: bytes) -> str:
+        """What is missing here of a head under this log's key, in words; empty if the database holds all of it.
+
+        Two heads that do not fit and have both been cosigned are no loss but two histories: see `Conflicts`.
+        Raises `ProofInvalid` or `Malformed` for what is no head of this log.
+        """
+        head, size = self.own(note), await self.length()
+        if head.size > size:
+            return f"{head.size} entries of this log, and here are {size}"
+        made = await self._over(head.size, lambda hashes: root(head.size, hashes))
+        async with reading(self._engine) as connection:
+            if made == head.root or head.size <= await self.cosigned(connection):
+                return ""
+        return f"{head.size} entries of this log, and not all of them are here"
 
     # Entries and proofs
 

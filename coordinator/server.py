@@ -106,8 +106,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
         sources = (anchors, store, standing, keys, desk, chain, journal)
         loops.append(Anchoring(config.anchoring, *sources, durable.begin))
 
-    inner = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(config))
-    cosigner_pb2_grpc.add_CosignerLinkServicer_to_server(cosigners, inner)
+    inner = await cosigners_server(config, cosigners)
     outer = grpc.aio.server(
         interceptors=[ErrorInterceptor()], options=server_options(config), maximum_concurrent_rpcs=500
     )
@@ -129,12 +128,7 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
         witnessing,
     )
     oms_pb2_grpc.add_OmsServicer_to_server(service, outer)
-    for server, address in ((inner, config.listen_cosigners), (outer, config.listen_oms)):
-        try:
-            server.add_secure_port(address, server_credentials(config))
-        except RuntimeError:
-            raise LocalError(f"cannot listen on {address}", Reason.CONFIG_INVALID) from None
-        await server.start()
+    await _listen(outer, config.listen_oms, config)
     ways = {"order": desk.steps(), "wallet": keys.steps(), "change": changes.steps(), "workspace": workspaces.steps()}
     durable.launch("counterseal", durable_url(config.database), config.executor_id, ways)
     stop = asyncio.Event()
@@ -155,6 +149,22 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     await asyncio.to_thread(durable.close)
     await rpc.close()
     await engine.dispose()
+
+
+async def cosigners_server(config: Config, cosigners: Cosigners) -> grpc.aio.Server:
+    """The port that cosigners dial, listening. Raises `LocalError` (CONFIG_INVALID) if it cannot."""
+    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(config))
+    cosigner_pb2_grpc.add_CosignerLinkServicer_to_server(cosigners, server)
+    await _listen(server, config.listen_cosigners, config)
+    return server
+
+
+async def _listen(server: grpc.aio.Server, address: str, config: Config) -> None:
+    try:
+        server.add_secure_port(address, server_credentials(config))
+    except RuntimeError:
+        raise LocalError(f"cannot listen on {address}", Reason.CONFIG_INVALID) from None
+    await server.start()
 
 
 def durable_url(database: str) -> str:

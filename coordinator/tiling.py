@@ -7,8 +7,8 @@ from collections.abc import Callable
 from sqlalchemy import Connection, func, insert, select
 
 from coordinator.tables import log_items, log_tiles
-from oms_core.log.tiles import TILE_WIDTH, new_tiles
-from oms_core.log.tree import HASH
+from oms_core.log.tiles import TILE_HEIGHT, TILE_WIDTH, hashes_from, new_tiles
+from oms_core.log.tree import HASH, Frontier, frontier
 
 _CHUNK = 4096  # leaves a transaction adds to the tiles
 
@@ -29,6 +29,26 @@ def built(connection: Connection) -> int:
     query = select(log_tiles.c.number, func.length(log_tiles.c.data)).where(log_tiles.c.level == 0)
     last = connection.execute(query.order_by(log_tiles.c.number.desc()).limit(1)).first()
     return last[0] * TILE_WIDTH + last[1] // HASH if last else 0
+
+
+def frontier_at(connection: Connection, size: int) -> Frontier:
+    """The tree of the first ``size`` entries, which the tiles hold."""
+    return frontier(size, hashes_from(tiles_in(connection), size))
+
+
+def root_at(connection: Connection, size: int) -> bytes:
+    """The root of the first ``size`` entries, which the tiles hold."""
+    return frontier_at(connection, size).root()
+
+
+def truncate(connection: Connection, size: int) -> None:
+    """Make the tiles those of the first ``size`` entries, of which they hold that many at least."""
+    for level in connection.execute(select(log_tiles.c.level).distinct()).scalars().all():
+        last, width = divmod(size >> level * TILE_HEIGHT, TILE_WIDTH)
+        kept = tiles_in(connection)(level, last)[: width * HASH]
+        connection.execute(log_tiles.delete().where(log_tiles.c.level == level, log_tiles.c.number >= last))
+        if kept:
+            connection.execute(insert(log_tiles).values(level=level, number=last, data=kept))
 
 
 def extend(connection: Connection) -> int:

@@ -91,6 +91,9 @@ class Witnessing(Stands):
         """Why a node does not cosign, as it said last."""
         self.changed = asyncio.Event()
         """Set, and replaced, whenever a node has cosigned, or says why it does not."""
+        self.lacking = ""
+        """What a node has followed of this log and the database does not hold, in words; empty if nothing is lost."""
+        self._met: dict[int, Link] = {}
         self._wanted = asyncio.Event()
         self._degraded_since = time.monotonic()
 
@@ -98,7 +101,9 @@ class Witnessing(Stands):
 
     def mode(self) -> Mode:
         """What the nodes that cosign now are enough for."""
-        return mode_of(len(self.witnesses()), len(self._workspace.roster)) if not self.conflicts.open else Mode.STOPPED
+        if self._ends():
+            return Mode.STOPPED
+        return mode_of(len(self.witnesses()), len(self._workspace.roster))
 
     def witnesses(self) -> tuple[int, ...]:
         """Who is there, and has cosigned the newest heads."""
@@ -137,7 +142,7 @@ class Witnessing(Stands):
 
     def _best(self, index: int, among: tuple[int, ...]) -> CosignedCheckpoint:
         n, now = len(self._workspace.roster), int(time.time())
-        if self.conflicts.open:
+        if self._ends():
             return NONE
         fresh = [one for one in self._rounds.heads(index) if one.vouched(n) >= now - self._workspace.log.fresh_for / 2]
         if not fresh:
@@ -155,12 +160,16 @@ class Witnessing(Stands):
         age = max(0.0, time.time() - at) if at else 0.0
         return Status(self.mode(), newest.size, newest.root, age, len(newest.lines), words)
 
-    def _words(self) -> str:
-        """What is missing, if anything is."""
+    def _ends(self) -> str:
+        """Why nothing is signed, whoever is there; empty if there is no such reason."""
         if self.conflicts.open:
             return f"the log has two histories: {self.conflicts.open[0]}"
-        if trouble := self._journal.clock.trouble():
-            return trouble
+        return f"{self.lacking}: stop this coordinator, and run `coordinator recover`" if self.lacking else ""
+
+    def _words(self) -> str:
+        """What is missing, if anything is."""
+        if why := self._ends() or self._journal.clock.trouble():
+            return why
         n, there = len(self._workspace.roster), self.witnesses()
         missing = f"{len(there)} of {n} cosigners vouch for the log, and it takes"
         match self.mode():
@@ -202,6 +211,10 @@ class Witnessing(Stands):
 
     async def _look(self) -> None:
         """End a round that is over, begin one if there is one to be made, and ask whoever is not asked already."""
+        there = self._meet_all()
+        # Who has not heard how far the log has gone signs no head: it would be a fork if the database was put back.
+        if self.lacking or (not self._rounds.number and len(there) < degraded(len(self._workspace.roster))):
+            return
         done = self._rounds.take_done()
         if self._rounds.over() and (
             self._journal.grown.is_set() or self._wanted.is_set() or self._rounds.age() >= self._beat
@@ -214,7 +227,6 @@ class Witnessing(Stands):
             head = read_note(note)
             bare = Note(head.body, tuple(one for one in head.signatures if one.name == self._journal.origin))
             self._rounds.begin(bare, size, asked_at)
-        there = self._cosigners.present()
         self._rounds.there = set(there) - set(self.troubles)
         for index, link in there.items():
             if index not in self._busy and self._rounds.lacks(index):
@@ -223,6 +235,32 @@ class Witnessing(Stands):
             await self._tell(done)
         if self.mode() is Mode.FULL:
             self._degraded_since = time.monotonic()
+
+    def _meet_all(self) -> dict[int, Link]:
+        """Who has shown what it knows of the log since it attached; whoever has not is asked to."""
+        present = self._cosigners.present()
+        for index, link in present.items():
+            if self._met.get(index) is not link and index not in self._busy:
+                self._spawn(self._busy, index, self._meet(link))
+        return {index: link for index, link in present.items() if self._met.get(index) is link}
+
+    async def _meet(self, link: Link) -> None:
+        """Hold what a node knows of the log against the database, before it is shown a head of ours.
+
+        A head under our own key that is not in the database shows that entries are lost, whoever shows it.
+        """
+        try:
+            answer = await link.ask(pb.ToCosigner(gossip=pb.Gossip()), SECONDS)
+            lacks = await self._journal.lacks(answer.gossiped.head) if answer.gossiped.head else ""
+        except Unavailable:
+            return
+        except CountersealError as error:
+            log.warning("shows no head of this log", cosigner=link.index, detail=error.message)
+            lacks = ""
+        if lacks and not self.lacking:
+            self.lacking = f"cosigner {link.index} has followed {lacks}"
+            log.critical("ALERT: the log has lost entries", detail=self.lacking)
+        self._met[link.index] = link
 
     async def _tell(self, done: Head) -> None:
         """Keep a round's cosignatures, and pass them on to all."""

@@ -234,6 +234,10 @@ class Enclave:
                 notes = list(request.gossip.notes)
                 head, conflict = await asyncio.to_thread(self.witness.gossip, notes, int(time.time()))
                 return pb.FromCosigner(gossiped=pb.Gossiped(head=head, conflict=conflict))
+            case "recall":
+                head, recalled = await asyncio.to_thread(self.witness.recall, request.recall.start)
+                told_items = [pb.LogItem(entry=one.entry, record=one.record, salt=one.salt) for one in recalled]
+                return pb.FromCosigner(recalled=pb.Recalled(head=head, items=told_items))
             case "get_status":
                 return pb.FromCosigner(status=await asyncio.to_thread(self._status))
         raise Malformed("no such request", Reason.UNSUPPORTED_TYPE)

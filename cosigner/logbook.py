@@ -1,4 +1,4 @@
-"""What this node has on disk of the log that it follows: the tree as tiles, and its head. All inside a transaction."""
+"""What this node has on disk of the log that it follows: tiles, entries, and its head. All inside a transaction."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
-from cosigner.store import log_head, log_tiles
+from cosigner.store import log_head, log_items, log_tiles
 from oms_core.errors import LocalError, Reason
+from oms_core.log.entries import COUNTED, Entry, Item
 from oms_core.log.tiles import hashes_from, new_tiles
 from oms_core.log.tree import EMPTY_ROOT, Hashes, frontier
 from oms_core.log.tree import root as root_of
 from oms_core.log.witness import Head
 
+MAX_ITEMS = 2000  # at once
 _ONLY = 1
 
 
@@ -81,6 +83,28 @@ def grow(connection: Connection, head: Followed, leaf_hashes: Sequence[bytes]) -
         change = insert(log_tiles).values(values)
         connection.execute(change.on_conflict_do_update(index_elements=["level", "index"], set_={"hashes": written}))
     return before.extended(leaf_hashes).root()
+
+
+def keep(connection: Connection, entries: Sequence[Entry], items: Sequence[Item]) -> None:
+    """Entries as they were followed, each with its record if cosigners count by it: no record else is kept here."""
+    rows = []
+    for entry, one in zip(entries, items, strict=True):
+        record, salt = (one.record, one.salt) if entry.event in COUNTED else (b"", b"")
+        rows.append({"index": entry.index, "entry": one.entry, "record": record, "salt": salt})
+    connection.execute(insert(log_items), rows)
+
+
+def kept(connection: Connection, start: int, limit_bytes: int) -> list[Item]:
+    """Entries from ``start`` on: at most 2000, at least one if there is one, no more bytes than that otherwise."""
+    query = select(log_items.c.entry, log_items.c.record, log_items.c.salt).where(log_items.c.index >= start)
+    found, total = list[Item](), 0
+    for row in connection.execute(query.order_by(log_items.c.index).limit(MAX_ITEMS)):
+        one = Item(*map(bytes, row))
+        total += len(one.entry) + len(one.record)
+        if found and total > limit_bytes:
+            break
+        found.append(one)
+    return found
 
 
 def _tile(connection: Connection, level: int, index: int) -> bytes:

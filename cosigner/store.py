@@ -227,6 +227,16 @@ log_tiles = Table(
     Column("hashes", LargeBinary, nullable=False),
 )
 
+log_items = Table(
+    "log_items",
+    metadata,
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+)
+"""All entries that this node has followed; of records, those that cosigners count by."""
+
 log_head = Table(
     "log_head",
     metadata,

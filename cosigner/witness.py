@@ -33,7 +33,7 @@ from oms_core.workspace import Workspace
 
 log = structlog.get_logger()
 
-MAX_ITEMS = 2000  # of one request
+RECALL_BYTES = 3 << 20  # of what is handed back at once
 MAX_NOTES = 64  # of one round of gossip
 
 Fold = Callable[[Connection, Entry, Item], None]
@@ -149,6 +149,15 @@ class Witness:
             logbook.put(connection, replace(head, full_at=found.vouched_at))
         return found
 
+    def recall(self, start: int) -> tuple[bytes, list[Item]]:
+        """The newest note, and the log from an entry on as this node has followed it, as much as a message holds.
+
+        For a coordinator that has lost some of it. Records are there where cosigners count by them.
+        """
+        with self._engine.begin() as connection:
+            note = logbook.followed(connection).note.encode()
+            return note, logbook.kept(connection, start, RECALL_BYTES)
+
     def head(self) -> Head:
         """The tree that this node has followed."""
         with self._engine.begin() as connection:
@@ -211,10 +220,9 @@ class Witness:
         self, connection: Connection, head: Followed, checkpoint: Checkpoint, items: Sequence[Item], now: int
     ) -> Followed:
         """The head with the entries up to the checkpoint, which are all those that it signs."""
-        if len(items) > MAX_ITEMS or len(items) != checkpoint.size - head.size:
-            text = (
-                f"{len(items)} entries, where {checkpoint.size - head.size} lead to the checkpoint; at most {MAX_ITEMS}"
-            )
+        if len(items) > logbook.MAX_ITEMS or len(items) != checkpoint.size - head.size:
+            lead = checkpoint.size - head.size
+            text = f"{len(items)} entries, where {lead} lead to the checkpoint; at most {logbook.MAX_ITEMS}"
             raise WitnessRefused(Answer.BAD, head.size, text)
         at, entries = head.at, list[Entry]()
         try:
@@ -224,6 +232,7 @@ class Witness:
             root = logbook.grow(connection, head, [leaf_hash(one.entry) for one in items])
             if root != checkpoint.root:
                 raise Malformed("the entries do not lead to the checkpoint's root")
+            logbook.keep(connection, entries, items)
             for entry, one in zip(entries, items, strict=True):
                 self._fold(connection, entry, one)
         except Malformed as error:

@@ -44,6 +44,7 @@ class ToCosigner(_message.Message):
     READ_FIELD_NUMBER: _builtins.int
     WITNESS_FIELD_NUMBER: _builtins.int
     GOSSIP_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def ping(self) -> Global___Ping: ...
@@ -79,6 +80,8 @@ class ToCosigner(_message.Message):
     def witness(self) -> Global___Witness: ...
     @_builtins.property
     def gossip(self) -> Global___Gossip: ...
+    @_builtins.property
+    def recall(self) -> Global___Recall: ...
     def __init__(
         self,
         *,
@@ -100,12 +103,13 @@ class ToCosigner(_message.Message):
         read: Global___Read | None = ...,
         witness: Global___Witness | None = ...,
         gossip: Global___Gossip | None = ...,
+        recall: Global___Recall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "gossip", b"gossip", "offer_workspace", b"offer_workspace", "ping", b"ping", "read", b"read", "start", b"start", "witness", b"witness"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "gossip", b"gossip", "offer_workspace", b"offer_workspace", "ping", b"ping", "read", b"read", "recall", b"recall", "start", b"start", "witness", b"witness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "gossip", b"gossip", "id", b"id", "offer_workspace", b"offer_workspace", "ping", b"ping", "read", b"read", "start", b"start", "witness", b"witness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "begin", b"begin", "body", b"body", "change_key", b"change_key", "commit_epoch", b"commit_epoch", "confirm_wallet", b"confirm_wallet", "deliver", b"deliver", "drop_presignatures", b"drop_presignatures", "get_certificates", b"get_certificates", "get_epoch", b"get_epoch", "get_status", b"get_status", "get_workspace_requests", b"get_workspace_requests", "gossip", b"gossip", "id", b"id", "offer_workspace", b"offer_workspace", "ping", b"ping", "read", b"read", "recall", b"recall", "start", b"start", "witness", b"witness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch", "get_certificates", "offer_workspace", "get_workspace_requests", "read", "witness", "gossip"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["ping", "begin", "start", "deliver", "abort", "confirm_wallet", "get_status", "change_key", "commit_epoch", "drop_presignatures", "get_epoch", "get_certificates", "offer_workspace", "get_workspace_requests", "read", "witness", "gossip", "recall"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -136,6 +140,7 @@ class FromCosigner(_message.Message):
     READING_FIELD_NUMBER: _builtins.int
     WITNESSED_FIELD_NUMBER: _builtins.int
     GOSSIPED_FIELD_NUMBER: _builtins.int
+    RECALLED_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
@@ -173,6 +178,8 @@ class FromCosigner(_message.Message):
     def witnessed(self) -> Global___Witnessed: ...
     @_builtins.property
     def gossiped(self) -> Global___Gossiped: ...
+    @_builtins.property
+    def recalled(self) -> Global___Recalled: ...
     def __init__(
         self,
         *,
@@ -195,12 +202,13 @@ class FromCosigner(_message.Message):
         reading: Global___Reading | None = ...,
         witnessed: Global___Witnessed | None = ...,
         gossiped: Global___Gossiped | None = ...,
+        recalled: Global___Recalled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "gossiped", b"gossiped", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "reading", b"reading", "refused", b"refused", "round_out", b"round_out", "status", b"status", "witnessed", b"witnessed", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "gossiped", b"gossiped", "hello", b"hello", "key_changed", b"key_changed", "pong", b"pong", "reading", b"reading", "recalled", b"recalled", "refused", b"refused", "round_out", b"round_out", "status", b"status", "witnessed", b"witnessed", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "gossiped", b"gossiped", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "reading", b"reading", "refused", b"refused", "round_out", b"round_out", "status", b"status", "witnessed", b"witnessed", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "acknowledged", b"acknowledged", "begun", b"begun", "body", b"body", "certificates", b"certificates", "epoch_public", b"epoch_public", "failed", b"failed", "finished", b"finished", "gossiped", b"gossiped", "hello", b"hello", "id", b"id", "key_changed", b"key_changed", "pong", b"pong", "reading", b"reading", "recalled", b"recalled", "refused", b"refused", "round_out", b"round_out", "status", b"status", "witnessed", b"witnessed", "workspace_answer", b"workspace_answer", "workspace_requests", b"workspace_requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public", "certificates", "workspace_answer", "workspace_requests", "reading", "witnessed", "gossiped"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "pong", "begun", "round_out", "finished", "aborted", "refused", "failed", "status", "acknowledged", "key_changed", "epoch_public", "certificates", "workspace_answer", "workspace_requests", "reading", "witnessed", "gossiped", "recalled"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -1116,6 +1124,53 @@ class Gossiped(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Gossiped: _TypeAlias = Gossiped  # noqa: Y015
+
+@_typing.final
+class Recall(_message.Message):
+    """Asks for the log from an entry on, as this node has followed it: a coordinator that has lost some of it asks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    start: _builtins.int
+    def __init__(
+        self,
+        *,
+        start: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Recall: _TypeAlias = Recall  # noqa: Y015
+
+@_typing.final
+class Recalled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    head: _builtins.bytes
+    """the newest checkpoint that this node knows; empty if it has followed nothing"""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogItem]:
+        """in order; none if it has no more. Records are there where cosigners count by them"""
+
+    def __init__(
+        self,
+        *,
+        head: _builtins.bytes = ...,
+        items: _abc.Iterable[Global___LogItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Recalled: _TypeAlias = Recalled  # noqa: Y015
 
 @_typing.final
 class GetStatus(_message.Message):

@@ -17,6 +17,8 @@ WORKSPACE_APPROVED = "workspace.approved"
 """A change of the workspace that people have approved, before nodes are asked to adopt it: ChangeWorkspaceRequest."""
 AUTHORIZED = "authorized"
 """Cosigners are about to be asked for their shares of this: SignRequest, CreateRequest or ChangeRequest."""
+COUNTED = frozenset({AUTHORIZED, GENESIS, WORKSPACE_APPROVED})
+"""What cosigners count by: whoever follows the log from its beginning needs these records, so they are never erased."""
 
 ENTRY_LIMIT = 512  # bytes
 RECORD_LIMIT = 8 << 20  # bytes

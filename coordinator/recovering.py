@@ -1,0 +1,185 @@
+"""Gets back from cosigners what this coordinator's database has lost of the log: all that they have followed of it.
+
+They keep every entry, and the records that they count by. What the database has written since it was put back, and
+nobody has cosigned, follows anew behind that; so nothing is lost twice, and the log never has two histories.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from coordinator.chainbook import ChainBook
+from coordinator.config import Config
+from coordinator.cosigners import Cosigners, Link
+from coordinator.journal import OPERATOR, Journal, append
+from coordinator.log_key import log_keys
+from coordinator.server import cosigners_server, read_workspace
+from coordinator.standing import Standing
+from coordinator.tables import log_checkpoints, log_items, open_database
+from coordinator.tiling import frontier_at, root_at, truncate
+from oms_core.encoding import decode
+from oms_core.errors import Conflict, LocalError, Malformed, ProofInvalid, Reason, Unavailable
+from oms_core.evidence import ChangeWorkspaceRequest
+from oms_core.log.entries import GENESIS, Item, Record, read_entry, read_record
+from oms_core.log.note import Checkpoint
+from oms_core.log.quorum import degraded
+from oms_core.log.tree import EMPTY_ROOT, MAX_SIZE, Frontier, leaf_hash
+from oms_core.workspace import ChangeWorkspace, identities
+from proto import cosigner_pb2 as pb
+
+SECONDS = 60.0  # for an answer
+LIMIT = 8 << 20  # bytes of a request
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What came of it: entries from ``first`` to below ``size`` are a cosigner's, ``again`` of our own follow anew."""
+
+    first: int
+    size: int
+    again: int
+
+
+async def recover_log(config: Config, without: frozenset[int], seconds: float, say: Say) -> Recovered:
+    """Wait for all cosigners but those ``without``, and take over what they have followed. `serve` must not run.
+
+    Raises `Unavailable` (QUORUM_UNAVAILABLE) if they are not all there after so many seconds, and what `recover` does.
+    """
+    standing, keys = Standing(read_workspace(config)), log_keys(config.log)
+    engine = await open_database(config.database)
+    cosigners = Cosigners(standing)
+    server = await cosigners_server(config, cosigners)
+    try:
+        for row in await ChainBook(engine).versions(standing.current.version):
+            wish = decode(ChangeWorkspaceRequest, row["request"], LIMIT).proposal.subject
+            assert isinstance(wish, ChangeWorkspace)
+            standing.advance(wish.next)
+        journal = Journal(engine, keys[0], standing.current.log.origin, *keys[1:])
+        links = await _all(cosigners, set(identities(standing.current)) - without, seconds, say)
+        if len(links) < (least := degraded(len(standing.current.roster))):
+            raise Unavailable(
+                f"fewer than {least} cosigners cannot say how far the log went", Reason.QUORUM_UNAVAILABLE
+            )
+        return await recover(journal, links, say)
+    finally:
+        cosigners.close()
+        await server.stop(1)
+        await engine.dispose()
+
+
+async def _all(cosigners: Cosigners, wanted: set[int], seconds: float, say: Say) -> dict[int, Link]:
+    deadline, told = time.monotonic() + seconds, set[int]()
+    while not wanted <= set(there := cosigners.present()):
+        for index in sorted(set(there) - told):
+            say(f"cosigner {index} is there")
+        told |= set(there)
+        if time.monotonic() > deadline:
+            text = f"cosigners {sorted(wanted - set(there))} are not there"
+            raise Unavailable(f"{text}; what one of them alone has followed would be lost", Reason.QUORUM_UNAVAILABLE)
+        await asyncio.sleep(0.1)
+    return {index: there[index] for index in sorted(wanted)}
+
+
+async def recover(journal: Journal, links: Mapping[int, Link], say: Say) -> Recovered:
+    """Make the database's log the longest that one of these cosigners has followed, in one transaction.
+
+    Raises `LocalError` (LOG_FORKED) if the log that witnesses have cosigned here is not the beginning of it, or two
+    have followed different ones; `ProofInvalid` for a cosigner whose entries do not lead to its head; `Unavailable`.
+    """
+    heads = dict[int, Checkpoint]()
+    for index, link in links.items():
+        note = (await _recall(link, MAX_SIZE - 1)).head
+        heads[index] = journal.own(note) if note else Checkpoint(journal.origin, 0, EMPTY_ROOT)
+        say(f"cosigner {index} has followed {heads[index].size} entries")
+    source = max(heads, key=lambda index: heads[index].size)
+    async with journal.engine.begin() as connection:
+        return await _take_over(journal, connection, links[source], heads, say)
+
+
+async def _take_over(
+    journal: Journal, connection: AsyncConnection, link: Link, heads: Mapping[int, Checkpoint], say: Say
+) -> Recovered:
+    target, base = heads[link.index], await journal.cosigned(connection)
+    for index, head in heads.items():
+        if head.size <= base and await connection.run_sync(root_at, head.size) != head.root:
+            raise _forked(index)
+    first, loose = -1, list[Item]()
+    tree = Frontier() if target.size <= base else await connection.run_sync(frontier_at, base)
+    while tree.size < target.size and target.size > base:
+        items = [Item(one.entry, one.record, one.salt) for one in (await _recall(link, tree.size)).items]
+        items = items[: target.size - tree.size]
+        if not items:
+            raise ProofInvalid(f"cosigner {link.index} does not hold entry {tree.size}", Reason.NOT_LOGGED)
+        here = await _here(connection, tree.size, items) if first < 0 else 0
+        if first < 0 and here < len(items):
+            first = tree.size + here
+            loose = await _cut(connection, first, base)
+        await _put(connection, tree.size + here, items[here:])
+        for one in items:
+            tree = tree.append(leaf_hash(one.entry))
+            for index, head in heads.items():
+                if head.size == tree.size and head.root != tree.root():
+                    raise _forked(index)
+        say(f"{tree.size} of {target.size} entries")
+    if first < 0:
+        return Recovered(target.size, target.size, 0)
+    again = [(entry, one) for one in loose if (entry := read_entry(one.entry)).event != GENESIS]
+    for entry, one in again:
+        if (record := read_record(entry, one)) is None:
+            raise Conflict(f"the record of entry {entry.index}, which nobody has seen, is erased", Reason.WRONG_STATE)
+        await append(connection, entry.event, entry.subject, record)
+    note = f"entries {first} to {target.size - 1} as cosigner {link.index} has followed them; {len(again)} follow anew"
+    await append(connection, "log.recovered", "", Record(OPERATOR, b"", note, ()))
+    return Recovered(first, target.size, len(again))
+
+
+async def _here(connection: AsyncConnection, start: int, items: list[Item]) -> int:
+    """How many of these are in the database's log, from the first on."""
+    query = select(log_items.c.entry).where(log_items.c.index >= start, log_items.c.index < start + len(items))
+    rows = (await connection.execute(query.order_by(log_items.c.index))).scalars().all()
+    pairs = enumerate(zip(items, rows, strict=False))
+    return next((at for at, (one, row) in pairs if one.entry != bytes(row)), len(rows))
+
+
+async def _cut(connection: AsyncConnection, index: int, base: int) -> list[Item]:
+    """Take what nobody has cosigned out of the log, from an entry on; returns that."""
+    query = select(log_items.c.entry, log_items.c.record, log_items.c.salt).where(log_items.c.index >= index)
+    rows = (await connection.execute(query.order_by(log_items.c.index))).all()
+    await connection.execute(delete(log_items).where(log_items.c.index >= index))
+    await connection.execute(delete(log_checkpoints).where(log_checkpoints.c.size > base))
+    await connection.run_sync(truncate, base)
+    return [Item(*map(bytes, row)) for row in rows]
+
+
+async def _put(connection: AsyncConnection, start: int, items: list[Item]) -> None:
+    rows = []
+    for index, one in enumerate(items, start):
+        entry = read_entry(one.entry)
+        if entry.index != index:
+            raise Malformed(f"entry {entry.index} stands in place {index}")
+        read_record(entry, one)
+        row = {"index": index, "entry": one.entry, "record": one.record, "salt": one.salt}
+        rows.append(row | {"subject": entry.subject, "at": entry.at, "leaf": leaf_hash(one.entry)})
+    if rows:
+        await connection.execute(insert(log_items), rows)
+
+
+async def _recall(link: Link, start: int) -> pb.Recalled:
+    answer = await link.ask(pb.ToCosigner(recall=pb.Recall(start=start)), SECONDS)
+    if answer.WhichOneof("body") != "recalled":
+        failed = answer.failed
+        raise Malformed(f"cosigner {link.index} hands nothing back: {failed.reason} {failed.detail}"[:300])
+    return answer.recalled
+
+
+def _forked(index: int) -> LocalError:
+    text = f"cosigner {index} has followed another history than the one that was cosigned"
+    return LocalError(f"{text}; its operator has the proof, by `cosigner compare-head`", Reason.LOG_FORKED)
