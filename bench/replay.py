@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.report import Figure, command
-from cosigner.witness import MAX_ITEMS
+from cosigner.logbook import MAX_ITEMS
 from oms_core.chains.intent import subject_digest
 from oms_core.evidence import SignRequest
 from oms_core.policy.rules import DAY

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,7 +29,7 @@ from oms_core.evidence import ChangeWorkspaceRequest
 from oms_core.log.entries import GENESIS, Item, Record, read_entry, read_record
 from oms_core.log.note import Checkpoint
 from oms_core.log.quorum import degraded
-from oms_core.log.tree import EMPTY_ROOT, MAX_SIZE, Frontier, leaf_hash
+from oms_core.log.tree import EMPTY_ROOT, MAX_SIZE, leaf_hash
 from oms_core.workspace import ChangeWorkspace, identities
 from proto import cosigner_pb2 as pb
 
@@ -111,13 +111,14 @@ async def _take_over(
     for index, head in heads.items():
         if head.size <= base and await connection.run_sync(root_at, head.size) != head.root:
             raise _forked(index)
-    first, loose = -1, list[Item]()
-    tree = Frontier() if target.size <= base else await connection.run_sync(frontier_at, base)
-    while tree.size < target.size and target.size > base:
-        items = [Item(one.entry, one.record, one.salt) for one in (await _recall(link, tree.size)).items]
-        items = items[: target.size - tree.size]
-        if not items:
-            raise ProofInvalid(f"cosigner {link.index} does not hold entry {tree.size}", Reason.NOT_LOGGED)
+    if target.size <= base:
+        return Recovered(target.size, target.size, 0)
+    if base and not await _here(connection, base - 1, (await _recalled(link, base - 1))[:1]):
+        raise _forked(link.index)
+    tree, first, loose = await connection.run_sync(frontier_at, base), -1, list[Item]()
+    roots = {one.size: EMPTY_ROOT for one in heads.values() if one.size > base}
+    while tree.size < target.size:
+        items = (await _recalled(link, tree.size))[: target.size - tree.size]
         here = await _here(connection, tree.size, items) if first < 0 else 0
         if first < 0 and here < len(items):
             first = tree.size + here
@@ -125,20 +126,29 @@ async def _take_over(
         await _put(connection, tree.size + here, items[here:])
         for one in items:
             tree = tree.append(leaf_hash(one.entry))
-            for index, head in heads.items():
-                if head.size == tree.size and head.root != tree.root():
-                    raise _forked(index)
+            if tree.size in roots:
+                roots[tree.size] = tree.root()
         say(f"{tree.size} of {target.size} entries")
-    if first < 0:
-        return Recovered(target.size, target.size, 0)
+    if tree.root() != target.root:
+        raise ProofInvalid(f"what cosigner {link.index} hands back does not lead to its head", Reason.DIGEST_MISMATCH)
+    for index, head in heads.items():
+        if head.size > base and roots[head.size] != head.root:
+            raise _forked(index)
+    return await _follow_anew(connection, link.index, Recovered(first, target.size, 0), loose)
+
+
+async def _follow_anew(connection: AsyncConnection, index: int, done: Recovered, loose: list[Item]) -> Recovered:
+    """Append what was cut out, behind what is back, and say what has happened."""
+    if done.first < 0:
+        return replace(done, first=done.size)
     again = [(entry, one) for one in loose if (entry := read_entry(one.entry)).event != GENESIS]
     for entry, one in again:
         if (record := read_record(entry, one)) is None:
             raise Conflict(f"the record of entry {entry.index}, which nobody has seen, is erased", Reason.WRONG_STATE)
         await append(connection, entry.event, entry.subject, record)
-    note = f"entries {first} to {target.size - 1} as cosigner {link.index} has followed them; {len(again)} follow anew"
-    await append(connection, "log.recovered", "", Record(OPERATOR, b"", note, ()))
-    return Recovered(first, target.size, len(again))
+    said = f"entries {done.first} to {done.size - 1} as cosigner {index} has followed them; {len(again)} follow anew"
+    await append(connection, "log.recovered", "", Record(OPERATOR, b"", said, ()))
+    return replace(done, again=len(again))
 
 
 async def _here(connection: AsyncConnection, start: int, items: list[Item]) -> int:
@@ -170,6 +180,12 @@ async def _put(connection: AsyncConnection, start: int, items: list[Item]) -> No
         rows.append(row | {"subject": entry.subject, "at": entry.at, "leaf": leaf_hash(one.entry)})
     if rows:
         await connection.execute(insert(log_items), rows)
+
+
+async def _recalled(link: Link, start: int) -> list[Item]:
+    if items := (await _recall(link, start)).items:
+        return [Item(one.entry, one.record, one.salt) for one in items]
+    raise ProofInvalid(f"cosigner {link.index} does not hold entry {start}", Reason.NOT_LOGGED)
 
 
 async def _recall(link: Link, start: int) -> pb.Recalled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from coordinator.tables import open_database
 from coordinator.witnessing import Witnessing
 from oms_core.errors import Reason, Unavailable
 from oms_core.log.entries import Record
-from oms_core.log.note import cosignature, cosignature_message
+from oms_core.log.note import cosignature, cosignature_message, write_note
 from oms_core.log.roster import log_verifier, witness_verifiers
 from oms_core.log.tree import leaf_hash
 from oms_core.log.witness import Head, WitnessRefused, decide, read_request
@@ -35,16 +36,22 @@ Bend = Callable[[pb.FromCosigner], pb.FromCosigner]
 class WitnessNode:
     """One attached cosigner that follows the log. ``bend`` changes what it answers, ``ahead`` its clock by seconds.
 
-    A ``late`` one finds that what says when it was asked was asked long ago.
+        self.asked_at, self.late = list[int](), False
+        self.ahead, self.silent, self.conflict, self.head, self.note = 0, False, b"", b"", b""
     """
 
     def __init__(self, index: int) -> None:
         self.index, self.closed, self.latency, self.heard = index, False, 0.0, 0.0
         self.workspace, self.version = workspace_digest(workspace()), 0
         self.tree, self.notes, self.asked = Tree(), list[bytes](), list[tuple[int, int, int]]()
+        self.items = list[pb.LogItem]()
         self.bend: Bend | None = None
+<<<<<<< HEAD
         self.asked_at, self.late = list[int](), False
         self.ahead, self.silent, self.conflict, self.head = 0, False, b"", b""
+=======
+        self.ahead, self.silent, self.conflict, self.head, self.note = 0, False, b"", b"", b""
+>>>>>>> da2c7ff (Show that a log which was put back comes back from cosigners, and is never forked by it)
 
     async def ask(self, request: pb.ToCosigner, seconds: float) -> pb.FromCosigner:
         """What a link does. Raises `Unavailable`."""
@@ -56,7 +63,12 @@ class WitnessNode:
     def _answer(self, request: pb.ToCosigner) -> pb.FromCosigner:
         if request.WhichOneof("body") == "gossip":
             self.notes += request.gossip.notes
-            return pb.FromCosigner(gossiped=pb.Gossiped(head=self.head, conflict=self.conflict))
+            return pb.FromCosigner(gossiped=pb.Gossiped(head=self.head or self.note, conflict=self.conflict))
+        if request.WhichOneof("body") == "recall":
+            start = request.recall.start
+            return pb.FromCosigner(
+                recalled=pb.Recalled(head=self.head or self.note, items=self.items[start : start + 3])
+            )
         asked, now = read_request(request.witness.request), int(time.time()) + self.ahead
         self.asked_at.append(request.witness.asked_at)
         if self.late and request.witness.asked_at:
@@ -72,7 +84,8 @@ class WitnessNode:
         follower.append(*(one.entry for one in request.witness.items))
         assert (follower.size, follower.root()) == (checkpoint.size, checkpoint.root)
         assert all(leaf_hash(one) for one in follower.entries)
-        self.tree = follower
+        self.tree, self.note = follower, write_note(asked.note).encode()
+        self.items += request.witness.items
         key = witness_key(self.index)
         signature = key.sign(cosignature_message(asked.note.body, now))
         line = cosignature(witness_verifiers(space)[self.index], now, signature).line()
@@ -126,3 +139,13 @@ def answered(**changes: Any) -> Bend:
         return answer
 
     return bend
+
+
+@asynccontextmanager
+async def witnessed(desk: LogDesk) -> AsyncIterator[None]:
+    """While the desk's log is being witnessed."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(desk.witnessing.run(stop))
+    yield
+    stop.set()
+    await running
