@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -146,7 +147,7 @@ def recover(path: Path, without: tuple[int, ...], seconds: float) -> None:
     It waits for all cosigners, since what one of them alone has followed would become a second history.
     """
     config = load(path)
-    logs.configure("coordinator", config.executor_id)
+    logs.configure("coordinator", config.executor_id, logging.CRITICAL)
     done = asyncio.run(recover_log(config, frozenset(without), seconds, click.echo))
     if done.first == done.size:
         click.echo(

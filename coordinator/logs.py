@@ -8,8 +8,8 @@ import sys
 import structlog
 
 
-def configure(process: str, name: str) -> None:
-    """Set up logging for this process."""
+def configure(process: str, name: str, least: int = logging.INFO) -> None:
+    """Set up logging for this process, from this level on."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -18,7 +18,7 @@ def configure(process: str, name: str) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     structlog.contextvars.bind_contextvars(process=process, replica=name)

@@ -36,8 +36,7 @@ Bend = Callable[[pb.FromCosigner], pb.FromCosigner]
 class WitnessNode:
     """One attached cosigner that follows the log. ``bend`` changes what it answers, ``ahead`` its clock by seconds.
 
-        self.asked_at, self.late = list[int](), False
-        self.ahead, self.silent, self.conflict, self.head, self.note = 0, False, b"", b"", b""
+    A ``late`` one finds that what says when it was asked was asked long ago.
     """
 
     def __init__(self, index: int) -> None:
@@ -46,12 +45,8 @@ class WitnessNode:
         self.tree, self.notes, self.asked = Tree(), list[bytes](), list[tuple[int, int, int]]()
         self.items = list[pb.LogItem]()
         self.bend: Bend | None = None
-<<<<<<< HEAD
         self.asked_at, self.late = list[int](), False
-        self.ahead, self.silent, self.conflict, self.head = 0, False, b"", b""
-=======
         self.ahead, self.silent, self.conflict, self.head, self.note = 0, False, b"", b"", b""
->>>>>>> da2c7ff (Show that a log which was put back comes back from cosigners, and is never forked by it)
 
     async def ask(self, request: pb.ToCosigner, seconds: float) -> pb.FromCosigner:
         """What a link does. Raises `Unavailable`."""
