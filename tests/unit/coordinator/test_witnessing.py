@@ -160,6 +160,7 @@ async def test_with_two_away_three_vouch_in_degraded_mode_and_full_cover_comes_b
 
 
 async def test_with_three_away_nothing_is_covered(log: LogDesk) -> None:
+    await log.witnessing.covered(0, 5, PATIENT)
     log.detach(1, 2, 4)
     index = await log.append()
     assert await comes(lambda: log.witnessing.witnesses() == (3, 5))
