@@ -32,7 +32,7 @@ from oms_core.policy.judge import Outcome
 log = structlog.get_logger()
 
 LOOK = 10.0  # seconds between looks whether what people are asked to name can still be sent
-GRACE = 4.0  # seconds in degraded mode before approvals that name nothing are asked for anew
+GRACE = 15.0  # seconds in degraded mode before approvals that name nothing are asked for anew: nodes may be coming back
 
 
 class Preparing(Reviewing):

@@ -18,6 +18,7 @@ from coordinator.clock import AHEAD
 from coordinator.conflicts import Conflicts
 from coordinator.cosigners import Cosigners, Link
 from coordinator.journal import Journal
+from coordinator.meeting import Meeting
 from coordinator.pausing import rest
 from coordinator.rounds import Head, Round, Rounds
 from coordinator.standing import Standing, Stands
@@ -91,9 +92,7 @@ class Witnessing(Stands):
         """Why a node does not cosign, as it said last."""
         self.changed = asyncio.Event()
         """Set, and replaced, whenever a node has cosigned, or says why it does not."""
-        self.lacking = ""
-        """What a node has followed of this log and the database does not hold, in words; empty if nothing is lost."""
-        self._met: dict[int, Link] = {}
+        self._meeting = Meeting(journal, cosigners)
         self._wanted = asyncio.Event()
         self._degraded_since = time.monotonic()
 
@@ -112,8 +111,8 @@ class Witnessing(Stands):
         return tuple(sorted(i for i in recent & set(there) if i not in self.troubles))
 
     def degraded_for(self) -> float:
-        """Seconds since enough for `Mode.FULL` were last there, or since the start; 0 while they are."""
-        return 0.0 if self.mode() is Mode.FULL else time.monotonic() - self._degraded_since
+        """Seconds since so many are there as `Mode.DEGRADED` takes, and no more; 0 while there are more, or fewer."""
+        return time.monotonic() - self._degraded_since if self.mode() is Mode.DEGRADED else 0.0
 
     async def abreast(self, index: int, seconds: float = SECONDS / 6) -> bool:
         """Whether a node has followed all that is in the log now, after at most so long."""
@@ -164,7 +163,8 @@ class Witnessing(Stands):
         """Why nothing is signed, whoever is there; empty if there is no such reason."""
         if self.conflicts.open:
             return f"the log has two histories: {self.conflicts.open[0]}"
-        return f"{self.lacking}: stop this coordinator, and run `coordinator recover`" if self.lacking else ""
+        lacking = self._meeting.lacking
+        return f"{lacking}: stop this coordinator, and run `coordinator recover`" if lacking else ""
 
     def _words(self) -> str:
         """What is missing, if anything is."""
@@ -211,9 +211,14 @@ class Witnessing(Stands):
 
     async def _look(self) -> None:
         """End a round that is over, begin one if there is one to be made, and ask whoever is not asked already."""
-        there = self._meet_all()
+        if self.mode() is not Mode.DEGRADED:
+            self._degraded_since = time.monotonic()
+        for index, link in self._meeting.strangers().items():
+            if index not in self._busy:
+                self._spawn(self._busy, index, self._meeting.meet(link))
+        there, enough = self._meeting.met(), degraded(len(self._workspace.roster))
         # Who has not heard how far the log has gone signs no head: it would be a fork if the database was put back.
-        if self.lacking or (not self._rounds.number and len(there) < degraded(len(self._workspace.roster))):
+        if self._meeting.lacking or (not self._rounds.number and len(there) < enough):
             return
         done = self._rounds.take_done()
         if self._rounds.over() and (
@@ -233,34 +238,6 @@ class Witnessing(Stands):
                 self._spawn(self._busy, index, self._bring(link, self._rounds.current))
         if done is not None:
             await self._tell(done)
-        if self.mode() is Mode.FULL:
-            self._degraded_since = time.monotonic()
-
-    def _meet_all(self) -> dict[int, Link]:
-        """Who has shown what it knows of the log since it attached; whoever has not is asked to."""
-        present = self._cosigners.present()
-        for index, link in present.items():
-            if self._met.get(index) is not link and index not in self._busy:
-                self._spawn(self._busy, index, self._meet(link))
-        return {index: link for index, link in present.items() if self._met.get(index) is link}
-
-    async def _meet(self, link: Link) -> None:
-        """Hold what a node knows of the log against the database, before it is shown a head of ours.
-
-        A head under our own key that is not in the database shows that entries are lost, whoever shows it.
-        """
-        try:
-            answer = await link.ask(pb.ToCosigner(gossip=pb.Gossip()), SECONDS)
-            lacks = await self._journal.lacks(answer.gossiped.head) if answer.gossiped.head else ""
-        except Unavailable:
-            return
-        except CountersealError as error:
-            log.warning("shows no head of this log", cosigner=link.index, detail=error.message)
-            lacks = ""
-        if lacks and not self.lacking:
-            self.lacking = f"cosigner {link.index} has followed {lacks}"
-            log.critical("ALERT: the log has lost entries", detail=self.lacking)
-        self._met[link.index] = link
 
     async def _tell(self, done: Head) -> None:
         """Keep a round's cosignatures, and pass them on to all."""

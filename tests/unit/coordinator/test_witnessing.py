@@ -124,13 +124,19 @@ async def test_of_a_log_that_grows_in_every_round_cosignatures_are_kept_and_show
     assert (await log.journal.newest(5))[1] > first + 3
 
 
-async def test_degraded_mode_lasts_from_the_start_at_the_earliest_not_from_before_it(tmp_path: Path) -> None:
+async def test_degraded_mode_lasts_from_when_as_many_are_there_as_it_takes_not_from_before(tmp_path: Path) -> None:
     async with log_desk(tmp_path) as desk:
-        desk.detach(2, 4)  # as while nodes attach one by one
-        stop = asyncio.Event()
+        desk.detach(2, 3, 4)  # as while nodes attach one by one
+        stop, began = asyncio.Event(), time.monotonic()
         running = asyncio.create_task(desk.witnessing.run(stop))
-        assert (await desk.witnessing.covered(0, 3, 5)).mode is Mode.DEGRADED
-        assert 0 < desk.witnessing.degraded_for() < 6
+        await asyncio.sleep(1)
+        assert desk.witnessing.degraded_for() == 0
+        desk.attach(3)
+        assert (await desk.witnessing.covered(0, 3, PATIENT)).mode is Mode.DEGRADED
+        assert 0 < desk.witnessing.degraded_for() < time.monotonic() - began - 0.4
+        desk.attach(2)
+        assert (await desk.witnessing.covered(0, 4, PATIENT)).mode is Mode.FULL
+        assert desk.witnessing.degraded_for() == 0
         stop.set()
         await running
 
