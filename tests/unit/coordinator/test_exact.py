@@ -22,7 +22,7 @@ from oms_core.approvals import Verdict
 from oms_core.authorize import execution_digest, expected_claim
 from oms_core.chains.intent import Execution, Intent
 from oms_core.encoding import decode
-from oms_core.errors import Reason, Refused
+from oms_core.errors import Reason, Refused, Unavailable
 from oms_core.lifecycle import State
 from tests.people import EXECUTION, approve, intent, workspace
 from tests.unit.coordinator.readers import ALL, Way, reads
@@ -160,6 +160,26 @@ async def test_an_order_that_waits_for_its_people_again_is_not_forgotten_when_th
     async with asyncio.timeout(60):
         await desk.sign(order_id)
     assert (await desk._store.order(order_id))["state"] == "SIGNED"
+
+
+async def test_an_order_is_not_rejected_because_nothing_may_be_written_down_for_a_moment(
+    desk: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock was found to be ahead when the signature was there; the step is done again."""
+    order_id, move, failed = await desk.submitted(1, 50), desk._store.move, list[State]()
+
+    async def moved(name: str, was: State, to: State, *rest: Any, **values: Any) -> None:
+        if to is State.SIGNED and not failed:
+            failed.append(to)
+            raise Unavailable("the clock is ahead", Reason.LOG_STALE)
+        await move(name, was, to, *rest, **values)
+
+    monkeypatch.setattr(desk._store, "move", moved)
+    with pytest.raises(Unavailable):
+        await desk.sign(order_id)
+    await desk.sign(order_id)
+    assert (await desk._store.order(order_id))["state"] == "SIGNED"
+    assert len({session.request for session in desk.asked}) == 1
 
 
 async def test_in_degraded_mode_people_are_asked_about_one_transaction_whose_nonce_nobody_holds(desk: Signing) -> None:
