@@ -105,8 +105,7 @@ class Bringing(Stands):
         await self._voiding.void()
         for row in await self._book.changes():
             self._news.ring(row["change_id"])
-        changed, self._cosigners.changed = self._cosigners.changed, asyncio.Event()
-        changed.set()
+        self._cosigners.ring()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bring up whoever is behind, and follow those ahead; until told to stop."""

@@ -101,7 +101,7 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
         self.logs: dict[int, tuple[str, str]] = {}
         """What a node would sign by what it knows of the log (FULL, DEGRADED, STOPPED), and why, as it said then."""
         self.changed = asyncio.Event()
-        """Set, and replaced, whenever a cosigner attaches."""
+        """Set, and replaced, whenever a cosigner attaches, or the workspace has a new version."""
 
     async def Attach(
         self, request_iterator: AsyncIterator[pb.FromCosigner], context: Context
@@ -138,9 +138,13 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
             old.close()
         self._links[link.index] = link
         log.info("cosigner attached", cosigner=link.index, version=link.version)
+        self.ring()
+        return link
+
+    def ring(self) -> None:
+        """Wake whoever waits for `changed`."""
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
-        return link
 
     async def _listen(self, link: Link, messages: AsyncIterator[pb.FromCosigner]) -> None:
         try:

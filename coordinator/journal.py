@@ -143,10 +143,6 @@ class Journal:
         """The database."""
         return self._engine
 
-    async def append(self, connection: AsyncConnection, event: str, subject: str, record: Record) -> int:
-        """As the function of this name."""
-        return await append(connection, event, subject, record)
-
     async def size(self, connection: AsyncConnection) -> int:
         """How many entries there are, this transaction's own among them."""
         last = (await connection.execute(_LAST)).first()

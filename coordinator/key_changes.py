@@ -43,7 +43,6 @@ log = structlog.get_logger()
 RUNNING, COMMITTING, DONE, FAILED, DENIED = "RUNNING", "COMMITTING", "DONE", "FAILED", "DENIED"
 ENDED = frozenset({DONE, FAILED, DENIED})
 MAX_ATTEMPTS = 8
-MAX_SKIPPED = 1024  # epoch numbers above the one that counts: nodes take no higher ones
 RETRY = 2.0  # seconds
 _AGAIN = PASSING | {Reason.EPOCH_STALE}
 

@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping
 
 from coordinator.cosigners import Cosigners
 from coordinator.objections import hold, read_refusals
+from coordinator.preflight import lines_of
 from coordinator.standing import Standing
 from coordinator.store import numbers
 from coordinator.wallets import confirmed
@@ -157,7 +158,7 @@ def readings(rows: Iterable[RowMapping], workspace: Workspace, same: Iterable[in
             name=_name(row["cosigner"], workspace),
             same=row["cosigner"] in same,
             signed_reading=row["reading"],
-            lines=json.loads(row["lines"]),
+            lines=lines_of(row),
         )
         for row in rows
     ]

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.conflicts import Conflicts
 from coordinator.cosigners import Cosigners
-from coordinator.journal import Journal
+from coordinator.journal import Journal, append
 from coordinator.standing import Standing
 from coordinator.tables import open_database
 from coordinator.witnessing import Witnessing
@@ -101,7 +101,7 @@ class LogDesk:
     async def append(self, event: str = "order.submitted", subject: str = "txn_1", size: int = 10) -> int:
         """One entry; its index."""
         async with self.engine.begin() as connection:
-            return await self.journal.append(connection, event, subject, Record("desk", b"", "x" * size, ()))
+            return await append(connection, event, subject, Record("desk", b"", "x" * size, ()))
 
     def detach(self, *indices: int) -> None:
         """Their streams end."""
