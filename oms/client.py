@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import grpc
 from google.rpc import error_details_pb2
+from grpc.aio import UnaryStreamMultiCallable, UnaryUnaryMultiCallable
 from grpc_status import rpc_status
 
-from oms.log_calls import LogCalls
+from oms.log_calls import Answers, Asks, LogCalls
 from oms_core.approvals import Approval, ApprovalClaim
 from oms_core.chains.intent import CreateWallet, Execution, Intent, Proposal, Subject, What
 from oms_core.encoding import decode, decode_one_of, encode
@@ -95,7 +96,7 @@ class Client(LogCalls):
             ("grpc.max_receive_message_length", MAX_MESSAGE),
         ]
         self._channel = grpc.aio.secure_channel(endpoint, credentials, options=options)
-        self._stub: Any = pb_grpc.OmsStub(self._channel)
+        self._stub = pb_grpc.OmsStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,36 +106,36 @@ class Client(LogCalls):
     ) -> None:
         await self._channel.close()
 
-    async def _call(self, method: str, request: Any) -> Any:
+    async def _call(self, method: UnaryUnaryMultiCallable[Asks, Answers], request: Asks) -> Answers:
         try:
-            return await getattr(self._stub, method)(request, timeout=SECONDS)
+            return await method(request, timeout=SECONDS)
         except grpc.aio.AioRpcError as error:
             raise typed(error) from None
 
-    async def _watch(self, method: str, request: Any) -> AsyncIterator[Any]:
+    async def _watch(self, method: UnaryStreamMultiCallable[Asks, Answers], request: Asks) -> AsyncIterator[Answers]:
         try:
-            async for message in getattr(self._stub, method)(request):
+            async for message in method(request):
                 yield message
         except grpc.aio.AioRpcError as error:
             raise typed(error) from None
 
     async def create_wallet(self, proposal: Proposal, request_id: str = "") -> pb.Wallet:
         """Begin to make a wallet."""
-        return await self._call(  # type: ignore[no-any-return]
-            "CreateWallet", pb.CreateWalletRequest(request_id=request_id or fresh(), proposal=encode(proposal))
+        return await self._call(
+            self._stub.CreateWallet, pb.CreateWalletRequest(request_id=request_id or fresh(), proposal=encode(proposal))
         )
 
     async def wallet(self, wallet_id: str) -> pb.Wallet:
         """One wallet."""
-        return await self._call("GetWallet", pb.GetWalletRequest(wallet_id=wallet_id))  # type: ignore[no-any-return]
+        return await self._call(self._stub.GetWallet, pb.GetWalletRequest(wallet_id=wallet_id))
 
     async def wallets(self) -> list[pb.Wallet]:
         """All wallets."""
-        return list((await self._call("ListWallets", pb.ListWalletsRequest())).wallets)
+        return list((await self._call(self._stub.ListWallets, pb.ListWalletsRequest())).wallets)
 
     def watch_wallet(self, wallet_id: str) -> AsyncIterator[pb.WalletEvent]:
         """Steps and states until the wallet is active or has failed."""
-        return self._watch("WatchWallet", pb.GetWalletRequest(wallet_id=wallet_id))
+        return self._watch(self._stub.WatchWallet, pb.GetWalletRequest(wallet_id=wallet_id))
 
     async def prepare_transfer(
         self,
@@ -150,7 +151,7 @@ class Client(LogCalls):
     ) -> tuple[Intent, tuple[str, ...]]:
         """The canonical intent (amount in base units) and its rendering. Check it before you sign it."""
         prepared = await self._call(
-            "PrepareTransfer",
+            self._stub.PrepareTransfer,
             pb.PrepareTransferRequest(
                 wallet_id=wallet_id,
                 to=to,
@@ -190,7 +191,7 @@ class Client(LogCalls):
             request.unsigned = action
         else:
             request.action = encode(action)
-        prepared = await self._call("PrepareIntent", request)
+        prepared = await self._call(self._stub.PrepareIntent, request)
         return decode(Intent, prepared.subject), tuple(prepared.lines)
 
     async def submit(self, proposal: Proposal, request_id: str = "") -> pb.Transaction:
@@ -199,8 +200,8 @@ class Client(LogCalls):
 
     async def submit_bytes(self, proposal: bytes, request_id: str = "") -> pb.Transaction:
         """Submit an order that is canonical bytes already."""
-        return await self._call(  # type: ignore[no-any-return]
-            "SubmitIntent", pb.SubmitIntentRequest(request_id=request_id or fresh(), proposal=proposal)
+        return await self._call(
+            self._stub.SubmitIntent, pb.SubmitIntentRequest(request_id=request_id or fresh(), proposal=proposal)
         )
 
     async def cancel(self, transaction_id: str, withdrawal: SignedWithdrawal, request_id: str = "") -> pb.Transaction:
@@ -208,7 +209,7 @@ class Client(LogCalls):
         request = pb.CancelOrderRequest(
             request_id=request_id or fresh(), transaction_id=transaction_id, withdrawal=encode(withdrawal)
         )
-        return await self._call("CancelOrder", request)  # type: ignore[no-any-return]
+        return await self._call(self._stub.CancelOrder, request)
 
     async def amend(
         self, transaction_id: str, proposal: Proposal, withdrawal: SignedWithdrawal, request_id: str = ""
@@ -220,22 +221,20 @@ class Client(LogCalls):
             proposal=encode(proposal),
             withdrawal=encode(withdrawal),
         )
-        return await self._call("AmendOrder", request)  # type: ignore[no-any-return]
+        return await self._call(self._stub.AmendOrder, request)
 
     async def transaction(self, transaction_id: str) -> pb.Transaction:
         """One order."""
-        return await self._call(  # type: ignore[no-any-return]
-            "GetTransaction", pb.GetTransactionRequest(transaction_id=transaction_id)
-        )
+        return await self._call(self._stub.GetTransaction, pb.GetTransactionRequest(transaction_id=transaction_id))
 
     async def transactions(self, wallet_id: str = "", limit: int = 50, before: str = "") -> list[pb.Transaction]:
         """Orders, newest first."""
         request = pb.ListTransactionsRequest(wallet_id=wallet_id, limit=limit, before=before)
-        return list((await self._call("ListTransactions", request)).transactions)
+        return list((await self._call(self._stub.ListTransactions, request)).transactions)
 
     def watch_transaction(self, transaction_id: str) -> AsyncIterator[pb.Transaction]:
         """The order at every change, until it has ended."""
-        return self._watch("WatchTransaction", pb.GetTransactionRequest(transaction_id=transaction_id))
+        return self._watch(self._stub.WatchTransaction, pb.GetTransactionRequest(transaction_id=transaction_id))
 
     async def ended(self, transaction_id: str) -> pb.Transaction:
         """The order once nothing more will happen to it."""
@@ -246,7 +245,7 @@ class Client(LogCalls):
 
     async def inbox(self, approver: str) -> list[Waiting]:
         """What waits for this user."""
-        answer = await self._call("ListApprovals", pb.ListApprovalsRequest(approver=approver))
+        answer = await self._call(self._stub.ListApprovals, pb.ListApprovalsRequest(approver=approver))
         return [
             Waiting(
                 request.subject_id,
@@ -267,55 +266,52 @@ class Client(LogCalls):
         request = pb.DecideRequest(
             request_id=request_id or fresh(), subject_id=subject_id, approval=encode(approval), comment=comment
         )
-        return str((await self._call("Decide", request)).state)
+        return str((await self._call(self._stub.Decide, request)).state)
 
     async def submit_drill(self, wallet_id: str, signature: bytes) -> pb.Wallet:
         """Hand in what restored backups have signed."""
         request = pb.SubmitDrillRequest(wallet_id=wallet_id, signature=signature)
-        return await self._call("SubmitDrill", request)  # type: ignore[no-any-return]
+        return await self._call(self._stub.SubmitDrill, request)
 
     async def change_key(self, proposal: Proposal, request_id: str = "") -> pb.KeyChange:
         """Ask for a key to be dealt anew, or to be moved to another state."""
         request = pb.ChangeKeyRequest(request_id=request_id or fresh(), proposal=encode(proposal))
-        return await self._call("ChangeKey", request)  # type: ignore[no-any-return]
+        return await self._call(self._stub.ChangeKey, request)
 
     async def key_change(self, change_id: str) -> pb.KeyChange:
         """One change."""
-        return await self._call(  # type: ignore[no-any-return]
-            "GetKeyChange", pb.GetKeyChangeRequest(change_id=change_id)
-        )
+        return await self._call(self._stub.GetKeyChange, pb.GetKeyChangeRequest(change_id=change_id))
 
     async def key_changes(self, wallet_id: str = "") -> list[pb.KeyChange]:
         """All changes, or those of a wallet, oldest first."""
-        return list((await self._call("ListKeyChanges", pb.ListKeyChangesRequest(wallet_id=wallet_id))).changes)
+        request = pb.ListKeyChangesRequest(wallet_id=wallet_id)
+        return list((await self._call(self._stub.ListKeyChanges, request)).changes)
 
     def watch_key_change(self, change_id: str) -> AsyncIterator[pb.KeyChange]:
         """The change whenever something about it changes, until it has ended."""
-        return self._watch("WatchKeyChange", pb.GetKeyChangeRequest(change_id=change_id))
+        return self._watch(self._stub.WatchKeyChange, pb.GetKeyChangeRequest(change_id=change_id))
 
     async def anchors(self, limit: int = 50) -> list[pb.Anchor]:
         """Anchors of the log, newest first, those with a receipt and those without."""
-        return list((await self._call("GetAnchors", pb.GetAnchorsRequest(limit=limit))).anchors)
+        return list((await self._call(self._stub.GetAnchors, pb.GetAnchorsRequest(limit=limit))).anchors)
 
     async def evidence(self) -> list[pb.Evidence]:
         """Verdicts on cosigners, oldest first, without their documents."""
-        return list((await self._call("ListEvidence", pb.ListEvidenceRequest())).evidence)
+        return list((await self._call(self._stub.ListEvidence, pb.ListEvidenceRequest())).evidence)
 
     async def evidence_document(self, evidence_id: str) -> pb.Evidence:
         """A verdict with what proves it."""
-        return await self._call(  # type: ignore[no-any-return]
-            "GetEvidence", pb.GetEvidenceRequest(evidence_id=evidence_id)
-        )
+        return await self._call(self._stub.GetEvidence, pb.GetEvidenceRequest(evidence_id=evidence_id))
 
     async def workspace(self, digest: bytes = b"") -> Workspace:
         """The workspace that decides, or an earlier version, as the coordinator shows it."""
-        answer = await self._call("GetWorkspace", pb.GetWorkspaceRequest(digest=digest))
+        answer = await self._call(self._stub.GetWorkspace, pb.GetWorkspaceRequest(digest=digest))
         return decode(Workspace, answer.workspace, MAX_MESSAGE)
 
     async def review_workspace(self, following: Workspace) -> pb.WorkspaceReport:
         """What a next version would change, as the coordinator tells it; nothing is proposed."""
         request = pb.ReviewWorkspaceChangeRequest(next=encode(following))
-        return await self._call("ReviewWorkspaceChange", request)  # type: ignore[no-any-return]
+        return await self._call(self._stub.ReviewWorkspaceChange, request)
 
     async def propose_workspace(
         self, proposal: Proposal, confirm_unsatisfiable: bool = False, request_id: str = ""
@@ -326,29 +322,29 @@ class Client(LogCalls):
             proposal=encode(proposal),
             confirm_unsatisfiable=confirm_unsatisfiable,
         )
-        return await self._call("ProposeWorkspaceChange", request)  # type: ignore[no-any-return]
+        return await self._call(self._stub.ProposeWorkspaceChange, request)
 
     async def withdraw_workspace(self, change_id: str) -> pb.WorkspaceChange:
         """Go on with a change no further."""
         request = pb.WithdrawWorkspaceChangeRequest(request_id=fresh(), change_id=change_id)
-        return await self._call("WithdrawWorkspaceChange", request)  # type: ignore[no-any-return]
+        return await self._call(self._stub.WithdrawWorkspaceChange, request)
 
     async def workspace_change(self, change_id: str) -> pb.WorkspaceChange:
         """One change."""
         request = pb.GetWorkspaceChangeRequest(change_id=change_id)
-        return await self._call("GetWorkspaceChange", request)  # type: ignore[no-any-return]
+        return await self._call(self._stub.GetWorkspaceChange, request)
 
     async def workspace_changes(self) -> list[pb.WorkspaceChange]:
         """All changes, oldest first, without their proposals."""
-        return list((await self._call("ListWorkspaceChanges", pb.ListWorkspaceChangesRequest())).changes)
+        return list((await self._call(self._stub.ListWorkspaceChanges, pb.ListWorkspaceChangesRequest())).changes)
 
     def watch_workspace_change(self, change_id: str) -> AsyncIterator[pb.WorkspaceChange]:
         """The change whenever something about it changes, until nothing more is done for it."""
-        return self._watch("WatchWorkspaceChange", pb.GetWorkspaceChangeRequest(change_id=change_id))
+        return self._watch(self._stub.WatchWorkspaceChange, pb.GetWorkspaceChangeRequest(change_id=change_id))
 
     async def status(self) -> pb.NetworkStatus:
         """Cosigners, chain, open orders."""
-        return await self._call("GetStatus", pb.GetStatusRequest())  # type: ignore[no-any-return]
+        return await self._call(self._stub.GetStatus, pb.GetStatusRequest())
 
 
 def typed(error: grpc.aio.AioRpcError) -> CountersealError:
