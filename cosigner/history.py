@@ -28,7 +28,6 @@ from oms_core.history import (
     Pressed,
     counts_at,
     pressed_in,
-    presses,
     read_effect,
     spends_in,
     worst,
@@ -129,7 +128,7 @@ class History:
         held = self.authorized(connection, made.subject)
         if held is not None and held.signs != made.signs:
             return  # the first one stands, and nobody signs this
-        if presses(made.asked.approvals) and (pressed := pressed_in(made, self._version(connection, entry, made))):
+        if pressed := pressed_in(made, self._version(connection, entry, made)):
             connection.execute(_PRESS, [asdict(one) for one in pressed])
         last = {"last": entry.index, "at": entry.at, "request": made.request, "workspace": made.workspace}
         if held is None:

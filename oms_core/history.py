@@ -19,6 +19,7 @@ from oms_core.errors import CountersealError, Malformed, NotFound, Refused
 from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateRequest, SignRequest, request_digest
 from oms_core.keys import ChangeKey
 from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Entry, Item, read_record
+from oms_core.memo import by_identity
 from oms_core.policy.facts import Provenance, Spend
 from oms_core.policy.spends import UNPRICED, spends
 from oms_core.workspace import ChangeWorkspace, Workspace, workspace_digest
@@ -126,9 +127,16 @@ def presses(approvals: Iterable[Approval]) -> tuple[Pressed, ...]:
 
 def pressed_in(authorized: Authorization, workspace: Workspace) -> tuple[Pressed, ...]:
     """What authenticators of the version that it names truly said: a made-up counter would be used up for ever."""
-    keys = {one.credential_id: one.public_key for user in workspace.users for one in user.credentials}
-    given = authorized.asked.approvals
-    return presses(one for one in given if one.credential_id in keys and _said(one, keys[one.credential_id], workspace))
+    keys = _credentials(workspace)
+    counting = (one for one in authorized.asked.approvals if _counter(one.authenticator_data))
+    held = ((one, keys.get(one.credential_id)) for one in counting)
+    return presses(one for one, key in held if key is not None and _said(one, key, workspace))
+
+
+@by_identity(size=4)
+def _credentials(workspace: Workspace) -> dict[bytes, bytes]:
+    """The public key of every credential, by its id."""
+    return {one.credential_id: one.public_key for user in workspace.users for one in user.credentials}
 
 
 def spends_in(authorized: Authorization, workspace: Workspace, at: int) -> tuple[Spend, ...]:
