@@ -25,7 +25,7 @@ from coordinator.standing import Standing, Stands
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.log.cover import Mode, mode_of
 from oms_core.log.note import Note, cosignatures, read_note, read_signatures, with_signatures
-from oms_core.log.quorum import degraded, full, vouched_at
+from oms_core.log.quorum import degraded, full, share, vouched_at
 from oms_core.log.roster import log_verifier, witness_verifiers
 from oms_core.log.witness import AddCheckpoint, Answer, write_request
 from proto import cosigner_pb2 as pb
@@ -176,7 +176,8 @@ class Witnessing(Stands):
             case Mode.FULL:
                 return ""
             case Mode.DEGRADED:
-                return f"{missing} {full(n)}: approvals have to name the exact transaction, limits count a third of it"
+                exact = "approvals have to name the exact transaction"
+                return f"{missing} {full(n)}: {exact}, and limits are divided by {share(n)}"
         return f"{missing} {degraded(n)}: nothing is signed"
 
     # The rounds

@@ -19,15 +19,8 @@ def status(context: click.Context) -> None:
     lines += _log(said.log)
     for one in said.cosigners:
         heard = f"{one.latency_ms:6.1f} ms" if one.state == "ATTACHED" else ""
-        state = (
-            "QUARANTINED"
-            if one.quarantined
-            else "ROLLED_BACK"
-            if one.rolled_back
-            else "HALTED"
-            if one.halted
-            else one.state
-        )
+        refuses = (("QUARANTINED", one.quarantined), ("ROLLED_BACK", one.rolled_back), ("HALTED", one.halted))
+        state = next((word for word, why in refuses if why), one.state)
         lines.append(f"  cosigner {one.index}  {one.name:12} {one.operator:12} {state:11} {heard}")
         if one.state in ("BEHIND", "AHEAD"):
             lines.append(f"    stands on version {one.version} of the workspace")
@@ -51,13 +44,13 @@ def _log(log: pb.LogStatus) -> list[str]:
     """The log, who vouches for it, and what that is enough for."""
     means = {
         "FULL": "orders are signed, limits count in full",
-        "DEGRADED": "orders are signed if their approvals name the exact transaction; limits count a third",
+        "DEGRADED": "orders are signed if their approvals name the exact transaction; limits are divided",
         "STOPPED": "NOTHING is signed",
     }
-    head = (
-        f"log of {log.size} entries, root {log.root.hex()[:16]}" if log.size else "no head of the log is cosigned yet"
-    )
-    lines = [f"{head}, {log.cosignatures} cosignatures, {log.age_seconds:.0f} s old"] if log.size else [head]
+    lines = ["no head of the log is cosigned yet"]
+    if log.size:
+        head = f"log of {log.size} entries, root {log.root.hex()[:16]}"
+        lines = [f"{head}, {log.cosignatures} cosignatures, {log.age_seconds:.0f} s old"]
     lines.append(f"  {log.mode}: {means.get(log.mode, '')}" + (f" ({log.detail})" if log.detail else ""))
     if log.conflict:
         lines.append(f"  TWO HISTORIES of the log: {log.conflict}")

@@ -29,9 +29,13 @@ def _assembled(*parts: str | int | bytes) -> bytes:
     """Names of operations, and what is pushed: a number below 256, or bytes."""
     made = bytearray()
     for part in parts:
-        made += (
-            bytes([_OPS[part]]) if isinstance(part, str) else _push(bytes([part]) if isinstance(part, int) else part)
-        )
+        match part:
+            case str():
+                made.append(_OPS[part])
+            case int():
+                made += _push(bytes([part]))
+            case bytes():
+                made += _push(part)
     return bytes(made)
 
 
