@@ -18,6 +18,10 @@ from oms_core.log.note import Checkpoint
 from oms_core.log.tree import leaf_hash
 
 LINE_LIMIT = 24 << 20  # bytes
+_NAMES = {
+    "index", "time", "event", "subject", "previous", "actor", "credential", "note", "erased", "leaf", "entry", "size",
+    "root",
+}  # fmt: skip
 
 
 def write_line(one: Item, head: Checkpoint, records: bool) -> str:
@@ -66,11 +70,13 @@ def read_line(text: str, head: Checkpoint | None = None) -> tuple[Item, bool] | 
     meant = _entry(entry)
     if with_record:
         meant |= _record(decode(Record, record, RECORD_LIMIT) if record or salt else None)
-    if head is not None and line.get("size") == head.size:
-        meant["root"] = head.root.hex()
+    if head is not None and (line.get("size") == head.size or line.get("root") == head.root.hex()):
+        meant |= {"size": head.size, "root": head.root.hex()}
     for name, value in meant.items():
-        if name in line and (type(line[name]), line[name]) != (type(value), value):
+        if (type(line.get(name)), line.get(name)) != (type(value), value):
             raise Malformed(f"the line of entry {entry.index} says another {name} than what it is about")
+    if set(line) != _NAMES | ({"record", "salt"} if with_record else set()):
+        raise Malformed(f"the line of entry {entry.index} says more than an export does, or less")
     return Item(data, record, salt), with_record
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from auditor.files import Export, Folder
 from auditor.lines import read_line, write_line
 from auditor.logs import EntryWrong, drive, verify_log
 from auditor.pack import read_pack, write_pack
+from auditor.proofs import entry_proof
 from auditor.report import Claims, iso, printable, when
 from oms_core.encoding import encode
 from oms_core.errors import LocalError, Malformed, ProofInvalid, Reason
@@ -70,8 +72,18 @@ def test_a_line_that_says_a_thing_twice_is_refused() -> None:
 def test_a_line_that_names_another_root_of_the_checkpoint_is_refused() -> None:
     head = read_checkpoint(read_note(long().note()).body)
     assert read_line(line(), head)
-    with pytest.raises(Malformed, match="another root"):
-        read_line(line(root="00" * 32), head)
+    for said in ({"root": "00" * 32}, {"size": head.size - 1}):
+        with pytest.raises(Malformed, match=f"another {next(iter(said))}"):
+            read_line(line(**said), head)
+    assert read_line(line(size=21, root="00" * 32), head)  # of an earlier export, before this one in the file
+
+
+def test_a_line_that_says_more_than_an_export_does_or_less_is_refused() -> None:
+    less = json.loads(line())
+    del less["note"]
+    for said in (line(Actor="mallory"), line(records=False, salt=""), json.dumps(less)):
+        with pytest.raises(Malformed):
+            read_line(said)
 
 
 def test_an_export_has_records_with_all_of_its_lines_or_with_none(tmp_path: Path) -> None:
@@ -247,3 +259,39 @@ def test_sizes_at_the_edge_of_what_a_tree_can_have_are_refused(tmp_path: Path) -
         (path / "checkpoint").write_text(text.replace(f"\n{SIZE}\n", f"\n{size}\n"))
         for first in ("0", "1", str(size), str(size - 1), "-1", str(1 << 62), str(1 << 200)):
             assert main(["log", "--tiles", str(path), *DIGEST, f"--from={first}"]) != 0
+
+
+def _mutated(data: bytes, chance: random.Random) -> bytes:
+    """Bytes changed, taken out, put in, or copied from elsewhere."""
+    made, place = bytearray(data), chance.randrange(len(data))
+    match chance.randrange(4):
+        case 0:
+            made[place] ^= chance.randrange(1, 256)
+        case 1:
+            del made[place : place + chance.choice([1, 2, 50])]
+        case 2:
+            made[place:place] = chance.randbytes(chance.choice([1, 3, 9]))
+        case _:
+            other = chance.randrange(len(data))
+            made[place : place + 8] = made[other : other + 8]
+    return bytes(made)
+
+
+def test_whatever_is_changed_in_a_file_ends_in_an_exit_code_that_says_so(tmp_path: Path) -> None:
+    made, chance = story(), random.Random(11)
+    (tmp_path / "workspace").write_bytes(encode(made.workspace))
+    proof = entry_proof(made.items[5].entry, made.tree.inclusion(5), read_note(made.note()), made.workspace)
+    export = exported(made, list(made.items), tmp_path / "log.jsonl").read_bytes()
+    files = (
+        (("log", *DIGEST, "--export"), export),
+        (("pack", *DIGEST), write_pack(made.pack())),
+        (("proof", "--workspace", str(tmp_path / "workspace")), proof.encode()),
+    )
+    for command, data in files:
+        file = tmp_path / "file"
+        file.write_bytes(data)
+        assert main([*command, str(file)]) == 0
+        for _ in range(40):
+            if (other := _mutated(data, chance)) != data:
+                file.write_bytes(other)
+                assert main([*command, str(file)]) in (1, 2)
