@@ -91,6 +91,13 @@ async def approving(network: Network, client: Client, *people: str) -> AsyncIter
             task.cancel()
 
 
+async def settle(network: Network, client: Client, person: str = "ravi", wei: int = ETHER + 1) -> pb.Transaction:
+    """An order just large enough that she has to approve it, naming its transaction where she has to; to its end."""
+    tx = await propose(network, client, wei=wei)
+    async with approving(network, client, person):
+        return await client.ended(tx.transaction_id)
+
+
 async def make_wallet(network: Network, wallet_id: str = WALLET) -> str:
     """A funded, active wallet; returns its address."""
     async with network.client() as client:

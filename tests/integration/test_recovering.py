@@ -47,7 +47,7 @@ async def grown(desk: LogDesk, count: int) -> list[Item]:
     """So many entries more, followed and cosigned by all that are there; the whole log."""
     last = [await desk.append(subject=f"txn_{number}") for number in range(count)][-1]
     async with witnessed(desk):
-        assert (await desk.witnessing.covered(last, 4, 8)).count >= 4
+        assert (await desk.witnessing.covered(last, 4, 120)).count >= 4
         while (newest := await desk.journal.newest())[1] <= last or not newest[2]:  # its cosignatures are kept
             await asyncio.sleep(0.02)
     return await items(desk)
@@ -83,7 +83,7 @@ async def test_what_cosigners_have_followed_comes_back_and_what_nobody_has_seen_
     assert said.event == "log.recovered"
     fresh = again(desk)
     async with witnessed(fresh):
-        cover = await fresh.witnessing.covered(12, 5, 8)
+        cover = await fresh.witnessing.covered(12, 5, 120)
     assert (cover.mode, cover.count, cover.size) == (Mode.FULL, 5, 13)
 
 
@@ -99,7 +99,7 @@ async def test_a_database_that_is_lost_altogether_gets_all_of_the_log_back(desk:
     fresh = again(desk)
     await fresh.journal.begin(fresh.standing.current)
     async with witnessed(fresh):
-        assert (await fresh.witnessing.covered(10, 5, 8)).count == 5
+        assert (await fresh.witnessing.covered(10, 5, 120)).count == 5
 
 
 async def test_a_put_back_database_signs_no_head_and_says_what_to_do(desk: LogDesk) -> None:
@@ -135,7 +135,7 @@ async def test_while_too_few_have_shown_how_far_the_log_went_no_head_is_signed(d
         assert (await desk.witnessing.covered(0, 2, 1.5)).count == 0
         assert all(not node.asked for node in desk.nodes.values())
         desk.attach(3)
-        assert (await desk.witnessing.covered(0, 3, 8)).count == 3
+        assert (await desk.witnessing.covered(0, 3, 120)).count == 3
 
 
 async def test_where_nothing_is_missing_nothing_changes(desk: LogDesk) -> None:

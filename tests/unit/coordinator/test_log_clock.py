@@ -18,7 +18,7 @@ from coordinator.witnessing import Witnessing
 from oms_core.errors import Reason, Unavailable
 from oms_core.log.cover import Mode
 from oms_core.log.entries import read_entry
-from tests.unit.coordinator.test_witnessing import comes, log
+from tests.unit.coordinator.test_witnessing import PATIENT, comes, log
 from tests.unit.coordinator.witnesses import ALL, LogDesk, log_desk
 
 __all__ = ["log"]
@@ -34,7 +34,7 @@ async def test_while_the_clock_is_ahead_of_the_witnesses_nothing_is_written_and_
     log: LogDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would follow the log no further until that time has come."""
-    await log.witnessing.covered(index := await log.append(), 5, 30)
+    await log.witnessing.covered(index := await log.append(), 5, PATIENT)
     with monkeypatch.context() as patch:
         set_clock(patch, lambda: time.time() + 3 * 86_400)
         for _ in range(2):
@@ -47,16 +47,16 @@ async def test_while_the_clock_is_ahead_of_the_witnesses_nothing_is_written_and_
             assert await comes(lambda asked=asked: len(log.nodes[1].asked) > asked)
     after = await log.append()
     assert after == index + 1
-    assert (await log.witnessing.covered(after, 5, 30)).count == 5
+    assert (await log.witnessing.covered(after, 5, PATIENT)).count == 5
 
 
 async def test_while_the_clock_is_behind_cosignatures_are_counted_all_the_same(
     log: LogDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await log.witnessing.covered(await log.append(), 5, 30)
+    await log.witnessing.covered(await log.append(), 5, PATIENT)
     set_clock(monkeypatch, lambda: time.time() - 1000)
     index = await log.append()
-    cover = await log.witnessing.covered(index, 5, 30)
+    cover = await log.witnessing.covered(index, 5, PATIENT)
     assert (cover.count, log.witnessing.troubles) == (5, {})
 
 
@@ -82,7 +82,7 @@ async def dated(desk: LogDesk) -> int:
 async def once_witnessed(desk: LogDesk) -> None:
     """Its entries are cosigned, and that is in the database."""
     async with witnessed(desk) as before:
-        await before.covered(await desk.append(), 5, 30)
+        await before.covered(await desk.append(), 5, PATIENT)
         assert await comes(lambda: all(node.notes for node in desk.nodes.values()))
 
 
@@ -116,21 +116,21 @@ async def test_after_a_long_absence_nothing_is_written_before_witnesses_say_what
                 node.ahead = AWAY + 5
             desk.attach(*ALL)
             assert await comes(lambda: not desk.journal.clock.trouble())
-            assert abs(await dated(desk) - time.time() - AWAY - 5) < 5
+            assert abs(await dated(desk) - time.time() - AWAY - 5) < 60
 
 
 async def test_nodes_are_told_when_a_head_was_the_newest_so_that_what_comes_late_says_nothing(log: LogDesk) -> None:
-    await log.witnessing.covered(await log.append(), 5, 30)
+    await log.witnessing.covered(await log.append(), 5, PATIENT)
     log.witnessing._wanted.set()
     before = len(log.nodes[1].asked_at)
     assert await comes(lambda: len(log.nodes[1].asked_at) > before)
     assert log.nodes[1].asked_at[0] == 0
-    assert abs(log.nodes[1].asked_at[-1] - time.time()) < 5
+    assert abs(log.nodes[1].asked_at[-1] - time.time()) < 60
 
 
 async def test_if_nodes_find_all_questions_late_they_are_asked_without_a_time(log: LogDesk) -> None:
     """The coordinator may have stood still, and its clocks with it."""
-    await log.witnessing.covered(await log.append(), 5, 30)
+    await log.witnessing.covered(await log.append(), 5, PATIENT)
     for node in log.nodes.values():
         node.late = True
     log.witnessing._wanted.set()
@@ -143,7 +143,7 @@ async def test_an_entry_is_not_dated_before_what_witnesses_said_though_the_clock
     log: LogDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would refuse it for ever, and the log with it."""
-    await log.witnessing.covered(await log.append(), 5, 30)
+    await log.witnessing.covered(await log.append(), 5, PATIENT)
     assert await comes(lambda: all(node.notes for node in log.nodes.values()))
     before = time.time()
     set_clock(monkeypatch, lambda: before - 1000)
