@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import structlog
 from sqlalchemy import RowMapping
 
+from coordinator.orders import execution_of
 from coordinator.preflight import Preflight
 from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
@@ -121,7 +122,7 @@ class Approving(Stands):
             if subject.valid_until <= facts.now:
                 continue
             exactly = self._exactly() and isinstance(subject, Intent) and not is_message(subject)
-            execution = _execution(row) if exactly else None
+            execution = execution_of(row) if exactly else None
             if exactly and execution is None:
                 continue
             decision, _ = await self.standing(subject_id, subject, facts)
@@ -140,7 +141,7 @@ class Approving(Stands):
     ) -> Verdict:
         """Verify and keep one decision. Raises `Refused`, `Conflict` or `Malformed`; nothing is kept then."""
         subject = decode(Proposal, row["proposal"]).subject
-        named = execution_digest(_execution(row))
+        named = execution_digest(execution_of(row))
         verified = verify_approval(approval, self._workspace, subject, facts.now, self._standing.older, named)
         decision, _ = await self.standing(subject_id, subject, facts)
         user_id = verified.user.user_id
@@ -152,8 +153,3 @@ class Approving(Stands):
             raise Refused("a comment has at most 280 printable characters", Reason.MALFORMED)
         await self._store.decide(subject_id, approval, verified.user.person_id, verified.counter, comment, call)
         return approval.claim.verdict
-
-
-def _execution(row: RowMapping) -> Execution | None:
-    """What was chosen for an order, if this is one and something was."""
-    return decode(Execution, row["execution"]) if row.get("execution") is not None else None

@@ -25,7 +25,7 @@ from coordinator.chain.rpc import RpcError
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
 from coordinator.objections import read_refusals, refusers, warn
-from coordinator.orders import RETRY, intent_of, proposal_of
+from coordinator.orders import RETRY, execution_of, intent_of, proposal_of
 from coordinator.outcomes import Outcomes
 from coordinator.preparing import Preparing
 from coordinator.presigning import Presigning
@@ -43,7 +43,7 @@ from oms_core.chains.evm import (
     transaction_hash,
     what_is_signed,
 )
-from oms_core.chains.intent import Execution, Intent, Proposal, subject_digest
+from oms_core.chains.intent import Intent, Proposal, subject_digest
 from oms_core.crypto import ecdsa
 from oms_core.crypto.bip32 import derive as public_key_at
 from oms_core.crypto.curve import Point
@@ -281,9 +281,8 @@ class Desk(Preparing):
     async def request(self, row: RowMapping) -> SignRequest:
         """The evidence that is presented to every cosigner of the quorum."""
         _, approvals = await self._approving.standing_now(row["order_id"], intent_of(row))
-        execution = decode(Execution, row["execution"]) if row["execution"] is not None else None
         decision = plain_decision(intent_of(row), self._workspace)
-        return SignRequest(proposal_of(row), execution, self._standing.digest, _in_order(approvals), decision)
+        return SignRequest(proposal_of(row), execution_of(row), self._standing.digest, _in_order(approvals), decision)
 
     def _signature(self, results: dict[int, bytes], key: Point, digest: bytes) -> ecdsa.Signature:
         """The first that verifies: who reports another one is suspected. Raises `SessionFailed` if none does."""

@@ -13,7 +13,7 @@ from coordinator.cosigners import Cosigners
 from coordinator.news import News
 from coordinator.standing import Stands
 from coordinator.store import Store
-from oms_core.chains.intent import Intent, Proposal
+from oms_core.chains.intent import Execution, Intent, Proposal
 from oms_core.encoding import decode
 from oms_core.errors import Reason
 from oms_core.lifecycle import TERMINAL, State
@@ -71,3 +71,8 @@ def intent_of(row: RowMapping) -> Intent:
     subject = proposal_of(row).subject
     assert isinstance(subject, Intent)
     return subject
+
+
+def execution_of(row: RowMapping) -> Execution | None:
+    """What was chosen for it, if this is an order and something was."""
+    return decode(Execution, row["execution"]) if row.get("execution") is not None else None

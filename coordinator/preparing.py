@@ -16,12 +16,11 @@ from sqlalchemy import RowMapping
 from coordinator.authorizing import Authorizing
 from coordinator.chain.evm import EvmChain
 from coordinator.chain.rpc import RpcError
-from coordinator.orders import RETRY, intent_of
+from coordinator.orders import RETRY, execution_of, intent_of
 from coordinator.reviewing import Reviewing
 from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import execution_digest
 from oms_core.chains.evm import derive, is_message
-from oms_core.chains.intent import Execution
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused, Unavailable
 from oms_core.lifecycle import State
@@ -78,14 +77,15 @@ class Preparing(Reviewing):
 
     async def _holds(self, row: RowMapping) -> bool:
         """Whether it has an execution, and its nonce is its own. What is authorised is never chosen anew."""
-        if row["execution"] is None:
+        execution = execution_of(row)
+        if execution is None:
             return False
-        return bool(row["authorized_at"]) or await self._store.nonce_of(row["order_id"]) == _execution(row).nonce
+        return bool(row["authorized_at"]) or await self._store.nonce_of(row["order_id"]) == execution.nonce
 
     async def _choose(self, row: RowMapping, account: bytes, nonce: int) -> None:
         """Keep an execution with this nonce: the one that there is, if it can be sent, or a new one."""
-        intent, held = intent_of(row), row["execution"]
-        if held is not None and await self._chain.sendable(_execution(row), nonce):
+        intent, held = intent_of(row), execution_of(row)
+        if held is not None and await self._chain.sendable(held, nonce):
             await self._store.note(row["order_id"], reason="", detail="")
             return
         execution = await self._chain.execution(intent, account, nonce)
@@ -126,7 +126,7 @@ class Preparing(Reviewing):
     async def _exact(self, row: RowMapping) -> bool:
         """Whether its approvals name the exact transaction; those that do not are void once degraded mode lasts."""
         row = await self._store.order(row["order_id"])
-        named = execution_digest(_execution(row)) if row["execution"] is not None else b""
+        named = execution_digest(execution_of(row))
         rows = await self._store.decisions(row["order_id"])
         claims = [decode(Approval, one["approval"]).claim for one in rows if one["verdict"] == Verdict.APPROVE]
         if named and claims and all(claim.execution == named for claim in claims):
@@ -171,7 +171,3 @@ class Preparing(Reviewing):
             return Reason.EXACT_BYTES_NEEDED, ""
         whose = "its approvals do not" if approvals else "nobody has to approve this order, so it waits for them"
         return Reason.EXACT_BYTES_NEEDED, whose
-
-
-def _execution(row: RowMapping) -> Execution:
-    return decode(Execution, row["execution"])
