@@ -204,6 +204,7 @@ WRITERS = {
     "erasing": "leaves its own entry (test_erasing.py)",
     "journal": "the log itself",
     "keybook": "a book",
+    "recovering": "leaves its own entry (test_recovering.py)",
     "reservations": "called by Store alone, in its transactions",
     "staging": "writes the entries",
     "store": "a book",
