@@ -30,13 +30,12 @@ from oms_core.history import (
     spends_in,
     worst,
 )
-from oms_core.log.entries import AUTHORIZED, GENESIS, RECORD_LIMIT, WORKSPACE_APPROVED, Entry, Item, read_record
+from oms_core.log.entries import COUNTED, RECORD_LIMIT, Entry, Item, read_record
 from oms_core.policy.facts import Facts, Spend
 from oms_core.workspace import Workspace, workspace_digest
 
 SUBMITTED, SIGNED, MADE = "order.submitted", "order.signed", "wallet.pre_active"
 KEPT = 20  # findings that are told one by one
-_COUNTED = frozenset({GENESIS, WORKSPACE_APPROVED, AUTHORIZED})
 _STEP = 60  # seconds between the moments that a request is weighed at
 
 
@@ -76,7 +75,7 @@ class Recount:
 
     def take(self, entry: Entry, one: Item, versions: Versions) -> None:
         """The next entry. Raises `Malformed` for one that no cosigner could have read."""
-        if entry.event in _COUNTED:
+        if entry.event in COUNTED:
             match read_effect(entry, one):
                 case Began(digest, workspace):
                     self._versions[digest] = workspace
