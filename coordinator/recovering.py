@@ -30,7 +30,7 @@ from oms_core.log.entries import GENESIS, Item, Record, read_entry, read_record
 from oms_core.log.note import Checkpoint
 from oms_core.log.quorum import degraded
 from oms_core.log.tree import EMPTY_ROOT, MAX_SIZE, leaf_hash
-from oms_core.workspace import ChangeWorkspace, identities
+from oms_core.workspace import identities
 from proto import cosigner_pb2 as pb
 
 SECONDS = 60.0  # for an answer
@@ -59,9 +59,7 @@ async def recover_log(config: Config, without: frozenset[int], seconds: float, s
     server = await cosigners_server(config, cosigners)
     try:
         for row in await ChainBook(engine).versions(standing.current.version):
-            wish = decode(ChangeWorkspaceRequest, row["request"], LIMIT).proposal.subject
-            assert isinstance(wish, ChangeWorkspace)
-            standing.advance(wish.next)
+            standing.advance(decode(ChangeWorkspaceRequest, row["request"], LIMIT).wish.next)
         journal = Journal(engine, keys[0], standing.current.log.origin, *keys[1:])
         links = await _all(cosigners, set(identities(standing.current)) - without, seconds, say)
         if len(links) < (least := degraded(len(standing.current.roster))):
