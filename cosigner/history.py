@@ -125,14 +125,15 @@ class History:
         connection.execute(insert(log_changes).values(row))
 
     def _authorize(self, connection: Connection, entry: Entry, made: Authorization) -> None:
-        held = self.authorized(connection, made.subject)
+        last = {"last": entry.index, "at": entry.at, "request": made.request, "workspace": made.workspace}
+        row = {**last, "subject": made.subject, "first": entry.index, "signs": made.signs}
+        is_first = connection.execute(_AUTHORIZE, row).rowcount == 1
+        held = None if is_first else self.authorized(connection, made.subject)
         if held is not None and held.signs != made.signs:
             return  # the first one stands, and nobody signs this
         if pressed := pressed_in(made, self._version(connection, entry, made)):
             connection.execute(_PRESS, [asdict(one) for one in pressed])
-        last = {"last": entry.index, "at": entry.at, "request": made.request, "workspace": made.workspace}
         if held is None:
-            connection.execute(_AUTHORIZE, {**last, "subject": made.subject, "first": entry.index, "signs": made.signs})
             _count(connection, self._spends(connection, entry, made))
             return
         mine = log_authorized.c.subject == made.subject
@@ -175,7 +176,7 @@ class History:
 
 
 _PLAIN = ("subject", "operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset")
-_AUTHORIZE, _SPEND = insert(log_authorized), insert(log_spends)
+_AUTHORIZE, _SPEND = insert_new(log_authorized).on_conflict_do_nothing(), insert(log_spends)
 _PRESS = insert_new(log_counters).on_conflict_do_nothing()
 _FIND = select(log_authorized).where(log_authorized.c.subject == bindparam("subject"))
 _CHALLENGE = select(log_counters.c.challenge).where(
