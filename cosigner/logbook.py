@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from cosigner.store import log_head, log_items, log_tiles
-from oms_core.errors import LocalError, Reason
+from oms_core.errors import LocalError, Malformed, Reason
 from oms_core.log.entries import COUNTED, Entry, Item
 from oms_core.log.tiles import hashes_from, new_tiles
 from oms_core.log.tree import EMPTY_ROOT, Hashes, frontier
@@ -86,12 +86,28 @@ def grow(connection: Connection, head: Followed, leaf_hashes: Sequence[bytes]) -
 
 
 def keep(connection: Connection, entries: Sequence[Entry], items: Sequence[Item]) -> None:
-    """Entries as they were followed, each with its record if cosigners count by it: no record else is kept here."""
-    rows = []
+    """Entries as they were followed, each with its record if cosigners count by it: no record else is kept here.
+
+    Raises `Malformed` if one does not name the last entry before it that has its subject: so nobody who is shown the
+    entries of one subject alone is shown fewer than there are between the first and the last.
+    """
+    rows, newest = [], dict[str, int]()
     for entry, one in zip(entries, items, strict=True):
+        last = newest.get(entry.subject, -2) if entry.subject else -1
+        last = _last(connection, entry.subject) if last == -2 else last
+        if entry.previous != last:
+            raise Malformed(f"entry {entry.index} names {entry.previous} as the one before it, and that is {last}")
+        newest[entry.subject] = entry.index
         record, salt = (one.record, one.salt) if entry.event in COUNTED else (b"", b"")
-        rows.append({"index": entry.index, "entry": one.entry, "record": record, "salt": salt})
+        row = {"index": entry.index, "subject": entry.subject, "entry": one.entry, "record": record, "salt": salt}
+        rows.append(row)
     connection.execute(insert(log_items), rows)
+
+
+def _last(connection: Connection, subject: str) -> int:
+    query = select(func.max(log_items.c.index)).where(log_items.c.subject == subject)
+    last = connection.execute(query).scalar()
+    return -1 if last is None else int(last)
 
 
 def kept(connection: Connection, start: int, limit_bytes: int) -> list[Item]:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Engine,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -231,9 +232,11 @@ log_items = Table(
     "log_items",
     metadata,
     Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("subject", String, nullable=False),
     Column("entry", LargeBinary, nullable=False),
     Column("record", LargeBinary, nullable=False),
     Column("salt", LargeBinary, nullable=False),
+    Index("log_items_by_subject", "subject", "index"),
 )
 """All entries that this node has followed; of records, those that cosigners count by."""
 

@@ -1,4 +1,4 @@
-"""A node hands back the log as it has followed it, with the records that cosigners count by and no others."""
+"""A node keeps the log as it has followed it, entry after entry of each subject, and hands it back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from cosigner import logbook, witness
-from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Item, read_entry, read_record
+from oms_core.encoding import encode
+from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Entry, Item, read_entry, read_record
 from oms_core.log.note import read_note, verify_log
 from oms_core.log.roster import log_verifier
+from oms_core.log.witness import Answer
 from oms_core.workspace import workspace_digest
 from tests.people import NOW, intent, sign_request
 from tests.unit.cosigner.following import Follower
@@ -70,3 +72,29 @@ def test_one_answer_holds_no_more_than_a_message_may_but_something(
     monkeypatch.setattr(logbook, "MAX_ITEMS", 4)
     monkeypatch.setattr(witness, "RECALL_BYTES", 1 << 20)
     assert follower.witness.recall(1)[1] == whole[1:5]
+
+
+def appended(follower: Follower, entry: Entry) -> None:
+    """To the log, as it stands."""
+    follower.log.items.append(Item(encode(entry), b"", b""))
+    follower.log.tree.append(encode(entry))
+
+
+@pytest.mark.parametrize("previous", [-1, 0, 2, 6])
+def test_an_entry_that_passes_over_one_of_its_subject_or_names_another_is_not_cosigned(
+    follower: Follower, previous: int
+) -> None:
+    """Entry 3 is txn_2's; so whoever shows entries of txn_2 by themselves leaves none out."""
+    follower.log.add("order.denied", "txn_2", at=NOW)
+    follower.cosigned()
+    place = follower.log.size
+    appended(follower, Entry(place, NOW, "order.submitted", "txn_2", previous, bytes(32)))
+    said = follower.ask()
+    assert (said.answer, said.line) == (Answer.UNPROCESSABLE, "")
+    assert f"names {previous} as the one before it, and that is 7" in said.detail
+    assert follower.head.size == place
+
+
+def test_an_entry_about_nothing_follows_on_none(follower: Follower) -> None:
+    appended(follower, Entry(follower.log.size, NOW, "log.goes_on", "", 0, bytes(32)))
+    assert follower.ask().answer is Answer.UNPROCESSABLE
