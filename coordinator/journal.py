@@ -23,7 +23,7 @@ from coordinator.clock import LogClock, clock_of
 from coordinator.tables import log_checkpoints, log_items, one, reading
 from coordinator.tiling import built, extend, tiles_in
 from oms_core.encoding import decode, encode
-from oms_core.errors import LocalError, Malformed, Reason
+from oms_core.errors import LocalError, Malformed, Reason, Unavailable
 from oms_core.evidence import ChangeWorkspaceRequest
 from oms_core.log.entries import GENESIS, SALT, WORKSPACE_APPROVED, Item, Record, item, read_entry, read_record
 from oms_core.log.note import (
@@ -209,11 +209,14 @@ class Journal:
         return clock_of(self._engine.sync_engine)
 
     async def newest(self, wanted: int = 1) -> tuple[bytes, int, int]:
-        """The newest head with so many cosignatures, its size, and how many it has; without any, if none has."""
+        """The newest head with so many cosignatures, its size, and how many it has; without any, if none has.
+
+        Raises `Unavailable` (NOT_LOGGED) where no head was signed yet: who asks has none signed, see `Meeting`.
+        """
         async with reading(self._engine) as connection:
             held = await self._newest(connection, wanted) or await self._newest(connection, 0)
         if held is None:
-            return *(await self.checkpoint()), 0
+            raise Unavailable("no head of this log has been signed yet", Reason.NOT_LOGGED)
         return bytes(held["note"]), int(held["size"]), int(held["count"])
 
     async def cosigned(self, connection: AsyncConnection) -> int:

@@ -19,6 +19,7 @@ from coordinator.config import Config
 from coordinator.cosigners import Cosigners, Link
 from coordinator.journal import OPERATOR, Journal, append
 from coordinator.log_key import log_keys
+from coordinator.recalling import Shown, check_clock, check_followed, check_leads, cosigned, longest, recalled, shown
 from coordinator.server import cosigners_server, read_workspace
 from coordinator.standing import Standing
 from coordinator.tables import log_checkpoints, log_items, open_database
@@ -27,13 +28,12 @@ from oms_core.encoding import decode
 from oms_core.errors import Conflict, LocalError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import ChangeWorkspaceRequest
 from oms_core.log.entries import GENESIS, Item, Record, read_entry, read_record
-from oms_core.log.note import Checkpoint
+from oms_core.log.note import Checkpoint, write_note
 from oms_core.log.quorum import degraded
-from oms_core.log.tree import EMPTY_ROOT, MAX_SIZE, leaf_hash
-from oms_core.workspace import identities
-from proto import cosigner_pb2 as pb
+from oms_core.log.roster import witness_verifiers
+from oms_core.log.tree import EMPTY_ROOT, leaf_hash
+from oms_core.workspace import Workspace, identities
 
-SECONDS = 60.0  # for an answer
 LIMIT = 8 << 20  # bytes of a request
 
 Say = Callable[[str], None]
@@ -66,7 +66,7 @@ async def recover_log(config: Config, without: frozenset[int], seconds: float, s
             raise Unavailable(
                 f"fewer than {least} cosigners cannot say how far the log went", Reason.QUORUM_UNAVAILABLE
             )
-        return await recover(journal, links, say)
+        return await recover(journal, links, standing.current, say)
     finally:
         cosigners.close()
         await server.stop(1)
@@ -86,20 +86,38 @@ async def _all(cosigners: Cosigners, wanted: set[int], seconds: float, say: Say)
     return {index: there[index] for index in sorted(wanted)}
 
 
-async def recover(journal: Journal, links: Mapping[int, Link], say: Say) -> Recovered:
+async def recover(journal: Journal, links: Mapping[int, Link], workspace: Workspace, say: Say) -> Recovered:
     """Make the database's log the longest that one of these cosigners has followed, in one transaction.
 
+    Whoever does not hand all of it back is passed over for another that has followed as much.
     Raises `LocalError` (LOG_FORKED) if the log that witnesses have cosigned here is not the beginning of it, or two
-    have followed different ones; `ProofInvalid` for a cosigner whose entries do not lead to its head; `Unavailable`.
+    have followed different ones; `ProofInvalid` or `Malformed`, which name the cosigner, for a head that is none of
+    this log, or if nobody's entries lead to the longest; `Unavailable`, also for this machine's clock (LOG_STALE).
     """
-    heads = dict[int, Checkpoint]()
+    known = dict[int, Shown]()
     for index, link in links.items():
-        note = (await _recall(link, MAX_SIZE - 1)).head
-        heads[index] = journal.own(note) if note else Checkpoint(journal.origin, 0, EMPTY_ROOT)
-        say(f"cosigner {index} has followed {heads[index].size} entries")
-    source = max(heads, key=lambda index: heads[index].size)
+        known[index] = await shown(journal, link)
+        say(f"cosigner {index} has followed {known[index].head.size} entries")
+    heads = {index: one.head for index, one in known.items()}
+    *others, last = longest(known)
+    note, vouched = cosigned(heads[last], known.values(), list(witness_verifiers(workspace).values()))
+    check_clock(vouched)
+    done = None
+    for index in others:
+        try:
+            done = await _taken_from(journal, links[index], heads, say)
+            break
+        except (Malformed, ProofInvalid, Unavailable) as error:
+            say(f"{error.message}: another one is asked")
+    done = done or await _taken_from(journal, links[last], heads, say)
+    if note.signatures and heads[last].size:  # a start goes by how far it was cosigned, and when
+        await journal.keep_cosignatures(heads[last].size, write_note(note).encode())
+    return done
+
+
+async def _taken_from(journal: Journal, link: Link, heads: Mapping[int, Checkpoint], say: Say) -> Recovered:
     async with journal.engine.begin() as connection:
-        return await _take_over(journal, connection, links[source], heads, say)
+        return await _take_over(journal, connection, link, heads, say)
 
 
 async def _take_over(
@@ -111,12 +129,13 @@ async def _take_over(
             raise _forked(index)
     if target.size <= base:
         return Recovered(target.size, target.size, 0)
-    if base and not await _here(connection, base - 1, (await _recalled(link, base - 1))[:1]):
+    if base and not await _here(connection, base - 1, (await recalled(link, base - 1))[:1]):
+        await check_followed(link, target)  # else nobody has signed what it says
         raise _forked(link.index)
     tree, first, loose = await connection.run_sync(frontier_at, base), -1, list[Item]()
     roots = {one.size: EMPTY_ROOT for one in heads.values() if one.size > base}
     while tree.size < target.size:
-        items = (await _recalled(link, tree.size))[: target.size - tree.size]
+        items = (await recalled(link, tree.size))[: target.size - tree.size]
         here = await _here(connection, tree.size, items) if first < 0 else 0
         if first < 0 and here < len(items):
             first = tree.size + here
@@ -127,8 +146,7 @@ async def _take_over(
             if tree.size in roots:
                 roots[tree.size] = tree.root()
         say(f"{tree.size} of {target.size} entries")
-    if tree.root() != target.root:
-        raise ProofInvalid(f"what cosigner {link.index} hands back does not lead to its head", Reason.DIGEST_MISMATCH)
+    check_leads(link, tree, target)
     for index, head in heads.items():
         if head.size > base and roots[head.size] != head.root:
             raise _forked(index)
@@ -171,27 +189,10 @@ async def _put(connection: AsyncConnection, start: int, items: list[Item]) -> No
     rows = []
     for index, one in enumerate(items, start):
         entry = read_entry(one.entry)
-        if entry.index != index:
-            raise Malformed(f"entry {entry.index} stands in place {index}")
-        read_record(entry, one)
         row = {"index": index, "entry": one.entry, "record": one.record, "salt": one.salt}
         rows.append(row | {"subject": entry.subject, "at": entry.at, "leaf": leaf_hash(one.entry)})
     if rows:
         await connection.execute(insert(log_items), rows)
-
-
-async def _recalled(link: Link, start: int) -> list[Item]:
-    if items := (await _recall(link, start)).items:
-        return [Item(one.entry, one.record, one.salt) for one in items]
-    raise ProofInvalid(f"cosigner {link.index} does not hold entry {start}", Reason.NOT_LOGGED)
-
-
-async def _recall(link: Link, start: int) -> pb.Recalled:
-    answer = await link.ask(pb.ToCosigner(recall=pb.Recall(start=start)), SECONDS)
-    if answer.WhichOneof("body") != "recalled":
-        failed = answer.failed
-        raise Malformed(f"cosigner {link.index} hands nothing back: {failed.reason} {failed.detail}"[:300])
-    return answer.recalled
 
 
 def _forked(index: int) -> LocalError:

@@ -24,7 +24,7 @@ from coordinator.rounds import Head, Round, Rounds
 from coordinator.standing import Standing, Stands
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.log.cover import Mode, mode_of
-from oms_core.log.note import Note, cosignatures, read_note, read_signatures, with_signatures
+from oms_core.log.note import Note, cosignatures, read_note, read_signatures, with_signatures, write_note
 from oms_core.log.quorum import degraded, full, share, vouched_at
 from oms_core.log.roster import log_verifier, witness_verifiers
 from oms_core.log.witness import AddCheckpoint, Answer, write_request
@@ -116,7 +116,7 @@ class Witnessing(Stands):
 
     async def abreast(self, index: int, seconds: float = SECONDS / 6) -> bool:
         """Whether a node has followed all that is in the log now, after at most so long."""
-        deadline, (_, size) = time.monotonic() + seconds, await self._journal.checkpoint()
+        deadline, size = time.monotonic() + seconds, await self._journal.length()
         while self.sizes.get(index, 0) < size and (left := deadline - time.monotonic()) > 0:
             await rest(left, self.changed)
         return self.sizes.get(index, 0) >= size
@@ -190,7 +190,10 @@ class Witnessing(Stands):
     async def recall(self) -> None:
         """Take over what time witnesses said it was before this process began, as far as anybody knows."""
         n, witnesses = len(self._workspace.roster), tuple(witness_verifiers(self._workspace).values())
-        note, *_ = await self._journal.newest(degraded(n))
+        try:
+            note, *_ = await self._journal.newest(degraded(n))
+        except Unavailable:
+            return
         self._journal.clock.recalled(vouched_at(cosignatures(read_note(note), witnesses).values(), n))
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -219,7 +222,7 @@ class Witnessing(Stands):
                 self._spawn(self._busy, index, self._meeting.meet(link))
         there, enough = self._meeting.met(), degraded(len(self._workspace.roster))
         # Who has not heard how far the log has gone signs no head: it would be a fork if the database was put back.
-        if self._meeting.lacking or (not self._rounds.number and len(there) < enough):
+        if self._meeting.lacking or (not self._rounds.number and self._meeting.told() < enough):
             return
         done = self._rounds.take_done()
         if self._rounds.over() and (
@@ -227,6 +230,8 @@ class Witnessing(Stands):
         ):
             self._journal.grown.clear()
             self._wanted.clear()
+            if self._rounds.number and await self._meeting.lacks(write_note(self._rounds.current.bare).encode()):
+                return
             # Read before we look what there is. If too few cosign, our own clock may have stood still.
             asked_at = self._journal.clock.asked_at() if self.mode() is not Mode.STOPPED else 0
             note, size = await self._journal.checkpoint()

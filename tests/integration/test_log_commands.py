@@ -56,6 +56,7 @@ def config(tmp_path: Path) -> Path:
         async with journal._engine.begin() as connection:
             for number in range(300):
                 await append(connection, "order.signed", f"txn_{number}", SAID)
+        await journal.checkpoint()
 
     on(path, fill)
     return path

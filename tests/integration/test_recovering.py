@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -13,12 +14,14 @@ from coordinator.recovering import Recovered, recover
 from coordinator.tables import log_checkpoints, log_items, log_tiles
 from coordinator.tiling import extend, truncate
 from oms_core.encoding import encode
-from oms_core.errors import Conflict, CountersealError, LocalError, ProofInvalid, Reason
+from oms_core.errors import Conflict, CountersealError, LocalError, ProofInvalid, Reason, Unavailable
 from oms_core.log.cover import Mode
 from oms_core.log.entries import GENESIS, Item, read_entry, read_record
 from oms_core.log.note import read_note
+from proto import cosigner_pb2 as pb
+from tests.people import workspace
 from tests.unit.coordinator.test_witnessing import comes
-from tests.unit.coordinator.witnesses import ALL, LogDesk, witnessed
+from tests.unit.coordinator.witnesses import ALL, LogDesk, WitnessNode, witnessed
 
 
 @pytest.fixture
@@ -54,9 +57,9 @@ async def grown(desk: LogDesk, count: int) -> list[Item]:
     return await items(desk)
 
 
-async def back(desk: LogDesk, *indices: int) -> Recovered:
-    links = {index: desk.nodes[index] for index in indices or ALL}
-    return await recover(desk.journal, links, lambda _: None)  # type: ignore[arg-type]
+async def back(desk: LogDesk, *indices: int, told: list[str] | None = None) -> Recovered:
+    links, say = {index: desk.nodes[index] for index in indices or ALL}, [] if told is None else told
+    return await recover(desk.journal, links, workspace(), say.append)  # type: ignore[arg-type]
 
 
 def again(desk: LogDesk) -> LogDesk:
@@ -140,6 +143,54 @@ async def test_while_too_few_have_shown_how_far_the_log_went_no_head_is_signed(d
         assert (await desk.witnessing.covered(0, 3, 120)).count == 3
 
 
+async def test_a_lost_database_signs_no_head_of_a_new_beginning_for_anybody(desk: LogDesk) -> None:
+    await grown(desk, 9)
+    await put_back(desk, 0)
+    fresh = again(desk)
+    await fresh.journal.begin(fresh.standing.current)
+    await fresh.witnessing.recall()
+    with pytest.raises(Unavailable, match="no head of this log has been signed"):
+        await fresh.journal.newest(0)
+    assert not await fresh.witnessing.abreast(1, 0.1)
+    async with desk.engine.begin() as connection:
+        assert (await connection.execute(select(log_checkpoints))).all() == []
+
+
+async def test_who_answers_and_shows_nothing_has_not_shown_how_far_the_log_went(desk: LogDesk) -> None:
+    def refuses(answer: pb.FromCosigner) -> pb.FromCosigner:
+        if answer.WhichOneof("body") != "gossiped":
+            return answer
+        return pb.FromCosigner(failed=pb.Failed(reason=Reason.ROLLBACK_DETECTED))
+
+    def strange(answer: pb.FromCosigner) -> pb.FromCosigner:
+        return pb.FromCosigner(gossiped=pb.Gossiped(head=b"strange")) if answer.HasField("gossiped") else answer
+
+    for index, bend in ((1, refuses), (2, refuses), (3, strange)):
+        desk.nodes[index].bend = bend
+    async with witnessed(desk):
+        assert (await desk.witnessing.covered(0, 2, 1.5)).count == 0
+        assert all(not node.asked for node in desk.nodes.values())
+        desk.nodes[3].bend = None
+        desk.cosigners._links[3] = desk.nodes[3] = WitnessNode(3)  # type: ignore[assignment]
+        assert (await desk.witnessing.covered(0, 5, 8)).count == 5  # now all are asked, these two as well
+
+
+async def test_a_database_that_loses_entries_under_a_coordinator_that_runs_stops_it(desk: LogDesk) -> None:
+    await grown(desk, 9)
+    async with witnessed(desk):
+        assert (await desk.witnessing.covered(9, 5, 8)).count == 5
+        asked = {i: len(node.asked) for i, node in desk.nodes.items()}
+        await put_back(desk, 4)
+        for number in range(20):
+            index = await desk.append("order.denied", f"txn_{number}")
+        assert (await desk.witnessing.covered(index, 3, 2)).mode is Mode.STOPPED
+        assert "this coordinator has signed a head of 10 entries" in desk.witnessing.status()[-1]
+    assert {i: len(node.asked) for i, node in desk.nodes.items()} == asked
+    async with desk.engine.begin() as connection:
+        sizes = (await connection.execute(select(log_checkpoints.c.size))).scalars().all()
+    assert max(sizes, default=0) <= 4
+
+
 async def test_where_nothing_is_missing_nothing_changes(desk: LogDesk) -> None:
     await grown(desk, 9)
     await desk.append("order.denied", "txn_2")
@@ -218,8 +269,109 @@ async def test_a_head_under_another_key_is_none_to_go_by(desk: LogDesk) -> None:
     await grown(desk, 9)
     note = desk.nodes[2].note
     desk.nodes[2].note = note.replace(read_note(note).signatures[0].line().encode()[-20:-3], b"A" * 17)
-    with pytest.raises(ProofInvalid):
+    with pytest.raises(ProofInvalid, match="cosigner 2"):
         await back(desk)
+
+
+def keeps_from(node: WitnessNode, first: int) -> None:
+    """It followed the entries before this one when it did not keep any yet."""
+
+    def bend(answer: pb.FromCosigner) -> pb.FromCosigner:
+        if answer.recalled.items and read_entry(answer.recalled.items[0].entry).index < first:
+            later = node.items[first : first + 3]
+            answer = pb.FromCosigner(recalled=pb.Recalled(head=answer.recalled.head, items=later))
+        return answer
+
+    node.bend = bend
+
+
+def bent(node: WitnessNode, what: str) -> None:
+    """It hands back something else than it has followed."""
+    if what == "another entry":
+        node.items[7].entry = encode(replace(read_entry(node.items[7].entry), subject="txn_other"))
+    elif what == "without the record of the beginning":
+        node.items[0] = pb.LogItem(entry=node.items[0].entry)
+    elif what == "nothing":
+        node.items.clear()
+    else:
+        keeps_from(node, 6)
+
+
+@pytest.mark.parametrize(
+    "what", ["another entry", "without the record of the beginning", "nothing", "only what came later"]
+)
+async def test_what_one_cosigner_does_not_hand_back_another_does(desk: LogDesk, what: str) -> None:
+    whole, told = await grown(desk, 9), list[str]()
+    await put_back(desk, 0)
+    bent(desk.nodes[1], what)
+    assert await back(desk, told=told) == Recovered(0, 10, 0)
+    assert (await items(desk))[:10] == whole
+    assert any(one.startswith(("cosigner 1 hands", "what cosigner 1 hands")) for one in told)
+
+
+async def test_nobody_takes_over_a_log_without_the_records_that_cosigners_count_by(desk: LogDesk) -> None:
+    await grown(desk, 9)
+    await put_back(desk, 0)
+    for node in desk.nodes.values():
+        bent(node, "without the record of the beginning")
+    with pytest.raises(ProofInvalid, match=r"cosigner 5 .* the record of entry 0 is missing") as refused:
+        await back(desk)
+    assert refused.value.reason == Reason.NOT_LOGGED
+    assert await items(desk) == []
+
+
+@pytest.mark.parametrize("size", [0, 4])
+async def test_cosigners_that_followed_before_they_kept_entries_say_so_and_nobody_speaks_of_a_fork(
+    desk: LogDesk, size: int
+) -> None:
+    await grown(desk, 3)
+    await grown(desk, 6)
+    await put_back(desk, size)
+    before = await items(desk)
+    for node in desk.nodes.values():
+        keeps_from(node, 7)
+    with pytest.raises(ProofInvalid, match="keeps entries from 7 on") as refused:
+        await back(desk)
+    assert (refused.value.reason, await items(desk)) == (Reason.NOT_LOGGED, before)
+
+
+async def test_a_cosigner_that_only_says_another_history_shows_no_fork(desk: LogDesk) -> None:
+    await grown(desk, 3)
+    whole = await grown(desk, 6)
+    await put_back(desk, 4)
+    desk.nodes[1].items[3].entry = encode(replace(read_entry(whole[3].entry), subject="txn_other"))
+    desk.nodes[1].items[3].ClearField("record")
+    desk.nodes[1].items[3].ClearField("salt")
+    assert await back(desk) == Recovered(4, 10, 0)
+    assert (await items(desk))[:10] == whole
+
+
+async def test_after_a_recovery_the_newest_head_is_the_cosigned_one(desk: LogDesk) -> None:
+    await grown(desk, 9)
+    note, size, count = await desk.journal.newest(4)
+    await put_back(desk, 0)
+    for node in desk.nodes.values():
+        node.head = note
+    forged = next(one for one in read_note(note).signatures if one.name.endswith("cosigner-3"))
+    desk.nodes[3].head = note.replace(forged.line().encode()[-40:-3], b"A" * 37)
+    await back(desk)
+    kept = await desk.journal.newest(4)
+    assert (read_note(kept[0]).body, *kept[1:]) == (read_note(note).body, size, count)
+    assert set(read_note(kept[0]).signatures) == set(read_note(note).signatures)
+
+
+async def test_a_machine_whose_clock_is_behind_what_was_cosigned_recovers_nothing(
+    desk: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await grown(desk, 9)
+    note, _, _ = await desk.journal.newest(4)
+    await put_back(desk, 4)
+    before, desk.nodes[1].head = await items(desk), note
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 3600)
+    with pytest.raises(Unavailable, match="seconds behind its cosigners") as refused:
+        await back(desk)
+    assert (refused.value.reason, await items(desk)) == (Reason.LOG_STALE, before)
 
 
 async def test_a_record_that_was_erased_before_anybody_saw_its_entry_is_not_made_up(desk: LogDesk) -> None:
