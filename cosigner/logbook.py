@@ -89,13 +89,17 @@ def keep(connection: Connection, entries: Sequence[Entry], items: Sequence[Item]
     """Entries as they were followed, each with its record if cosigners count by it: no record else is kept here.
 
     Raises `Malformed` if one does not name the last entry before it that has its subject: so nobody who is shown the
-    entries of one subject alone is shown fewer than there are between the first and the last.
+    entries of one subject alone is shown fewer than there are between the first and the last. A store that followed
+    before it kept entries knows none of those, and takes one that names one of them.
     """
     rows, newest = [], dict[str, int]()
+    first = connection.execute(select(func.min(log_items.c.index))).scalar()
+    first = entries[0].index if first is None else first
     for entry, one in zip(entries, items, strict=True):
         last = newest.get(entry.subject, -2) if entry.subject else -1
         last = _last(connection, entry.subject) if last == -2 else last
-        if entry.previous != last:
+        unknown = bool(entry.subject) and last == -1 and 0 <= entry.previous < first
+        if entry.previous != last and not unknown:
             raise Malformed(f"entry {entry.index} names {entry.previous} as the one before it, and that is {last}")
         newest[entry.subject] = entry.index
         record, salt = (one.record, one.salt) if entry.event in COUNTED else (b"", b"")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cosigner import logbook, witness
+from cosigner.store import log_items
 from oms_core.encoding import encode
 from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Entry, Item, read_entry, read_record
 from oms_core.log.note import read_note, verify_log
@@ -96,5 +97,30 @@ def test_an_entry_that_passes_over_one_of_its_subject_or_names_another_is_not_co
 
 
 def test_an_entry_about_nothing_follows_on_none(follower: Follower) -> None:
+    appended(follower, Entry(follower.log.size, NOW, "log.goes_on", "", 0, bytes(32)))
+    assert follower.ask().answer is Answer.UNPROCESSABLE
+
+
+def test_a_store_that_followed_before_it_kept_entries_goes_on_and_hands_back_what_comes_later(
+    follower: Follower,
+) -> None:
+    with follower.node.store.begin() as connection:
+        connection.execute(log_items.delete())
+    began = follower.log.size
+    follower.log.add("order.denied", "txn_2", at=NOW)
+    follower.cosigned()
+    follower.log.add("order.denied", "txn_3", at=NOW)
+    follower.log.add("order.voided", "txn_3", at=NOW)
+    follower.cosigned()
+    assert [read_entry(one.entry).index for one in follower.witness.recall(0)[1]] == [began, began + 1, began + 2]
+    appended(follower, Entry(follower.log.size, NOW, "order.voided", "txn_2", 3, bytes(32)))
+    assert f"names 3 as the one before it, and that is {began}" in follower.ask().detail
+
+
+def test_a_store_that_followed_before_it_kept_entries_takes_none_about_nothing_that_names_one(
+    follower: Follower,
+) -> None:
+    with follower.node.store.begin() as connection:
+        connection.execute(log_items.delete())
     appended(follower, Entry(follower.log.size, NOW, "log.goes_on", "", 0, bytes(32)))
     assert follower.ask().answer is Answer.UNPROCESSABLE
