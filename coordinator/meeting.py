@@ -9,12 +9,14 @@ import structlog
 from coordinator.cosigners import Cosigners, Link
 from coordinator.journal import Journal
 from oms_core.errors import CountersealError, Malformed, Unavailable
+from oms_core.log.quorum import degraded
 from proto import cosigner_pb2 as pb
 
 log = structlog.get_logger()
 
 SECONDS = 30.0  # for an answer
 AGAIN = 10.0  # seconds until a node that has told nothing is asked again
+GRACE = 4.0  # seconds for those that enough need not wait for: nodes dial again at least that often
 NEVER = float("inf")
 
 
@@ -24,6 +26,7 @@ class Meeting:
     def __init__(self, journal: Journal, cosigners: Cosigners) -> None:
         self._journal, self._cosigners = journal, cosigners
         self._met: dict[int, tuple[Link, float]] = {}  # and when to ask again, never if it has told what it knows
+        self._enough_since = NEVER
         self.lacking = ""
         """What somebody has seen of this log and the database does not hold, in words; empty if nothing is lost."""
 
@@ -39,6 +42,17 @@ class Meeting:
     def told(self) -> int:
         """How many of those that are there have shown how far they have followed this log, or that they have not."""
         return sum(self._at(link) == NEVER for link in self._cosigners.present().values())
+
+    def heard(self, n: int) -> bool:
+        """Whether all ``n`` have told what they know; or enough have for a while, and the others do not come.
+
+        What a database has lost when it broke down is often what one or two nodes alone had followed by then.
+        """
+        if (told := self.told()) < degraded(n):
+            self._enough_since = NEVER
+        elif self._enough_since == NEVER:
+            self._enough_since = time.monotonic()
+        return told == n or time.monotonic() - self._enough_since > GRACE
 
     async def meet(self, link: Link) -> None:
         """Hold what a node knows of the log against the database.

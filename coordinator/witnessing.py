@@ -220,9 +220,9 @@ class Witnessing(Stands):
         for index, link in self._meeting.strangers().items():
             if index not in self._busy:
                 self._spawn(self._busy, index, self._meeting.meet(link))
-        there, enough = self._meeting.met(), degraded(len(self._workspace.roster))
+        there, n = self._meeting.met(), len(self._workspace.roster)
         # Who has not heard how far the log has gone signs no head: it would be a fork if the database was put back.
-        if self._meeting.lacking or (not self._rounds.number and self._meeting.told() < enough):
+        if self._meeting.lacking or not (self._rounds.number or self._meeting.heard(n)):
             return
         done = self._rounds.take_done()
         if self._rounds.over() and (

@@ -175,6 +175,21 @@ async def test_who_answers_and_shows_nothing_has_not_shown_how_far_the_log_went(
         assert (await desk.witnessing.covered(0, 5, 8)).count == 5  # now all are asked, these two as well
 
 
+async def test_what_one_node_alone_has_followed_is_heard_of_where_it_comes_after_three_others(desk: LogDesk) -> None:
+    await desk.append()
+    desk.nodes[5].head, desk.nodes[5].closed = await desk.journal.sign_at(2), True
+    await put_back(desk, 1)
+    index = await desk.append("order.denied", "txn_2")
+    async with witnessed(desk):
+        await asyncio.sleep(1)
+        desk.attach(5)
+        assert (await desk.witnessing.covered(index, 3, 6)).mode is Mode.STOPPED
+        assert "cosigner 5 has followed 2 entries of this log, and not all" in desk.witnessing.status()[-1]
+    async with desk.engine.begin() as connection:
+        sizes = (await connection.execute(select(log_checkpoints.c.size))).scalars().all()
+    assert max(sizes, default=0) <= 1
+
+
 async def test_a_database_that_loses_entries_under_a_coordinator_that_runs_stops_it(desk: LogDesk) -> None:
     await grown(desk, 9)
     async with witnessed(desk):
