@@ -27,7 +27,7 @@ from coordinator.tiling import frontier_at, root_at, truncate
 from oms_core.encoding import decode
 from oms_core.errors import Conflict, LocalError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import ChangeWorkspaceRequest
-from oms_core.log.entries import GENESIS, Item, Record, read_entry, read_record
+from oms_core.log.entries import AUTHORIZED, GENESIS, Item, Record, read_entry, read_record
 from oms_core.log.note import Checkpoint, write_note
 from oms_core.log.quorum import degraded
 from oms_core.log.roster import witness_verifiers
@@ -35,6 +35,7 @@ from oms_core.log.tree import EMPTY_ROOT, leaf_hash
 from oms_core.workspace import Workspace, identities
 
 LIMIT = 8 << 20  # bytes of a request
+NAMED = 50  # of what was authorised, the last ones
 
 Say = Callable[[str], None]
 
@@ -133,6 +134,7 @@ async def _take_over(
         await check_followed(link, target)  # else nobody has signed what it says
         raise _forked(link.index)
     tree, first, loose = await connection.run_sync(frontier_at, base), -1, list[Item]()
+    asked = list[str]()
     roots = {one.size: EMPTY_ROOT for one in heads.values() if one.size > base}
     while tree.size < target.size:
         items = (await recalled(link, tree.size))[: target.size - tree.size]
@@ -140,7 +142,7 @@ async def _take_over(
         if first < 0 and here < len(items):
             first = tree.size + here
             loose = await _cut(connection, first, base)
-        await _put(connection, tree.size + here, items[here:])
+        asked += await _put(connection, tree.size + here, items[here:])
         for one in items:
             tree = tree.append(leaf_hash(one.entry))
             if tree.size in roots:
@@ -150,6 +152,8 @@ async def _take_over(
     for index, head in heads.items():
         if head.size > base and roots[head.size] != head.root:
             raise _forked(index)
+    if asked := list(dict.fromkeys(asked)):
+        say(f"{len(asked)} that this database may not know of were authorised: {', '.join(asked[-NAMED:])}")
     return await _follow_anew(connection, link.index, Recovered(first, target.size, 0), loose)
 
 
@@ -185,14 +189,17 @@ async def _cut(connection: AsyncConnection, index: int, base: int) -> list[Item]
     return [Item(*map(bytes, row)) for row in rows]
 
 
-async def _put(connection: AsyncConnection, start: int, items: list[Item]) -> None:
-    rows = []
+async def _put(connection: AsyncConnection, start: int, items: list[Item]) -> list[str]:
+    """Entries that are back; returns what they say cosigners were asked for."""
+    rows, asked = [], list[str]()
     for index, one in enumerate(items, start):
         entry = read_entry(one.entry)
         row = {"index": index, "entry": one.entry, "record": one.record, "salt": one.salt}
         rows.append(row | {"subject": entry.subject, "at": entry.at, "leaf": leaf_hash(one.entry)})
+        asked += [entry.subject] if entry.event == AUTHORIZED else []
     if rows:
         await connection.execute(insert(log_items), rows)
+    return asked
 
 
 def _forked(index: int) -> LocalError:

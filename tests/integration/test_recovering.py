@@ -361,6 +361,15 @@ async def test_a_cosigner_that_only_says_another_history_shows_no_fork(desk: Log
     assert (await items(desk))[:10] == whole
 
 
+async def test_what_was_authorised_meanwhile_is_named_each_once(desk: LogDesk) -> None:
+    for subject in ("txn_1", "txn_2", "txn_3", "txn_2"):
+        await desk.append("authorized", subject)
+    await grown(desk, 3)
+    await put_back(desk, 2)
+    await back(desk, told=(told := list[str]()))
+    assert "2 that this database may not know of were authorised: txn_2, txn_3" in told
+
+
 async def test_after_a_recovery_the_newest_head_is_the_cosigned_one(desk: LogDesk) -> None:
     await grown(desk, 9)
     note, size, count = await desk.journal.newest(4)
