@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.chainbook import ChainBook
@@ -27,7 +27,7 @@ from coordinator.tiling import frontier_at, root_at, truncate
 from oms_core.encoding import decode
 from oms_core.errors import Conflict, LocalError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import ChangeWorkspaceRequest
-from oms_core.log.entries import AUTHORIZED, GENESIS, Item, Record, read_entry, read_record
+from oms_core.log.entries import AUTHORIZED, COUNTED, GENESIS, Item, Record, read_entry, read_record
 from oms_core.log.note import Checkpoint, write_note
 from oms_core.log.quorum import degraded
 from oms_core.log.roster import witness_verifiers
@@ -35,6 +35,7 @@ from oms_core.log.tree import EMPTY_ROOT, leaf_hash
 from oms_core.workspace import Workspace, identities
 
 LIMIT = 8 << 20  # bytes of a request
+GONE = Record(OPERATOR, b"", "erased", ())
 NAMED = 50  # of what was authorised, the last ones
 
 Say = Callable[[str], None]
@@ -163,9 +164,12 @@ async def _follow_anew(connection: AsyncConnection, index: int, done: Recovered,
         return replace(done, first=done.size)
     again = [(entry, one) for one in loose if (entry := read_entry(one.entry)).event != GENESIS]
     for entry, one in again:
-        if (record := read_record(entry, one)) is None:
-            raise Conflict(f"the record of entry {entry.index}, which nobody has seen, is erased", Reason.WRONG_STATE)
-        await append(connection, entry.event, entry.subject, record)
+        record = read_record(entry, one)
+        if record is None and entry.event in COUNTED:
+            raise Conflict(f"the record of entry {entry.index}, by which cosigners count, is gone", Reason.WRONG_STATE)
+        made = await append(connection, entry.event, entry.subject, record or GONE)
+        if record is None:  # it is erased there, too: what it said is not made up
+            await connection.execute(update(log_items).where(log_items.c.index == made).values(record=b"", salt=b""))
     said = f"entries {done.first} to {done.size - 1} as cosigner {index} has followed them; {len(again)} follow anew"
     await append(connection, "log.recovered", "", Record(OPERATOR, b"", said, ()))
     return replace(done, again=len(again))

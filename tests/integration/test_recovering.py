@@ -398,14 +398,24 @@ async def test_a_machine_whose_clock_is_behind_what_was_cosigned_recovers_nothin
     assert (refused.value.reason, await items(desk)) == (Reason.LOG_STALE, before)
 
 
-async def test_a_record_that_was_erased_before_anybody_saw_its_entry_is_not_made_up(desk: LogDesk) -> None:
+@pytest.mark.parametrize("event", ["order.denied", "authorized"])
+async def test_a_record_that_was_erased_before_anybody_saw_its_entry_is_erased_in_its_new_place(
+    desk: LogDesk, event: str
+) -> None:
     await grown(desk, 9)
     await put_back(desk, 4)
-    await desk.append("order.denied", "txn_2")
+    await desk.append(event, "txn_2")
+    await desk.append("order.denied", "txn_3")
     async with desk.engine.begin() as connection:
         await connection.execute(log_items.update().where(log_items.c.index == 4).values(record=b"", salt=b""))
-    with pytest.raises(Conflict, match="entry 4"):
-        await back(desk)
+    if event == "authorized":
+        with pytest.raises(Conflict, match="entry 4, by which cosigners count"):
+            await back(desk)
+        return
+    assert await back(desk) == Recovered(4, 10, 2)
+    erased, kept = (await items(desk))[10:12]
+    assert (read_entry(erased.entry).subject, read_record(read_entry(erased.entry), erased)) == ("txn_2", None)
+    assert read_record(read_entry(kept.entry), kept) is not None
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 511, 512, 600])
