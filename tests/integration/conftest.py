@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.tables import metadata, open_database
 from tests.postgres import Postgres
+from tests.unit.coordinator.witnesses import LogDesk
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +36,11 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     async with opened.begin() as connection:
         await connection.run_sync(metadata.drop_all)
     await opened.dispose()
+
+
+@pytest.fixture
+async def desk(engine: AsyncEngine) -> LogDesk:
+    """A log that has begun, and its five witnesses."""
+    made = LogDesk(engine, 10.0)
+    await made.journal.begin(made.standing.current)
+    return made

@@ -1,73 +1,24 @@
-"""A coordinator whose database was lost, or put back, gets the log back from its cosigners, and never forks it."""
+"""A coordinator whose database was lost, or put back, gets the log back from its cosigners."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import select
 
-from coordinator.recovering import Recovered, recover
-from coordinator.tables import log_checkpoints, log_items, log_tiles
+from coordinator.recovering import Recovered
+from coordinator.tables import log_items, log_tiles
 from coordinator.tiling import extend, truncate
 from oms_core.encoding import encode
 from oms_core.errors import Conflict, CountersealError, LocalError, ProofInvalid, Reason, Unavailable
 from oms_core.log.cover import Mode
-from oms_core.log.entries import GENESIS, Item, read_entry, read_record
+from oms_core.log.entries import GENESIS, read_entry, read_record
 from oms_core.log.note import read_note
 from proto import cosigner_pb2 as pb
-from tests.people import workspace
-from tests.unit.coordinator.test_witnessing import comes
-from tests.unit.coordinator.witnesses import ALL, LogDesk, WitnessNode, witnessed
-
-
-@pytest.fixture
-async def desk(engine: AsyncEngine) -> LogDesk:
-    made = LogDesk(engine, 10.0)
-    await made.journal.begin(made.standing.current)
-    return made
-
-
-async def put_back(desk: LogDesk, size: int) -> None:
-    """The database as it was with so many entries."""
-    async with desk.engine.begin() as connection:
-        await connection.execute(delete(log_items).where(log_items.c.index >= size))
-        await connection.execute(delete(log_checkpoints).where(log_checkpoints.c.size > size))
-        await connection.execute(delete(log_tiles))
-        while await connection.run_sync(extend) < size:
-            pass
-
-
-async def items(desk: LogDesk) -> list[Item]:
-    async with desk.engine.begin() as connection:
-        query = select(log_items.c.entry, log_items.c.record, log_items.c.salt).order_by(log_items.c.index)
-        return [Item(*map(bytes, row)) for row in await connection.execute(query)]
-
-
-async def grown(desk: LogDesk, count: int) -> list[Item]:
-    """So many entries more, followed and cosigned by all that are there; the whole log."""
-    last = [await desk.append(subject=f"txn_{number}") for number in range(count)][-1]
-    async with witnessed(desk):
-        assert (await desk.witnessing.covered(last, 4, 120)).count >= 4
-        while (newest := await desk.journal.newest())[1] <= last or not newest[2]:  # its cosignatures are kept
-            await asyncio.sleep(0.02)
-    return await items(desk)
-
-
-async def back(desk: LogDesk, *indices: int, told: list[str] | None = None) -> Recovered:
-    links, say = {index: desk.nodes[index] for index in indices or ALL}, [] if told is None else told
-    return await recover(desk.journal, links, workspace(), say.append)  # type: ignore[arg-type]
-
-
-def again(desk: LogDesk) -> LogDesk:
-    """The coordinator after a restart, with the same nodes and database."""
-    fresh = LogDesk(desk.engine, 10.0)
-    fresh.nodes = desk.nodes
-    fresh.cosigners._links = dict(desk.nodes)  # type: ignore[arg-type]
-    return fresh
+from tests.integration.put_back import again, back, grown, items, put_back
+from tests.unit.coordinator.witnesses import LogDesk, WitnessNode, witnessed
 
 
 async def test_what_cosigners_have_followed_comes_back_and_what_nobody_has_seen_follows_anew(desk: LogDesk) -> None:
@@ -104,106 +55,6 @@ async def test_a_database_that_is_lost_altogether_gets_all_of_the_log_back(desk:
     await fresh.journal.begin(fresh.standing.current)
     async with witnessed(fresh):
         assert (await fresh.witnessing.covered(10, 5, 120)).count == 5
-
-
-async def test_a_put_back_database_signs_no_head_and_says_what_to_do(desk: LogDesk) -> None:
-    await grown(desk, 9)
-    await put_back(desk, 4)
-    fresh, index = again(desk), await desk.append("order.denied", "txn_2")
-    asked = {i: len(node.asked) for i, node in fresh.nodes.items()}
-    async with witnessed(fresh):
-        words = "here are 5: stop this coordinator, and run `coordinator recover`"
-        assert await comes(lambda: words in fresh.witnessing.status()[-1])
-        cover = await fresh.witnessing.covered(index, 3, 1)
-        assert (cover.mode, fresh.witnessing.mode()) == (Mode.STOPPED, Mode.STOPPED)
-    assert {i: len(node.asked) for i, node in fresh.nodes.items()} == asked
-    async with desk.engine.begin() as connection:
-        sizes = (await connection.execute(select(log_checkpoints.c.size))).scalars().all()
-    assert max(sizes, default=0) <= 4
-
-
-async def test_a_put_back_database_that_has_grown_beyond_what_was_followed_signs_no_head_either(desk: LogDesk) -> None:
-    await grown(desk, 5)
-    await put_back(desk, 4)
-    for number in range(20):
-        await desk.append("order.denied", f"txn_{number}")
-    fresh = again(desk)
-    async with witnessed(fresh):
-        assert await comes(lambda: "not all of them are here" in fresh.witnessing.status()[-1])
-        assert (await fresh.witnessing.covered(23, 3, 1)).mode is Mode.STOPPED
-    assert await back(fresh) == Recovered(4, 6, 20)
-
-
-async def test_while_too_few_have_shown_how_far_the_log_went_no_head_is_signed(desk: LogDesk) -> None:
-    desk.detach(1, 2, 3)
-    async with witnessed(desk):
-        assert (await desk.witnessing.covered(0, 2, 1.5)).count == 0
-        assert all(not node.asked for node in desk.nodes.values())
-        desk.attach(3)
-        assert (await desk.witnessing.covered(0, 3, 120)).count == 3
-
-
-async def test_a_lost_database_signs_no_head_of_a_new_beginning_for_anybody(desk: LogDesk) -> None:
-    await grown(desk, 9)
-    await put_back(desk, 0)
-    fresh = again(desk)
-    await fresh.journal.begin(fresh.standing.current)
-    await fresh.witnessing.recall()
-    with pytest.raises(Unavailable, match="no head of this log has been signed"):
-        await fresh.journal.newest(0)
-    assert not await fresh.witnessing.abreast(1, 0.1)
-    async with desk.engine.begin() as connection:
-        assert (await connection.execute(select(log_checkpoints))).all() == []
-
-
-async def test_who_answers_and_shows_nothing_has_not_shown_how_far_the_log_went(desk: LogDesk) -> None:
-    def refuses(answer: pb.FromCosigner) -> pb.FromCosigner:
-        if answer.WhichOneof("body") != "gossiped":
-            return answer
-        return pb.FromCosigner(failed=pb.Failed(reason=Reason.ROLLBACK_DETECTED))
-
-    def strange(answer: pb.FromCosigner) -> pb.FromCosigner:
-        return pb.FromCosigner(gossiped=pb.Gossiped(head=b"strange")) if answer.HasField("gossiped") else answer
-
-    for index, bend in ((1, refuses), (2, refuses), (3, strange)):
-        desk.nodes[index].bend = bend
-    async with witnessed(desk):
-        assert (await desk.witnessing.covered(0, 2, 1.5)).count == 0
-        assert all(not node.asked for node in desk.nodes.values())
-        desk.nodes[3].bend = None
-        desk.cosigners._links[3] = desk.nodes[3] = WitnessNode(3)  # type: ignore[assignment]
-        assert (await desk.witnessing.covered(0, 5, 8)).count == 5  # now all are asked, these two as well
-
-
-async def test_what_one_node_alone_has_followed_is_heard_of_where_it_comes_after_three_others(desk: LogDesk) -> None:
-    await desk.append()
-    desk.nodes[5].head, desk.nodes[5].closed = await desk.journal.sign_at(2), True
-    await put_back(desk, 1)
-    index = await desk.append("order.denied", "txn_2")
-    async with witnessed(desk):
-        await asyncio.sleep(1)
-        desk.attach(5)
-        assert (await desk.witnessing.covered(index, 3, 6)).mode is Mode.STOPPED
-        assert "cosigner 5 has followed 2 entries of this log, and not all" in desk.witnessing.status()[-1]
-    async with desk.engine.begin() as connection:
-        sizes = (await connection.execute(select(log_checkpoints.c.size))).scalars().all()
-    assert max(sizes, default=0) <= 1
-
-
-async def test_a_database_that_loses_entries_under_a_coordinator_that_runs_stops_it(desk: LogDesk) -> None:
-    await grown(desk, 9)
-    async with witnessed(desk):
-        assert (await desk.witnessing.covered(9, 5, 8)).count == 5
-        asked = {i: len(node.asked) for i, node in desk.nodes.items()}
-        await put_back(desk, 4)
-        for number in range(20):
-            index = await desk.append("order.denied", f"txn_{number}")
-        assert (await desk.witnessing.covered(index, 3, 2)).mode is Mode.STOPPED
-        assert "this coordinator has signed a head of 10 entries" in desk.witnessing.status()[-1]
-    assert {i: len(node.asked) for i, node in desk.nodes.items()} == asked
-    async with desk.engine.begin() as connection:
-        sizes = (await connection.execute(select(log_checkpoints.c.size))).scalars().all()
-    assert max(sizes, default=0) <= 4
 
 
 async def test_where_nothing_is_missing_nothing_changes(desk: LogDesk) -> None:

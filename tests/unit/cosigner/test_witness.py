@@ -100,7 +100,7 @@ def bends(log: Logbook) -> dict[str, list[Item]]:
         "none": [],
         "two are exchanged": [items[1], items[0], *items[2:]],
         "one twice": [items[0], items[0], *items[2:]],
-        "a byte of one": [replace(items[0], entry=items[0].entry[:-1] + b"\0"), *items[1:]],
+        "a byte of one": [replace(items[0], entry=items[0].entry[:-1] + bytes([items[0].entry[-1] ^ 1])), *items[1:]],
         "no entry": [replace(items[0], entry=b"\xff"), *items[1:]],
         "another event": [same(log, 4, event="order.refusal"), *items[1:]],
         "another time": [*items[:-1], same(log, 8, at=NOW + 1)],

@@ -163,7 +163,8 @@ def lies(follower: Follower) -> dict[str, bytes]:
     other = forked(follower)
     note, stranger = read_note(bare_note(other)), other.witnesses[2]
     unsigned = Note(note.body, (stranger.cosign(note.body, NOW),))
-    wrong = replace(note.signatures[0], data=note.signatures[0].data[:-1] + b"\0")
+    data = note.signatures[0].data
+    wrong = replace(note.signatures[0], data=data[:-1] + bytes([data[-1] ^ 1]))
     another = replace(follower.workspace, log=replace(follower.workspace.log, origin="example.org/other"))
     witness = Logbook(another)
     return {
