@@ -20,6 +20,7 @@ from oms_core.crypto.params import L112
 from oms_core.encoding import decode, encode
 from oms_core.evidence import PresignRequest, SignRequest, request_digest
 from oms_core.keys import KeyState
+from oms_core.log.witness import Answer
 from oms_core.protocol.envelope import Channel
 from oms_core.protocol.heads import sign_head
 from oms_core.protocol.packets import Packet, SessionSpec
@@ -33,6 +34,7 @@ from proto import cosigner_pb2 as pb
 from tests.parties import arithmetic, identity, key
 from tests.people import EXECUTION, KNOWN, intent, propose, workspace
 from tests.unit.cosigner.node import Node
+from tests.witnessed import Logbook
 
 QUORUM = (1, 2)
 LIMIT = 16 << 20
@@ -53,6 +55,7 @@ class Besieged:
         node.vault.pin_workspace(self.workspace)
         node.vault.put_key("wal_1", key(3, 2, L112)[1], KeyState.ACTIVE)
         node.stop()
+        self.log = Logbook(self.workspace)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, module: str) -> None:
@@ -114,11 +117,27 @@ class Besieged:
             **more,
         )
 
-    async def play(self, spec: SessionSpec, request: Any, mine: Any) -> tuple[list[Packet], Any]:
+    async def logged(self, request: SignRequest) -> bytes:
+        """Put it in the log, have the enclave follow that, and have the other witnesses vouch for it."""
+        now = int(time.time())
+        self.log.authorize(request, at=now)
+        size, old = self.log.size, 0
+        while old < size:
+            items = [pb.LogItem(entry=one.entry, record=one.record, salt=one.salt) for one in self.log.items[old:]]
+            asked = pb.Witness(request=self.log.request(old), items=items)
+            said = (await self.ask(pb.ToCosigner(id=1, witness=asked))).witnessed
+            assert said.status in (Answer.OK, Answer.CONFLICT), said.detail
+            old = said.size
+        return self.log.note(by=(2, 3, 4, 5), at=now)
+
+    async def play(
+        self, spec: SessionSpec, request: Any, mine: Any, checkpoint: bytes = b""
+    ) -> tuple[list[Packet], Any]:
         """Drive a session to its end; returns the enclave's packets, and what the accomplice's protocol comes to."""
         head = encode(sign_head(identity(2), 1, b"b" * 16))
         channel = Channel(spec, L112, identity(2), identities(self.workspace), head)
-        begun = await self.ask(pb.ToCosigner(id=1, begin=pb.Begin(spec=encode(spec), request=encode(request))))
+        begin = pb.Begin(spec=encode(spec), request=encode(request), checkpoint=checkpoint)
+        begun = await self.ask(pb.ToCosigner(id=1, begin=begin))
         hellos = {1: begun.begun.hello, 2: channel.hello()}
         protocol: Steps[Any] = mine(channel.start(hellos))
         answer = await self.ask(pb.ToCosigner(id=1, start=pb.Start(session_id=spec.session_id, hellos=hellos)))
@@ -151,7 +170,7 @@ class Besieged:
         digest = signing_digest(derive(order, execution))
         spec = self.spec("sign-online", request, digest=digest, presignature=made.public.id)
         again = Presignature(made.public, list(made.secret))
-        heard, _ = await self.play(spec, request, lambda s: sign(s, again, digest))
+        heard, _ = await self.play(spec, request, lambda s: sign(s, again, digest), await self.logged(request))
         (packet,) = [one for one in heard if one.header.step == SHARE.step]
         return digest, decode(SignatureShare, packet.broadcast or b"").sigma
 
