@@ -48,7 +48,7 @@ test: setup ## the default tests (under ten minutes on two cores)
 e2e: setup ## whole networks of processes: orders, rules, changes, liars, and whoever is killed (about twelve minutes)
 	@$(BIN)/python -m pytest -m "e2e and not slow"
 
-attack: setup ## every liar that we know, from every place, and every rule that stops one (under 20 minutes)
+attack: setup ## every liar that we know, from every place, and every rule that stops one (about 25 minutes)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "attack or covers"
 
 lint: setup ## ruff and mypy
