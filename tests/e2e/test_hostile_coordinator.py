@@ -134,12 +134,29 @@ async def refused_by_all(network: Network, subject: Intent, reason: Reason, *app
 
 
 @pytest.mark.covers("C04", "C05")
-@pytest.mark.parametrize("trick", AFTER)
+@pytest.mark.parametrize("trick", [trick for trick in AFTER if trick != "chain"])
 async def test_what_was_changed_after_approval_is_refused_by_all_five_and_moves_nothing(
     besieged: Network, trick: str
 ) -> None:
     what = Call(weth(besieged), 2 * ETHER, bytes.fromhex("d0e30db0")) if trick == "calldata" else None
     await refused_by_all(besieged, order(trick, what), AFTER[trick], "ravi")
+
+
+@pytest.fixture
+def spoiled() -> Iterator[Network]:
+    """Another network, which nobody needs afterwards, with a coordinator that lies."""
+    network = cluster.start()
+    network.processes.stop("coordinator")
+    network.start_coordinator(EVIL)
+    yield network
+    network.remove()
+
+
+@pytest.mark.covers("C04")
+async def test_another_chain_after_approval_is_refused_by_all_five_and_moves_nothing(spoiled: Network) -> None:
+    """What such a coin is worth is not known; it stands in the log as asked for, so limits in USD hold for a day."""
+    await spoiled.attached(cluster.ALL, 90)
+    await refused_by_all(spoiled, order("chain"), AFTER["chain"], "ravi")
 
 
 @pytest.mark.covers("C01", "A01", "A02", "A03")
