@@ -22,7 +22,7 @@ from bench.report import Figure, command, peak
 from coordinator import staging
 from coordinator.journal import Journal, append
 from coordinator.store import Call, Store
-from coordinator.tables import log_items, open_database
+from coordinator.tables import log_items, one, open_database, orders
 from oms_core.lifecycle import State
 from oms_core.log.entries import SALT, Record, item, read_entry, read_record
 from oms_core.log.note import read_note, verify_log
@@ -86,8 +86,33 @@ async def _appending(engine: AsyncEngine) -> AsyncIterator[Row]:
     began = time.perf_counter()
     await asyncio.gather(*(single() for _ in range(ROUNDS)))
     yield "log_appends_at_once", f"entries a second, {ROUNDS} at once", ROUNDS / (time.perf_counter() - began)
+    fast, slow, in_turn = await _read_beside(engine, single)
+    yield "log_read_p50", f"ms to read an order while {_BATCH} append at once", fast
+    yield "log_read_p99", f"ms to read an order while {_BATCH} append at once", slow
+    yield "log_read_ratio", "time of that, median, over the same in a turn of its own among the writers", fast / in_turn
     with_log, without = await _step(Store(engine))
     yield "log_step_ratio", "time of an order's step with its entry over the same without the log", with_log / without
+
+
+async def _read_beside(engine: AsyncEngine, write: Callable[[], Awaitable[None]]) -> tuple[float, float, float]:
+    """ms to read an order while others write: median and p99 as it is done, and the median in a writer's turn."""
+    store, stop = Store(engine), asyncio.Event()
+    order = {"order_id": "txn_read", "wallet_id": "wal_1", "proposal": bytes(400), "subject": b"read"}
+    await store.add_order(order, Call("read", "SubmitIntent", b""))
+
+    async def keep_writing() -> None:
+        while not stop.is_set():
+            await write()
+
+    async def in_turn() -> None:
+        async with engine.begin() as connection:
+            await one(connection, select(orders).where(orders.c.order_id == "txn_read"))
+
+    writers = [asyncio.create_task(keep_writing()) for _ in range(_BATCH)]
+    took, waited = await _timed(lambda: store.order("txn_read")), await _timed(in_turn)
+    stop.set()
+    await asyncio.gather(*writers)
+    return took[ROUNDS // 2], took[ROUNDS * 99 // 100], waited[ROUNDS // 2]
 
 
 async def _step(store: Store) -> tuple[float, float]:

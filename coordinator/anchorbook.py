@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.journal import COORDINATOR, append
 from coordinator.staging import written
-from coordinator.tables import anchors, one
+from coordinator.tables import anchors, one, read
 from oms_core.errors import CountersealError
 from oms_core.log.entries import Record
 
@@ -53,8 +53,7 @@ class AnchorBook:
         query = select(anchors).order_by(anchors.c.created_at.desc(), anchors.c.order_id.desc()).limit(limit)
         if states:
             query = query.where(anchors.c.state.in_(states))
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).mappings())
+        return await read(self._engine, query)
 
     async def anchored(self, order_id: str, receipt: bytes, ots: bytes, block: int, at: int) -> None:
         """It is in this block, of this time; ``receipt`` and ``ots`` prove it."""

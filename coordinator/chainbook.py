@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from coordinator.journal import COORDINATOR, append, events, said_at
 from coordinator.staging import OURS, said, stage
 from coordinator.store import Call, remember
-from coordinator.tables import one, statements, workspace_changes, workspace_versions
+from coordinator.tables import one, read, read_one, reading, statements, workspace_changes, workspace_versions
 from oms_core.errors import Conflict, Malformed, NotFound, Reason
 from oms_core.log.entries import WORKSPACE_APPROVED, Record
 from oms_core.workspace.lifecycle import ChangeState, advance
@@ -43,8 +43,7 @@ class ChainBook:
     async def change(self, change_id: str) -> RowMapping:
         """Raises `NotFound` (UNKNOWN_TRANSACTION)."""
         query = select(workspace_changes).where(workspace_changes.c.change_id == change_id)
-        async with self._engine.begin() as connection:
-            row = await one(connection, query)
+        row = await read_one(self._engine, query)
         if row is None:
             raise NotFound(f"no change {change_id[:64]!r}", Reason.UNKNOWN_TRANSACTION)
         return row
@@ -54,8 +53,7 @@ class ChainBook:
         query = select(workspace_changes).order_by(workspace_changes.c.created_at)
         if states:
             query = query.where(workspace_changes.c.state.in_(states))
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).mappings())
+        return await read(self._engine, query)
 
     async def move(
         self, change_id: str, was: ChangeState, to: ChangeState, request: bytes = b"", **values: Any
@@ -78,7 +76,7 @@ class ChainBook:
 
     async def approved(self, change_id: str) -> bytes:
         """The ChangeWorkspaceRequest by which the log says that people have approved it. Raises `NotFound`."""
-        async with self._engine.begin() as connection:
+        async with reading(self._engine) as connection:
             found = await said_at(connection, change_id, WORKSPACE_APPROVED)
         if found is None:
             raise NotFound(f"no change {change_id[:64]!r} stands in the log as approved", Reason.UNKNOWN_TRANSACTION)
@@ -106,9 +104,8 @@ class ChainBook:
     async def kept(self, subject: bytes, kind: str) -> dict[int, bytes]:
         """Statements of one kind about a change, by cosigner."""
         query = select(statements).where(statements.c.subject == subject, statements.c.kind == kind)
-        async with self._engine.begin() as connection:
-            rows = (await connection.execute(query.order_by(statements.c.cosigner))).mappings()
-            return {row["cosigner"]: bytes(row["document"]) for row in rows}
+        rows = await read(self._engine, query.order_by(statements.c.cosigner))
+        return {row["cosigner"]: bytes(row["document"]) for row in rows}
 
     # Versions
 
@@ -134,8 +131,7 @@ class ChainBook:
     async def versions(self, after: int) -> list[RowMapping]:
         """Versions with a higher number, in order."""
         query = select(workspace_versions).where(workspace_versions.c.number > after)
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query.order_by(workspace_versions.c.number))).mappings())
+        return await read(self._engine, query.order_by(workspace_versions.c.number))
 
 
 async def name_of(connection: AsyncConnection, subject: bytes) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.journal import OPERATOR, Journal, append
-from coordinator.tables import log_conflicts
+from coordinator.tables import log_conflicts, read
 from oms_core.encoding import decode
 from oms_core.errors import Malformed
 from oms_core.log.conflict import LogConflict, verify_conflict
@@ -39,14 +39,13 @@ class Conflicts:
     async def load(self) -> None:
         """Take over what was found before this process started, or by another replica."""
         query = select(log_conflicts.c.words).where(log_conflicts.c.lifted == 0).order_by(log_conflicts.c.at)
-        async with self._engine.begin() as connection:
+        async with self._engine.begin() as connection:  # takes its turn: what is found meanwhile is not overwritten
             self.open = list((await connection.execute(query)).scalars())
 
     async def documents(self) -> list[bytes]:
         """All conflicts, oldest first: LogConflicts."""
         query = select(log_conflicts.c.document).order_by(log_conflicts.c.at)
-        async with self._engine.begin() as connection:
-            return [bytes(one) for one in (await connection.execute(query)).scalars()]
+        return [bytes(row["document"]) for row in await read(self._engine, query)]
 
     async def lift(self, reason: str) -> int:
         """Go on in spite of them, at the operator's word; returns how many there were. A process that runs notices."""

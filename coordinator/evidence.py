@@ -50,25 +50,16 @@ class Packing(Stands):
         order = await self._store.order(order_id)
         async with self._journal.engine.begin() as connection:
             await append(connection, EXPORTED, order_id, Record(whom, b"", "", ()))
+        versions = await self._chain_book.versions(0)
         async with reading(self._journal.engine) as connection:
             told = await _items(connection, order_id, order["wallet_id"])
-            told += await self._beginning(connection)
+            told += await _beginning(connection, versions)
         last = max(entry.index for entry, _ in told if entry.event != EXPORTED)
         note, size = await self._head(last)
         anchor, more = await self._anchor(last, size)
         chosen = {entry.index: one for entry, one in [*told, *more] if entry.index < size}
         held = [Held(one, await self._journal.inclusion(index, size)) for index, one in sorted(chosen.items())]
         return write_pack(Pack(order_id, note, tuple(held), anchor)), size
-
-    async def _beginning(self, connection: AsyncConnection) -> list[tuple[Entry, Item]]:
-        """GENESIS, and the changes by which the workspace has come to the version that counts."""
-        query = select(log_items).where(log_items.c.index == 0)
-        found = _read((await connection.execute(query)).mappings())
-        for row in await self._chain_book.versions(0):
-            wish = _request(row["request"]).wish  # by whose own id it is called where it is older than the log
-            about = await _items(connection, await name_of(connection, row["subject"]), wish.change_id)
-            found += [one for one in about if _brings(*one, row["digest"])][:1]
-        return found
 
     async def _head(self, last: int) -> tuple[str, int]:
         """A checkpoint above ``last``, in full if that comes soon; else the newest that an honest witness has seen."""
@@ -117,6 +108,17 @@ class Packing(Stands):
                 path = await self._journal.consistency(row["size"], size)
                 return PackAnchor(row["order_id"], receipt, path), ends
         return None, []
+
+
+async def _beginning(connection: AsyncConnection, versions: Sequence[RowMapping]) -> list[tuple[Entry, Item]]:
+    """GENESIS, and the changes by which the workspace has come to the version that counts."""
+    query = select(log_items).where(log_items.c.index == 0)
+    found = _read((await connection.execute(query)).mappings())
+    for row in versions:
+        wish = _request(row["request"]).wish  # by whose own id it is called where it is older than the log
+        about = await _items(connection, await name_of(connection, row["subject"]), wish.change_id)
+        found += [one for one in about if _brings(*one, row["digest"])][:1]
+    return found
 
 
 async def _items(connection: AsyncConnection, *subjects: str) -> list[tuple[Entry, Item]]:

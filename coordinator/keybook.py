@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from coordinator.journal import COORDINATOR, OPERATOR, append
 from coordinator.staging import OURS, record, said, stage, written
 from coordinator.store import Call, remember
-from coordinator.tables import changes, one, owed, presignatures, quarantine, receipts, verdicts
+from coordinator.tables import changes, one, owed, presignatures, quarantine, read, read_one, receipts, verdicts
 from oms_core.errors import Conflict, NotFound, Reason
 from oms_core.log.entries import Record
 from oms_core.protocol.judge import Verdict
@@ -45,8 +45,7 @@ class KeyBook:
 
     async def change(self, change_id: str) -> RowMapping:
         """Raises `NotFound` (UNKNOWN_TRANSACTION)."""
-        async with self._engine.begin() as connection:
-            row = await one(connection, select(changes).where(changes.c.change_id == change_id))
+        row = await read_one(self._engine, select(changes).where(changes.c.change_id == change_id))
         if row is None:
             raise NotFound(f"no change {change_id[:64]!r}", Reason.UNKNOWN_TRANSACTION)
         return row
@@ -56,8 +55,7 @@ class KeyBook:
         query = select(changes).order_by(changes.c.created_at)
         if wallet_id:
             query = query.where(changes.c.wallet_id == wallet_id)
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).mappings())
+        return await read(self._engine, query)
 
     async def move_change(self, change_id: str, was: str, to: str, **values: Any) -> None:
         """One step. Raises `Conflict` (WRONG_STATE) if the change is not in ``was`` any more."""
@@ -87,8 +85,7 @@ class KeyBook:
     async def receipts(self, change_id: str) -> list[bytes]:
         """Receipts of a change, by cosigner."""
         query = select(receipts.c.receipt).where(receipts.c.change_id == change_id).order_by(receipts.c.cosigner)
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).scalars())
+        return [row["receipt"] for row in await read(self._engine, query)]
 
     # What nodes still have to be told
 
@@ -106,15 +103,12 @@ class KeyBook:
 
     async def owed_to(self, index: int) -> list[RowMapping]:
         """What a node has to be told, by change."""
-        async with self._engine.begin() as connection:
-            query = select(owed).where(owed.c.cosigner == index).order_by(owed.c.change_id)
-            return list((await connection.execute(query)).mappings())
+        return await read(self._engine, select(owed).where(owed.c.cosigner == index).order_by(owed.c.change_id))
 
     async def owing(self, change_id: str) -> set[int]:
         """Nodes that have not been told of a change."""
-        async with self._engine.begin() as connection:
-            query = select(owed.c.cosigner).where(owed.c.change_id == change_id)
-            return set((await connection.execute(query)).scalars())
+        query = select(owed.c.cosigner).where(owed.c.change_id == change_id)
+        return {row["cosigner"] for row in await read(self._engine, query)}
 
     async def told(self, change_id: str, index: int) -> None:
         """The node has answered."""
@@ -145,8 +139,7 @@ class KeyBook:
         query = select(presignatures).order_by(presignatures.c.at)
         if wallet_id:
             query = query.where(presignatures.c.wallet_id == wallet_id)
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).mappings())
+        return await read(self._engine, query)
 
     async def drop_presignatures(self, ids: list[bytes]) -> int:
         """Take some out, for good; how many were there. Who takes a single one out alone may use it."""
@@ -185,13 +178,11 @@ class KeyBook:
 
     async def verdicts(self) -> list[RowMapping]:
         """All evidence, oldest first."""
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(select(verdicts).order_by(verdicts.c.at))).mappings())
+        return await read(self._engine, select(verdicts).order_by(verdicts.c.at))
 
     async def verdict(self, evidence_id: str) -> RowMapping:
         """Raises `NotFound`."""
-        async with self._engine.begin() as connection:
-            row = await one(connection, select(verdicts).where(verdicts.c.evidence_id == evidence_id))
+        row = await read_one(self._engine, select(verdicts).where(verdicts.c.evidence_id == evidence_id))
         if row is None:
             raise NotFound(f"no evidence {evidence_id[:64]!r}", Reason.UNKNOWN_TRANSACTION)
         return row
@@ -205,8 +196,7 @@ class KeyBook:
 
     async def quarantined(self) -> set[int]:
         """Convicted nodes that no operator has pardoned."""
-        async with self._engine.begin() as connection:
-            return set((await connection.execute(select(quarantine.c.cosigner))).scalars())
+        return {row["cosigner"] for row in await read(self._engine, select(quarantine.c.cosigner))}
 
     async def pardon(self, index: int) -> bool:
         """The operator's word that a node may be chosen again; whether it was in quarantine."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from coordinator.cosigners import Cosigners
@@ -16,10 +18,12 @@ class Outcomes:
 
     def __init__(self, book: KeyBook, cosigners: Cosigners) -> None:
         self._book, self._cosigners = book, cosigners
+        self._turn = asyncio.Lock()
 
     async def load(self) -> None:
         """Take over who was in quarantine before this process started, or was put there by another replica."""
-        self._cosigners.quarantined = await self._book.quarantined()
+        async with self._turn:  # so that the newest look counts
+            self._cosigners.quarantined = await self._book.quarantined()
 
     async def failed(self, about: str, failure: SessionFailed) -> set[int]:
         """Keep the evidence; returns whom it convicts."""

@@ -20,7 +20,21 @@ from coordinator.journal import last_event
 from coordinator.nonces import free, give_back
 from coordinator.reservations import RESERVED, counted, reserve
 from coordinator.staging import OURS, By, record, said, stage, written
-from coordinator.tables import counters, decisions, nonces, one, orders, readings, refusals, requests, stages, wallets
+from coordinator.tables import (
+    counters,
+    decisions,
+    nonces,
+    one,
+    orders,
+    read,
+    read_one,
+    reading,
+    readings,
+    refusals,
+    requests,
+    stages,
+    wallets,
+)
 from oms_core.approvals import Approval, Verdict
 from oms_core.encoding import decode, encode
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
@@ -59,7 +73,7 @@ class Store:
         """The object that this call made before; empty if it is new. Raises `Conflict` for another body."""
         if not 1 <= len(call.request_id) <= 128:
             raise Malformed("a request id has 1 to 128 characters")
-        async with self._engine.begin() as connection:
+        async with self._engine.begin() as connection:  # the same call may be about to be remembered
             row = await one(connection, select(requests).where(requests.c.request_id == call.request_id))
         if row is None:
             return ""
@@ -83,8 +97,7 @@ class Store:
 
     async def order(self, order_id: str) -> RowMapping:
         """Raises `NotFound` (UNKNOWN_TRANSACTION)."""
-        async with self._engine.begin() as connection:
-            row = await one(connection, select(orders).where(orders.c.order_id == order_id))
+        row = await read_one(self._engine, select(orders).where(orders.c.order_id == order_id))
         if row is None:
             raise NotFound(f"no transaction {order_id[:64]!r}", Reason.UNKNOWN_TRANSACTION)
         return row
@@ -96,14 +109,12 @@ class Store:
             query = query.where(orders.c.wallet_id == wallet_id)
         if before:
             query = query.where(orders.c.order_id < before)
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).mappings())
+        return await read(self._engine, query)
 
     async def orders_in(self, *states: State) -> list[RowMapping]:
         """Orders in any of these states, oldest first."""
         query = select(orders).where(orders.c.state.in_(states)).order_by(orders.c.order_id)
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).mappings())
+        return await read(self._engine, query)
 
     async def move(self, order_id: str, was: State, to: State, note: str = "", **values: Any) -> None:
         """One step of the lifecycle; an order that ends unsigned gives its nonce back.
@@ -198,13 +209,12 @@ class Store:
 
     async def nonce_of(self, order_id: str) -> int | None:
         """The nonce that an order holds."""
-        async with self._engine.begin() as connection:
-            held = await one(connection, select(nonces.c.nonce).where(nonces.c.order_id == order_id))
+        held = await read_one(self._engine, select(nonces.c.nonce).where(nonces.c.order_id == order_id))
         return None if held is None else int(held["nonce"])
 
     async def free_nonce(self, chain: str, account: str, least: int) -> int:
         """The next nonce from ``least`` on that no order holds; nobody holds it by this."""
-        async with self._engine.begin() as connection:
+        async with reading(self._engine) as connection:
             return await free(connection, chain, account, least)
 
     async def release_nonce(self, order_id: str) -> None:
@@ -218,7 +228,7 @@ class Store:
         Where limits count one part in ``share`` only, later orders that are not authorised do not stand in its way.
         """
         unsure = (State.SUBMITTED,) if share == 1 else RESERVED
-        async with self._engine.begin() as connection:
+        async with reading(self._engine) as connection:
             return Facts(now, await counted(connection, now, ahead_of, self._horizon(), unsure), share=share)
 
     async def add_refusal(self, order_id: str, refusal: SignedRefusal) -> None:
@@ -237,8 +247,7 @@ class Store:
         """Signed refusals of an order, by cosigner."""
         query = select(refusals.c.refusal).where(refusals.c.order_id == order_id)
         query = query.order_by(refusals.c.cosigner, refusals.c.reason)
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).scalars())
+        return [row["refusal"] for row in await read(self._engine, query)]
 
     async def add_reading(self, subject_id: str, cosigner: int, reading: bytes, lines: tuple[str, ...]) -> None:
         """Keep what a cosigner read; its newest counts."""
@@ -251,14 +260,12 @@ class Store:
     async def readings(self, subject_id: str) -> list[RowMapping]:
         """What cosigners read, by cosigner."""
         query = select(readings).where(readings.c.subject_id == subject_id).order_by(readings.c.cosigner)
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).mappings())
+        return await read(self._engine, query)
 
     async def stages(self, subject_id: str) -> list[RowMapping]:
         """The way so far."""
         query = select(stages).where(stages.c.subject_id == subject_id).order_by(stages.c.number)
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).mappings())
+        return await read(self._engine, query)
 
     # Decisions
 
@@ -300,8 +307,7 @@ class Store:
     async def all_decisions(self, subject_id: str) -> list[RowMapping]:
         """As `decisions`, with those that are ``void``: the reason for it."""
         query = select(decisions).where(decisions.c.subject_id == subject_id).order_by(decisions.c.at)
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(query)).mappings())
+        return await read(self._engine, query)
 
     async def void(self, subject_id: str, person: str, reason: str) -> None:
         """A decision that counts no more; the person may decide anew."""
@@ -329,16 +335,14 @@ class Store:
 
     async def wallet(self, wallet_id: str) -> RowMapping:
         """Raises `NotFound` (UNKNOWN_WALLET)."""
-        async with self._engine.begin() as connection:
-            row = await one(connection, select(wallets).where(wallets.c.wallet_id == wallet_id))
+        row = await read_one(self._engine, select(wallets).where(wallets.c.wallet_id == wallet_id))
         if row is None:
             raise NotFound(f"no wallet {wallet_id[:64]!r}", Reason.UNKNOWN_WALLET)
         return row
 
     async def wallets(self) -> list[RowMapping]:
         """All wallets, oldest first."""
-        async with self._engine.begin() as connection:
-            return list((await connection.execute(select(wallets).order_by(wallets.c.created_at))).mappings())
+        return await read(self._engine, select(wallets).order_by(wallets.c.created_at))
 
     async def note_wallet(self, wallet_id: str, **values: Any) -> None:
         """Change what is kept about a wallet: its key's epoch or state, or its drill."""
@@ -362,7 +366,7 @@ class Store:
         """Orders that have not ended."""
         open_states = [state for state in State if state not in TERMINAL]
         query = select(func.count()).select_from(orders).where(orders.c.state.in_(open_states))
-        async with self._engine.begin() as connection:
+        async with reading(self._engine) as connection:
             return int((await connection.execute(query)).scalar_one())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    Engine,
     Float,
     Index,
     Integer,
@@ -308,20 +310,50 @@ log_conflicts = Table(
 )
 
 
+class Database(AsyncEngine):
+    """Whoever writes takes his turn, also among the replicas; one at a time here, so that readers find connections."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that holds the write lock from its beginning, and is on disk when it ends."""
+        async with self._turn, super().begin() as connection:
+            yield connection
+
+
 @asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection that only reads, and holds up no writer: for what is long, and never changes once it is there."""
+    """A transaction that only reads. It waits for no writer and holds none up.
+
+    All its queries see what had been committed when the first one began. What decides a write is read in the
+    transaction that writes.
+    """
     async with engine.connect() as connection:
         yield await connection.execution_options(counterseal_reads=True)
 
 
+async def read(engine: AsyncEngine, query: Any) -> list[RowMapping]:
+    """All rows of one query, in a transaction of its own that only reads."""
+    async with reading(engine) as connection:
+        return list((await connection.execute(query)).mappings())
+
+
+async def read_one(engine: AsyncEngine, query: Any) -> RowMapping | None:
+    """As `read`: the first row, if there is one."""
+    async with reading(engine) as connection:
+        return await one(connection, query)
+
+
 async def one(connection: AsyncConnection, query: Any) -> RowMapping | None:
-    """The first row, if there is one."""
+    """The first row, if there is one, in the caller's transaction."""
     return (await connection.execute(query)).mappings().first()
 
 
 async def open_database(url: str) -> AsyncEngine:
-    """Connect and make missing tables. A transaction takes the write lock at once and ends on disk."""
+    """Connect and make missing tables. See `Database` for transactions that write, and `reading`."""
     if url.startswith("sqlite:///"):
         engine = create_async_engine(url.replace("sqlite:///", "sqlite+aiosqlite:///", 1))
         event.listen(engine.sync_engine, "connect", _on_connect)
@@ -329,9 +361,10 @@ async def open_database(url: str) -> AsyncEngine:
     else:
         engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
         event.listen(engine.sync_engine, "begin", _on_begin_postgresql)
-    async with engine.begin() as connection:
+    database = Database(engine.sync_engine)
+    async with database.begin() as connection:
         await connection.run_sync(metadata.create_all)
-    return engine
+    return database
 
 
 def _on_connect(connection: Any, _: object) -> None:
@@ -348,8 +381,8 @@ def _on_begin_sqlite(connection: Any) -> None:
 
 def _on_begin_postgresql(connection: Any) -> None:
     """What BEGIN IMMEDIATE is there: transactions that read and then write follow each other, on all replicas."""
-    if not _reads(connection):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    one_snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    connection.exec_driver_sql(one_snapshot if _reads(connection) else f"SELECT pg_advisory_xact_lock({_LOCK})")
 
 
 def _reads(connection: Any) -> bool:
