@@ -2,7 +2,8 @@
 
 What nobody signed may have been too much: that is what cosigners are there for. So a request is weighed when the log
 has it, and is wrong once an order was signed by it, or a key made. Clocks differ by a minute, and a session takes a
-while: what was permitted at any moment of that counts as permitted. Limits are counted as with all witnesses there.
+while: what was permitted at any moment of that counts as permitted. Limits are counted as with all witnesses there, in
+the windows of the request's entry.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ class Recount:
         spent = tuple(self._spent(made.subject, entry.at - CLOCK_SKEW - back)) if back else ()
         failed: CountersealError | None = None
         for now in (entry.at, *range(entry.at - CLOCK_SKEW, entry.at + AUTHORIZED_FOR + CLOCK_SKEW + 1, _STEP)):
-            facts = Facts(now, spent, seen_at=0)
+            facts = Facts(now, spent, seen_at=0, logged_at=entry.at)
             try:
                 return authorize(made.asked, under, facts, versions.by_digest).decision.delay
             except CountersealError as error:

@@ -82,13 +82,15 @@ class History:
     def facts(self, connection: Connection, subject: bytes, now: int, back: int = YEAR, share: int = 1) -> Facts:
         """What others were authorised for within ``back`` seconds before ``now``, and before this subject last was.
 
-        Of a subject that was never authorised: all.
+        Of a subject that was never authorised: all. Of one that was, its own entry says which windows it is held
+        against: entries are good for minutes, and what filled up one window would else be signed when that is over.
         """
         mine = self.authorized(connection, subject)
-        query = _COUNTED.where(log_authorized.c.at > now - back, log_authorized.c.subject != subject)
+        at = now if mine is None else mine.at
+        query = _COUNTED.where(log_authorized.c.at > min(now, at) - back, log_authorized.c.subject != subject)
         if mine is not None:
             query = query.where(log_authorized.c.first < mine.last)
-        return Facts(now, tuple(_spend(row) for row in connection.execute(query)), share=share)
+        return Facts(now, tuple(_spend(row) for row in connection.execute(query)), share=share, logged_at=at)
 
     def check_pressed(self, connection: Connection, pressed: tuple[Pressed, ...]) -> None:
         """No counter was used for another assertion that stands in the log. Raises `Refused` (COUNTER_REGRESSION)."""

@@ -64,6 +64,9 @@ class Facts:
     ``seen_at`` is when whoever decides first saw the subject, by its own clock: what a delay counts from. ``share``
     above 1 means that so few witnesses vouch for the past that there may be so many of it: windowed limits count one
     part in ``share``, and approvals have to name the exact transaction.
+
+    ``logged_at`` is when the subject was last authorised in the log, from when on it counts for others; so it is held
+    against the windows that this is in, however much later it is signed. None where it is in no log: those of now.
     """
 
     now: int
@@ -71,3 +74,9 @@ class Facts:
     observed: tuple[Observation, ...] = ()
     seen_at: int | None = None
     share: int = 1
+    logged_at: int | None = None
+
+    @property
+    def counts_at(self) -> int:
+        """The Unix second whose windows the subject is held against."""
+        return self.now if self.logged_at is None else self.logged_at

@@ -62,6 +62,7 @@ class Spending:
 
     def __init__(self, rules: Compiled, facts: Facts, adds: Sequence[Spend]) -> None:
         self.rules, self.now, self.share = rules, facts.now, facts.share
+        self.counts_at = facts.counts_at
         this = {spend.subject for spend in adds}
         self.adds = self._lines(adds)
         self._past = [spend for spend in facts.spent if spend.subject not in this]
@@ -146,7 +147,7 @@ def quota(workspace: Workspace, facts: Facts, rule_id: str, keys: Keys, cap: int
         keys.asset or "-", 0, 0, facts.now, Provenance.OWN,
     )  # fmt: skip
     try:
-        starts, ends = _window(one, facts.now)
+        starts, ends = _window(one, facts.counts_at)
         (mine,) = grouped(spending.rules.index, one.unit, one.per, [like]) or {(): []}
         counts = replace(one, unit=Unit.COUNT, per=(*one.per, Per.ASSET) if one.unit is Unit.BASE else one.per)
         used, count = (_before(ready, cap, mine, starts, ends, spending) for cap in (one, counts))
@@ -162,7 +163,7 @@ def _uses(
     """Each with whether a fee is among what the order adds."""
     if not adds:
         return []
-    starts, ends = _window(cap, spending.now)
+    starts, ends = _window(cap, spending.counts_at)
     maximum = cap.maximum // spending.share if ends else cap.maximum
     uses = []
     for key, tally in adds:
@@ -179,14 +180,14 @@ def _before(ready: Ready, cap: Cap, key: Key, starts: int, ends: int, spending: 
     return tally.since(starts) if tally else 0
 
 
-def _window(cap: Cap, now: int) -> tuple[int, int]:
-    """The first second that counts, and the first that does not any more; (0, 0) for a single order."""
+def _window(cap: Cap, at: int) -> tuple[int, int]:
+    """The first second of the window that a second is in, and the first after it; (0, 0) for a single order."""
     if cap.calendar is not None:
-        window = calendar_window(cap.calendar, cap.zone, now) if cap.zone is not None else None
+        window = calendar_window(cap.calendar, cap.zone, at) if cap.zone is not None else None
         if window is None:
             raise NotKnown(f"when the {cap.calendar.lower()} began is not known")
         return window
-    return (now - cap.seconds + 1, now + 1) if cap.seconds else (0, 0)
+    return (at - cap.seconds + 1, at + 1) if cap.seconds else (0, 0)
 
 
 def _over(use: LimitUse, fees: bool) -> Objection:

@@ -29,7 +29,7 @@ LIMIT = """
 
 def recounted(made: Story, begins_with: bytes = b"") -> LogReport:
     pinned = begins_with or workspace_digest(workspace())
-    return drive(verify_log(made.note(at=NOW + 500), pinned, None, True), coordinator(made, made.items))
+    return drive(verify_log(made.note(at=NOW + 800), pinned, None, True), coordinator(made, made.items))
 
 
 def wrong(made: Story, *words: str, begins_with: bytes = b"") -> None:
@@ -122,9 +122,24 @@ def test_what_was_asked_for_above_a_limit_and_never_signed_is_nothing_wrong_and_
     wrong(made, "txn_4 was signed")
 
 
-@pytest.mark.parametrize(("at", "permitted"), [(NOW + 401, True), (NOW + 300, False)])
-def test_what_was_permitted_at_any_moment_of_a_session_counts_as_permitted(at: int, permitted: bool) -> None:
-    """A window ends while the session runs: nodes weigh the request by their own clocks."""
+@pytest.mark.parametrize(("after", "permitted"), [(0, True), (400, True), (500, False)])
+def test_what_was_permitted_at_any_moment_of_a_session_counts_as_permitted(after: int, permitted: bool) -> None:
+    """An approver's clock is ahead: nodes weigh the request by their own clocks, while the entry is good."""
+    made = plain()
+    order, execution = numbered(1)
+    given = (approve(order, one, decided_at=NOW + after, expires_at=NOW + 900) for one in ("olga", "ravi"))
+    begin(made, replace(made.request(order, execution), approvals=tuple(given)), "txn_1", NOW)
+    made.sign(order, execution, "txn_1")
+    if permitted:
+        recounted(made).check()
+    else:
+        wrong(made, "txn_1 was signed", "in the future")
+
+
+@pytest.mark.parametrize(("at", "permitted"), [(NOW + 699, False), (NOW + 700, True)])
+def test_a_request_is_held_against_the_window_of_its_entry_however_long_its_session_takes(
+    at: int, permitted: bool
+) -> None:
     first = replace(workspace(), rules=(*workspace().rules, *rules(LIMIT)))
     made = Story(first)
     made.wallet()

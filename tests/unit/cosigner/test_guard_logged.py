@@ -266,6 +266,20 @@ def test_what_was_authorised_and_never_signed_counts_against_others(guard: Guard
     assert why(guard, late, node.logged(late)) is Reason.VELOCITY_EXCEEDED
 
 
+def test_an_order_counts_in_the_window_of_its_entry_and_not_in_that_of_the_moment_at_which_it_is_signed(
+    guard: Guard, node: Node
+) -> None:
+    """An entry is good for minutes: all that was logged in one window would be signed when that is just over."""
+    for number in range(2):
+        node.logged(order(1000, number, nonce=number), NOW - DAY + 100)
+    late = order(10, 3, nonce=3)
+    node.logged(late)
+    for after in (0, 100, 200):
+        node.follow(NOW + after)
+        assert why(guard, late, node.log.note(at=NOW + after), NOW + after) is Reason.VELOCITY_EXCEEDED
+    assert why(guard, late, node.logged(late, NOW + 200), NOW + 200) is None
+
+
 def test_the_order_that_was_logged_first_wins_whichever_is_asked_for_first(guard: Guard, node: Node) -> None:
     first, second, third = (order(900, number, nonce=number) for number in range(3))
     for request in (first, second, third):

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, update
 
 from cosigner.history import History
 from cosigner.store import log_changes, log_versions, open_store
-from oms_core.authorize import look_back
+from oms_core.authorize import authorize, look_back
 from oms_core.chains.intent import Intent, subject_digest
 from oms_core.encoding import encode
 from oms_core.errors import LocalError, Malformed, Reason, Refused
@@ -19,7 +19,8 @@ from oms_core.evidence import SignRequest, request_digest
 from oms_core.history import presses
 from oms_core.log.entries import AUTHORIZED
 from oms_core.policy.facts import Facts
-from oms_core.policy.rules import DAY
+from oms_core.policy.hours import UTC
+from oms_core.policy.rules import DAY, Calendar, Cap, Unit
 from oms_core.workspace import Workspace, workspace_digest
 from tests.people import (
     DELAY,
@@ -163,6 +164,42 @@ def test_an_order_that_waited_for_months_counts_when_it_was_logged_last(log: Log
     replica.follow()
     assert replica.counted() == [50, 60]
     assert replica.counted(waiting) == [60]
+
+
+def test_what_fills_a_day_just_before_midnight_fills_it_also_for_what_is_signed_just_after(tmp_path: Path) -> None:
+    """Entries are good for minutes; else any number of orders could be logged in one day, and signed in the next."""
+    day = Cap(Unit.BASE, 2000, seconds=0, per=(), calendar=Calendar.DAY, zone=UTC)
+    by_day = tuple(
+        replace(one, caps=tuple(replace(day) if cap.seconds else cap for cap in one.caps)) for one in rules()
+    )
+    daily = replace(workspace(), rules=by_day)
+    log, midnight = Logbook(daily), -(-NOW // DAY) * DAY
+    long = {"valid_from": midnight - 500, "valid_until": midnight + 1000}
+    given = {"decided_at": midnight - 400, "expires_at": midnight + 500, "under": daily}
+    orders = [order(900, number, **long) for number in range(6)]
+    requests = []
+    for number, one in enumerate(orders):
+        approvals = (approve(one, name, **given) for name in ("ravi", "olga"))
+        requests.append(replace(asked(one, number, daily), approvals=tuple(approvals)))
+        log.authorize(requests[-1], at=midnight - 60 + number)
+    replica = Replica(open_store(tmp_path / "store.sqlite"), log).follow()
+
+    def refused(now: int) -> list[Reason | None]:
+        given: list[Reason | None] = []
+        for one, request in zip(orders, requests, strict=True):
+            try:
+                authorize(request, daily, replica.facts(one, now, 3 * DAY))
+                given.append(None)
+            except Refused as error:
+                given.append(error.reason)
+        return given
+
+    full = Reason.VELOCITY_EXCEEDED
+    assert refused(midnight - 1) == refused(midnight + 1) == [None, None, full, full, full, full]
+    log.authorize(requests[5], at=midnight + 10)
+    replica.follow()
+    assert refused(midnight + 11) == [None, None, full, full, full, None]
+    replica.store.dispose()
 
 
 def test_spends_are_read_as_far_back_as_is_asked_for_and_no_further(log: Logbook, replica: Replica) -> None:
