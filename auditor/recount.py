@@ -31,11 +31,11 @@ from oms_core.history import (
     spends_in,
     worst,
 )
-from oms_core.log.entries import COUNTED, RECORD_LIMIT, Entry, Item, read_record
+from oms_core.log.entries import COUNTED, MADE, RECORD_LIMIT, SIGNED, Entry, Item, read_record
 from oms_core.policy.facts import Facts, Spend
 from oms_core.workspace import Workspace, workspace_digest
 
-SUBMITTED, SIGNED, MADE = "order.submitted", "order.signed", "wallet.pre_active"
+SUBMITTED = "order.submitted"
 KEPT = 20  # findings that are told one by one
 _STEP = 60  # seconds between the moments that a request is weighed at
 

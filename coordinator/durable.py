@@ -8,6 +8,7 @@ to the database must not be able to run code here. No telemetry, no hosted contr
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -19,6 +20,7 @@ from oms_core.lifecycle import IllegalTransition
 APPLICATION_VERSION = "1"  # orders survive upgrades: raised only together with a plan for those under way
 
 _LONGEST_PAUSE = 60.0  # seconds
+_OVER = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 log = structlog.get_logger()
 
@@ -79,7 +81,22 @@ def launch(name: str, url: str, executor_id: str, ways: dict[str, tuple[Step, ..
 
 async def begin(kind: str, subject_id: str) -> None:
     """Start a way; the subject's id makes it one, however often it is begun."""
-    with SetWorkflowID(f"{kind}-{subject_id}"):
+    await _start(f"{kind}-{subject_id}", kind, subject_id)
+
+
+async def resume(kind: str, subject_id: str) -> None:
+    """Start the way of what has not ended, unless it is on its way: a database that was put back may lack it."""
+    for number in itertools.count():
+        name = f"{kind}-{subject_id}" + (f"-{number}" if number else "")
+        if (known := await DBOS.get_workflow_status_async(name)) is None:
+            await _start(name, kind, subject_id)
+            return
+        if known.status not in _OVER:
+            return
+
+
+async def _start(name: str, kind: str, subject_id: str) -> None:
+    with SetWorkflowID(name):
         await DBOS.start_workflow_async(_way, kind, subject_id)
 
 

@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from coordinator.journal import OPERATOR, append
 from coordinator.tables import log_items, one
 from oms_core.errors import Conflict, NotFound, Reason, Refused
-from oms_core.log.entries import COUNTED, Record, read_entry
+from oms_core.log.entries import KEPT, Record, read_entry
 
 
 async def erase(engine: AsyncEngine, index: int, reason: str) -> int:
     """Erase the record of an entry; returns the index of the entry that says so.
 
-    Raises `NotFound`, `Refused` (NOT_ELIGIBLE) for what cosigners count by, `Conflict` if it is erased already. What
+    Raises `NotFound`, `Refused` (NOT_ELIGIBLE) for what cosigners keep, `Conflict` if it is erased already. What
     orders are shown by, backups, and archives of the database's own log are not touched.
     """
     async with engine.connect() as connection:
@@ -37,8 +37,8 @@ async def _erase(connection: AsyncConnection, index: int, reason: str) -> int:
     if row is None:
         raise NotFound(f"the log has no entry {index}")
     entry = read_entry(bytes(row["entry"]))
-    if entry.event in COUNTED:
-        raise Refused(f"cosigners count by {entry.event}: its record stays", Reason.NOT_ELIGIBLE)
+    if entry.event in KEPT:
+        raise Refused(f"cosigners keep the records of {entry.event}: it stays", Reason.NOT_ELIGIBLE)
     if not row["record"]:
         raise Conflict(f"the record of entry {index} is erased already", Reason.WRONG_STATE)
     gone = update(log_items).where(log_items.c.index == index)

@@ -1,14 +1,15 @@
 """Gets back from cosigners what this coordinator's database has lost of the log: all that they have followed of it.
 
-They keep every entry, and the records that they count by. What the database has written since it was put back, and
-nobody has cosigned, follows anew behind that; so nothing is lost twice, and the log never has two histories.
+They keep every entry, and the records by which orders and wallets are known again (coordinator/rebuilding.py). What
+the database has written since it was put back, and nobody has cosigned, follows anew behind that; so nothing is lost
+twice, and the log never has two histories.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from sqlalchemy import delete, insert, select, update
@@ -19,6 +20,7 @@ from coordinator.config import Config
 from coordinator.cosigners import Cosigners, Link
 from coordinator.journal import OPERATOR, Journal, append
 from coordinator.log_key import log_keys
+from coordinator.rebuilding import Rebuilding
 from coordinator.recalling import Shown, check_clock, check_followed, check_leads, cosigned, longest, recalled, shown
 from coordinator.server import cosigners_server, read_workspace
 from coordinator.standing import Standing
@@ -27,7 +29,7 @@ from coordinator.tiling import frontier_at, root_at, truncate
 from oms_core.encoding import decode
 from oms_core.errors import Conflict, LocalError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import ChangeWorkspaceRequest
-from oms_core.log.entries import AUTHORIZED, COUNTED, GENESIS, Item, Record, read_entry, read_record
+from oms_core.log.entries import GENESIS, KEPT, Item, Record, read_entry, read_record
 from oms_core.log.note import Checkpoint, write_note
 from oms_core.log.quorum import degraded
 from oms_core.log.roster import witness_verifiers
@@ -36,7 +38,6 @@ from oms_core.workspace import Workspace, identities
 
 LIMIT = 8 << 20  # bytes of a request
 GONE = Record(OPERATOR, b"", "erased", ())
-NAMED = 50  # of what was authorised, the last ones
 
 Say = Callable[[str], None]
 
@@ -68,7 +69,7 @@ async def recover_log(config: Config, without: frozenset[int], seconds: float, s
             raise Unavailable(
                 f"fewer than {least} cosigners cannot say how far the log went", Reason.QUORUM_UNAVAILABLE
             )
-        return await recover(journal, links, standing.current, say)
+        return await recover(journal, links, standing, say)
     finally:
         cosigners.close()
         await server.stop(1)
@@ -88,7 +89,7 @@ async def _all(cosigners: Cosigners, wanted: set[int], seconds: float, say: Say)
     return {index: there[index] for index in sorted(wanted)}
 
 
-async def recover(journal: Journal, links: Mapping[int, Link], workspace: Workspace, say: Say) -> Recovered:
+async def recover(journal: Journal, links: Mapping[int, Link], standing: Standing, say: Say) -> Recovered:
     """Make the database's log the longest that one of these cosigners has followed, in one transaction.
 
     Whoever does not hand all of it back is passed over for another that has followed as much.
@@ -102,40 +103,56 @@ async def recover(journal: Journal, links: Mapping[int, Link], workspace: Worksp
         say(f"cosigner {index} has followed {known[index].head.size} entries")
     heads = {index: one.head for index, one in known.items()}
     *others, last = longest(known)
-    note, vouched = cosigned(heads[last], known.values(), list(witness_verifiers(workspace).values()))
+    note, vouched = cosigned(heads[last], known.values(), list(witness_verifiers(standing.current).values()))
     check_clock(vouched)
     done = None
     for index in others:
         try:
-            done = await _taken_from(journal, links[index], heads, say)
+            done = await _taken_from(journal, links[index], heads, standing, say)
             break
         except (Malformed, ProofInvalid, Unavailable) as error:
             say(f"{error.message}: another one is asked")
-    done = done or await _taken_from(journal, links[last], heads, say)
+    done = done or await _taken_from(journal, links[last], heads, standing, say)
     if note.signatures and heads[last].size:  # a start goes by how far it was cosigned, and when
         await journal.keep_cosignatures(heads[last].size, write_note(note).encode())
     return done
 
 
-async def _taken_from(journal: Journal, link: Link, heads: Mapping[int, Checkpoint], say: Say) -> Recovered:
+async def _taken_from(
+    journal: Journal, link: Link, heads: Mapping[int, Checkpoint], versions: Iterable[Workspace], say: Say
+) -> Recovered:
     async with journal.engine.begin() as connection:
-        return await _take_over(journal, connection, link, heads, say)
+        books = Rebuilding(connection, versions)
+        done, loose = await _take_over(journal, connection, link, heads, books, say)
+        await books.take_ends(loose)
+        done = await _follow_anew(connection, link.index, done, loose)
+        await books.finish()
+    if books.orders or books.wallets:
+        say(f"{len(books.orders)} orders and {len(books.wallets)} wallets are as the log has them")
+    if books.unknown:
+        say(f"{books.unknown} orders were submitted and never authorised: they are lost, and may be proposed again")
+    return done
 
 
 async def _take_over(
-    journal: Journal, connection: AsyncConnection, link: Link, heads: Mapping[int, Checkpoint], say: Say
-) -> Recovered:
+    journal: Journal,
+    connection: AsyncConnection,
+    link: Link,
+    heads: Mapping[int, Checkpoint],
+    books: Rebuilding,
+    say: Say,
+) -> tuple[Recovered, list[Item]]:
+    """Also returns what was cut out: what nobody has cosigned."""
     target, base = heads[link.index], await journal.cosigned(connection)
     for index, head in heads.items():
         if head.size <= base and await connection.run_sync(root_at, head.size) != head.root:
             raise _forked(index)
     if target.size <= base:
-        return Recovered(target.size, target.size, 0)
+        return Recovered(-1, target.size, 0), []
     if base and not await _here(connection, base - 1, (await recalled(link, base - 1))[:1]):
         await check_followed(link, target)  # else nobody has signed what it says
         raise _forked(link.index)
     tree, first, loose = await connection.run_sync(frontier_at, base), -1, list[Item]()
-    asked = list[str]()
     roots = {one.size: EMPTY_ROOT for one in heads.values() if one.size > base}
     while tree.size < target.size:
         items = (await recalled(link, tree.size))[: target.size - tree.size]
@@ -143,7 +160,8 @@ async def _take_over(
         if first < 0 and here < len(items):
             first = tree.size + here
             loose = await _cut(connection, first, base)
-        asked += await _put(connection, tree.size + here, items[here:])
+        await _put(connection, tree.size + here, items[here:])
+        await books.take(items[here:])
         for one in items:
             tree = tree.append(leaf_hash(one.entry))
             if tree.size in roots:
@@ -153,9 +171,7 @@ async def _take_over(
     for index, head in heads.items():
         if head.size > base and roots[head.size] != head.root:
             raise _forked(index)
-    if asked := list(dict.fromkeys(asked)):
-        say(f"{len(asked)} that this database may not know of were authorised: {', '.join(asked[-NAMED:])}")
-    return await _follow_anew(connection, link.index, Recovered(first, target.size, 0), loose)
+    return Recovered(first, target.size, 0), loose
 
 
 async def _follow_anew(connection: AsyncConnection, index: int, done: Recovered, loose: list[Item]) -> Recovered:
@@ -165,8 +181,8 @@ async def _follow_anew(connection: AsyncConnection, index: int, done: Recovered,
     again = [(entry, one) for one in loose if (entry := read_entry(one.entry)).event != GENESIS]
     for entry, one in again:
         record = read_record(entry, one)
-        if record is None and entry.event in COUNTED:
-            raise Conflict(f"the record of entry {entry.index}, by which cosigners count, is gone", Reason.WRONG_STATE)
+        if record is None and entry.event in KEPT:
+            raise Conflict(f"the record of entry {entry.index}, which cosigners keep, is gone", Reason.WRONG_STATE)
         made = await append(connection, entry.event, entry.subject, record or GONE)
         if record is None:  # it is erased there, too: what it said is not made up
             await connection.execute(update(log_items).where(log_items.c.index == made).values(record=b"", salt=b""))
@@ -193,17 +209,15 @@ async def _cut(connection: AsyncConnection, index: int, base: int) -> list[Item]
     return [Item(*map(bytes, row)) for row in rows]
 
 
-async def _put(connection: AsyncConnection, start: int, items: list[Item]) -> list[str]:
-    """Entries that are back; returns what they say cosigners were asked for."""
-    rows, asked = [], list[str]()
+async def _put(connection: AsyncConnection, start: int, items: list[Item]) -> None:
+    """Entries that are back."""
+    rows = []
     for index, one in enumerate(items, start):
         entry = read_entry(one.entry)
         row = {"index": index, "entry": one.entry, "record": one.record, "salt": one.salt}
         rows.append(row | {"subject": entry.subject, "at": entry.at, "leaf": leaf_hash(one.entry)})
-        asked += [entry.subject] if entry.event == AUTHORIZED else []
     if rows:
         await connection.execute(insert(log_items), rows)
-    return asked
 
 
 def _forked(index: int) -> LocalError:

@@ -93,7 +93,9 @@ class Store:
                 await _submit(connection, order, "")
                 await remember(connection, call, order["order_id"])
         except IntegrityError:
-            raise Conflict("this intent was submitted before") from None
+            held = await read_one(self._engine, select(orders.c.order_id).filter_by(subject=order["subject"]))
+            where = f", as {held['order_id']}" if held is not None else ""
+            raise Conflict(f"this intent was submitted before{where}") from None
 
     async def order(self, order_id: str) -> RowMapping:
         """Raises `NotFound` (UNKNOWN_TRANSACTION)."""

@@ -280,8 +280,7 @@ class Wallets(Stands):
 
     async def account(self, wallet_id: str, path: tuple[int, ...] = ()) -> bytes:
         """The wallet's 20-byte EVM account at a path."""
-        wallet = _active(await self._store.wallet(wallet_id))
-        return address_of(derive(wallet.public_key, wallet.chain_code, path).public_key)
+        return account_of(await self._store.wallet(wallet_id), path)
 
     async def _attached(self, wish: CreateWallet) -> None:
         """Wait a little for all parties. Raises `Unavailable` (QUORUM_UNAVAILABLE)."""
@@ -301,6 +300,12 @@ class Wallets(Stands):
 def confirmed(row: RowMapping) -> tuple[SignedConfirmation, ...]:
     """Signed confirmations of a wallet; none before its key exists."""
     return decode(Confirmations, row["confirmations"]).signed if row["confirmations"] else ()
+
+
+def account_of(row: RowMapping, path: tuple[int, ...]) -> bytes:
+    """The 20-byte EVM account at a path of a wallet that has a key."""
+    wallet = _active(row)
+    return address_of(derive(wallet.public_key, wallet.chain_code, path).public_key)
 
 
 def _proposal(row: RowMapping) -> Proposal:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from cosigner.store import log_head, log_items, log_tiles
 from oms_core.errors import LocalError, Malformed, Reason
-from oms_core.log.entries import COUNTED, Entry, Item
+from oms_core.log.entries import KEPT, Entry, Item
 from oms_core.log.tiles import hashes_from, new_tiles
 from oms_core.log.tree import EMPTY_ROOT, Hashes, frontier
 from oms_core.log.tree import root as root_of
@@ -86,7 +86,7 @@ def grow(connection: Connection, head: Followed, leaf_hashes: Sequence[bytes]) -
 
 
 def keep(connection: Connection, entries: Sequence[Entry], items: Sequence[Item]) -> None:
-    """Entries as they were followed, each with its record if cosigners count by it: no record else is kept here.
+    """Entries as they were followed, each with its record if it is `KEPT`: no other record stays here.
 
     Raises `Malformed` if one does not name the last entry before it that has its subject: so nobody who is shown the
     entries of one subject alone is shown fewer than there are between the first and the last. A store that followed
@@ -102,7 +102,7 @@ def keep(connection: Connection, entries: Sequence[Entry], items: Sequence[Item]
         if entry.previous != last and not unknown:
             raise Malformed(f"entry {entry.index} names {entry.previous} as the one before it, and that is {last}")
         newest[entry.subject] = entry.index
-        record, salt = (one.record, one.salt) if entry.event in COUNTED else (b"", b"")
+        record, salt = (one.record, one.salt) if entry.event in KEPT else (b"", b"")
         row = {"index": entry.index, "subject": entry.subject, "entry": one.entry, "record": record, "salt": salt}
         rows.append(row)
     connection.execute(insert(log_items), rows)

@@ -17,8 +17,14 @@ WORKSPACE_APPROVED = "workspace.approved"
 """A change of the workspace that people have approved, before nodes are asked to adopt it: ChangeWorkspaceRequest."""
 AUTHORIZED = "authorized"
 """Cosigners are about to be asked for their shares of this: SignRequest, CreateRequest or ChangeRequest."""
+SIGNED = "order.signed"
+"""An order's bytes are signed: its record holds the transaction, or a message's signature."""
+MADE = "wallet.pre_active"
+"""A key is made: its record holds everyone's signed confirmation."""
 COUNTED = frozenset({AUTHORIZED, GENESIS, WORKSPACE_APPROVED})
-"""What cosigners count by: whoever follows the log from its beginning needs these records, so they are never erased."""
+"""What cosigners count by: whoever follows the log from its beginning needs these records."""
+KEPT = COUNTED | {SIGNED, MADE}
+"""Cosigners keep these records, from which a coordinator makes its books again. They are never erased."""
 
 ENTRY_LIMIT = 512  # bytes
 RECORD_LIMIT = 8 << 20  # bytes

@@ -10,7 +10,6 @@ from coordinator.recovering import Recovered, recover
 from coordinator.tables import log_checkpoints, log_items, log_tiles
 from coordinator.tiling import extend
 from oms_core.log.entries import Item
-from tests.people import workspace
 from tests.unit.coordinator.witnesses import ALL, LogDesk, witnessed
 
 
@@ -42,7 +41,7 @@ async def grown(desk: LogDesk, count: int) -> list[Item]:
 
 async def back(desk: LogDesk, *indices: int, told: list[str] | None = None) -> Recovered:
     links, say = {index: desk.nodes[index] for index in indices or ALL}, [] if told is None else told
-    return await recover(desk.journal, links, workspace(), say.append)  # type: ignore[arg-type]
+    return await recover(desk.journal, links, desk.standing, say.append)  # type: ignore[arg-type]
 
 
 def again(desk: LogDesk) -> LogDesk:

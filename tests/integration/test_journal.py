@@ -42,7 +42,7 @@ def ours() -> Workspace:
     return replace(made, log=settings)
 
 
-async def add(engine: AsyncEngine, subject: str = "txn_1", event: str = "order.signed", record: Record = SAID) -> int:
+async def add(engine: AsyncEngine, subject: str = "txn_1", event: str = "order.decision", record: Record = SAID) -> int:
     async with engine.begin() as connection:
         return await append(connection, event, subject, record)
 
