@@ -155,7 +155,7 @@ def recover(path: Path, without: tuple[int, ...], seconds: float) -> None:
         )
         return
     click.echo(f"entries {done.first} to {done.size - 1} are back; {done.again} of this database's own follow anew")
-    click.echo("records, but for those that cosigners count by, are lost, and so is what happened in tables meanwhile")
+    click.echo("other records than those that cosigners keep are lost: remarks, traces, readings, refusals")
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ was never authorised is not made up: cosigners keep no record of it, and nothing
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 
 from sqlalchemy import RowMapping, delete, insert, select, update
@@ -204,4 +206,5 @@ def _signed(row: RowMapping, entry: Entry, one_item: Item) -> dict[str, object]:
     if (record := read_record(entry, one_item)) is None:
         return {}
     raw = record.documents[0]
-    return {"raw": raw, "hash": "" if row["execution"] is None else "0x" + transaction_hash(raw).hex()}
+    tx_hash = "" if row["execution"] is None else "0x" + transaction_hash(raw).hex()
+    return {"raw": raw, "hash": tx_hash, "signers": json.dumps([int(one) for one in re.findall("[0-9]+", record.note)])}

@@ -11,7 +11,7 @@ from typing import Protocol
 import grpc
 import structlog
 
-from coordinator import durable
+from coordinator import durable, key_changes, wallets
 from coordinator.anchorbook import AnchorBook
 from coordinator.anchoring import Anchoring
 from coordinator.api import OmsService
@@ -44,9 +44,11 @@ from coordinator.witnessing import Witnessing
 from coordinator.workspaces import Workspaces
 from oms_core.encoding import decode
 from oms_core.errors import LocalError, Reason
+from oms_core.lifecycle import TERMINAL, State
 from oms_core.log.cover import Mode
 from oms_core.workspace import Workspace
 from oms_core.workspace.check import check_workspace
+from oms_core.workspace.lifecycle import ENDED, ChangeState
 from proto import cosigner_pb2_grpc, oms_pb2_grpc
 
 log = structlog.get_logger()
@@ -131,6 +133,8 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     await _listen(outer, config.listen_oms, config)
     ways = {"order": desk.steps(), "wallet": keys.steps(), "change": changes.steps(), "workspace": workspaces.steps()}
     durable.launch("counterseal", durable_url(config.database), config.executor_id, ways)
+    for kind, subject_id in await under_way(store, book, chain_book):
+        await durable.resume(kind, subject_id)
     stop = asyncio.Event()
     background = [asyncio.create_task(loop.run(stop)) for loop in loops]
     log.info("coordinator ready", oms=config.listen_oms, cosigners=config.listen_cosigners)
@@ -149,6 +153,16 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     await asyncio.to_thread(durable.close)
     await rpc.close()
     await engine.dispose()
+
+
+async def under_way(store: Store, book: KeyBook, chain_book: ChainBook) -> list[tuple[str, str]]:
+    """Kind and id of all that has not ended."""
+    open_orders = await store.orders_in(*(state for state in State if state not in TERMINAL))
+    found = [("order", row["order_id"]) for row in open_orders]
+    found += [("wallet", row["wallet_id"]) for row in await store.wallets() if row["state"] in wallets.UNDER_WAY]
+    found += [("change", row["change_id"]) for row in await book.changes() if row["state"] not in key_changes.ENDED]
+    changes = await chain_book.changes(*(state for state in ChangeState if state not in ENDED))
+    return found + [("workspace", row["change_id"]) for row in changes]
 
 
 async def cosigners_server(config: Config, cosigners: Cosigners) -> grpc.aio.Server:

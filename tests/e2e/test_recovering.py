@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,10 +14,14 @@ from pathlib import Path
 import pytest
 
 from oms.client import Client
+from oms.devnet.cast import ETHER
 from oms.devnet.network import Network
-from oms_core.errors import NotFound
+from oms_core.chains.intent import Proposal
+from oms_core.encoding import decode
+from oms_core.errors import Conflict, NotFound, Unavailable
 from oms_core.log.entries import AUTHORIZED, read_entry, read_record
 from tests import cluster
+from tests.e2e import mortal_coordinator
 from tests.e2e.test_audit import audit
 
 
@@ -35,6 +40,42 @@ def put_back(home: Path, copies: Path) -> None:
         shutil.copy(file, home)
 
 
+async def backed_up(network: Network, copies: Path) -> None:
+    """Copies of the databases, of a moment when the coordinator does not run."""
+    network.processes.stop("coordinator")
+    copies.mkdir()
+    for file in (network.root / "coordinator").glob("*.sqlite*"):
+        shutil.copy(file, copies)
+    network.start_coordinator()
+    await cluster.ready(network)
+
+
+async def dies_while_signing(network: Network) -> str:
+    """The coordinator asks for an order's shares, and is killed; the order's id."""
+    network.processes.stop("coordinator")
+    network.start_coordinator("tests.e2e.mortal_coordinator")
+    await cluster.ready(network)
+    async with network.client() as client:
+        purpose = f"{mortal_coordinator.WORDS}SIGNING"
+        intent, _ = await client.prepare_transfer(cluster.WALLET, "entry:kraken-hot", ETHER + 1, "desk", purpose)
+        order_id = (await client.submit(network.desk().propose(intent))).transaction_id
+        with contextlib.suppress(Unavailable):  # its answer may be lost with it
+            await cluster.approve(network, client, order_id, "olga")
+    async with asyncio.timeout(cluster.PATIENT):
+        while network.processes.running("coordinator"):
+            await asyncio.sleep(0.02)
+    return order_id
+
+
+async def followed(client: Client) -> list[tuple[str, str, bool]]:
+    """As `entries`, once cosigners have them all."""
+    found = await entries(client)
+    async with asyncio.timeout(cluster.PATIENT):
+        while (await client.status()).log.size < len(found):
+            await asyncio.sleep(0.1)
+    return found
+
+
 async def entries(client: Client) -> list[tuple[str, str, bool]]:
     """Event, subject, and whether the record is there, of all of the log."""
     found, (_, size) = [], await client.log_items(0, 1)
@@ -51,18 +92,13 @@ async def test_after_its_database_was_put_back_a_coordinator_stops_recovers_the_
     home, copies = network.root / "coordinator", tmp_path / "copies"
     async with network.client() as client:
         assert (await cluster.settle(network, client)).state == "CONFIRMED"
-    network.processes.stop("coordinator")
-    copies.mkdir()
-    for file in home.glob("*.sqlite*"):
-        shutil.copy(file, copies)
-    network.start_coordinator()
-    await network.attached(cluster.ALL)
+    await backed_up(network, copies)
     async with network.client() as client:
-        await cluster.mode(client, "FULL")
         lost = await cluster.settle(network, client)
         assert lost.state == "CONFIRMED"
-        before = await entries(client)
-    network.processes.stop("coordinator")
+        address = await cluster.make_wallet(network, "wal_later")
+        before = await followed(client)
+    under_way = await dies_while_signing(network)
     put_back(home, copies)
     network.start_coordinator()
     await network.attached(cluster.ALL)
@@ -74,13 +110,17 @@ async def test_after_its_database_was_put_back_a_coordinator_stops_recovers_the_
             await asyncio.sleep(0.1)
             said = (await client.status()).log
         waits = await cluster.propose(network, client)
+        for meanwhile in (lost.transaction_id, under_way):
+            with pytest.raises(NotFound):
+                await client.transaction(meanwhile)
         with pytest.raises(NotFound):
-            await client.transaction(lost.transaction_id)
+            await client.wallet("wal_later")
     network.processes.stop("coordinator")
     done = recover(network)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cosigner 5 has followed" in done.stdout
     assert "are back" in done.stdout
+    assert "2 orders and 1 wallets are as the log has them" in done.stdout
     assert recover(network).stdout.splitlines()[-1].startswith("nothing is missing")
     network.start_coordinator()
     await network.attached(cluster.ALL)
@@ -95,7 +135,19 @@ async def test_after_its_database_was_put_back_a_coordinator_stops_recovers_the_
         size = min(len(before), shared - len(again))
         assert [one[:2] for one in before[:size]] == [one[:2] for one in after[:size]]
         assert (AUTHORIZED, lost.transaction_id, True) in after
+        assert ("order.signed", lost.transaction_id, True) in after
         assert ("order.confirmed", lost.transaction_id, False) in after
+        known = await client.transaction(lost.transaction_id)
+        assert (known.state, known.hash, known.raw, known.signers) == (lost.state, lost.hash, lost.raw, lost.signers)
+        with pytest.raises(Conflict, match=lost.transaction_id):
+            await client.submit(network.desk().propose(decode(Proposal, lost.proposal).subject))
+        async with cluster.approving(network, client, "olga"):
+            tx = await client.ended(under_way)
+        assert tx.state == "CONFIRMED", (tx.reason, tx.detail)
+        assert (await client.wallet("wal_later")).address == address
+        intent, _ = await client.prepare_transfer("wal_later", "entry:kraken-hot", 1, "desk", "tests")
+        tx = await client.submit(network.desk().propose(intent))
+        assert (await client.ended(tx.transaction_id)).state == "CONFIRMED"
         assert (await cluster.settle(network, client)).state == "CONFIRMED"
     verified = verify(network, tmp_path / "log.jsonl")
     assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -34,7 +34,7 @@ from tests.people import EXECUTION, NOW, approve, create_request, intent, propos
 from tests.unit.coordinator.desk import Desk
 from tests.unit.cosigner.epochs import certificate, originals, signed
 
-LATER = {"detail", "reason", "created_at", "at", "trace", "signers", "comment", "number", "note", "confirmations"}
+LATER = {"detail", "reason", "created_at", "at", "trace", "comment", "number", "note", "confirmations"}
 """What cosigners keep no record of, and what is told otherwise."""
 RAVI = next(one.person_id for one in workspace().users if one.user_id == "ravi")
 UNSIGNED = [State.DENIED, State.REJECTED, State.EXPIRED]
@@ -116,7 +116,7 @@ async def sign(desk: Desk, order_id: str = "txn_1", subject: Intent | None = Non
     tx_hash = "" if isinstance(subject.action, Message) else "0x" + transaction_hash(raw).hex()
     await desk.store.move(order_id, State.APPROVED, State.SIGNING)
     values: dict[str, Any] = {"raw": raw, "hash": tx_hash, "signers": json.dumps([1, 2, 3])}
-    await desk.store.move(order_id, State.SIGNING, State.SIGNED, **values)
+    await desk.store.move(order_id, State.SIGNING, State.SIGNED, "by cosigners 1, 2, 3", **values)
     return raw
 
 

@@ -79,6 +79,12 @@ async def test_a_request_id_stands_for_one_body(store: Store) -> None:
         await store.known(Call("", "SubmitIntent", b""))
 
 
+async def test_an_intent_that_was_submitted_before_names_the_order_that_it_is(store: Store) -> None:
+    await store.add_order(order("txn_1"), call())
+    with pytest.raises(Conflict, match="submitted before, as txn_1"):
+        await store.add_order({**order("txn_2"), "subject": b"txn_1"}, call())
+
+
 async def test_of_many_submissions_of_one_intent_exactly_one_is_kept(store: Store) -> None:
     async def submit(number: int) -> bool:
         try:
