@@ -190,7 +190,7 @@ class Rebuilding:
     async def _move_wallet(self, entry: Entry, one_item: Item) -> None:
         """Epochs that a key went over to are learnt from cosigners, which keep their certificates."""
         state, record = _WALLETS[entry.event], read_record(entry, one_item)
-        made = {"confirmations": record.documents[0]} if entry.event == MADE and record is not None else {}
+        made = {"confirmations": record.documents[0]} if entry.event == MADE and record and record.documents else {}
         mine = update(wallets).where(wallets.c.wallet_id == entry.subject)
         if (await self._connection.execute(mine.values(state=state, reason="", detail="", **made))).rowcount:
             await self._stage(entry.subject, entry, state)
@@ -203,7 +203,8 @@ class Rebuilding:
 
 def _signed(row: RowMapping, entry: Entry, one_item: Item) -> dict[str, object]:
     """The bytes that were signed, and their hash on the chain if they go to one."""
-    if (record := read_record(entry, one_item)) is None:
+    record = read_record(entry, one_item)
+    if record is None or not record.documents:
         return {}
     raw = record.documents[0]
     tx_hash = "" if row["execution"] is None else "0x" + transaction_hash(raw).hex()
