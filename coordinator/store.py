@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.journal import last_event
 from coordinator.nonces import free, give_back
-from coordinator.reservations import RESERVED, counted, reserve
+from coordinator.reservations import RESERVED, Reservations, reserve
 from coordinator.staging import OURS, By, record, said, stage, written
 from coordinator.tables import (
     counters,
@@ -68,6 +68,7 @@ class Store:
     def __init__(self, engine: AsyncEngine, horizon: Callable[[], int] = lambda: YEAR) -> None:
         """``horizon`` says how many seconds back limits look, by all versions of the workspace that may be asked."""
         self._engine, self._horizon = engine, horizon
+        self._reservations = Reservations(engine)
 
     async def known(self, call: Call) -> str:
         """The object that this call made before; empty if it is new. Raises `Conflict` for another body."""
@@ -230,8 +231,7 @@ class Store:
         Where limits count one part in ``share`` only, later orders that are not authorised do not stand in its way.
         """
         unsure = (State.SUBMITTED,) if share == 1 else RESERVED
-        async with reading(self._engine) as connection:
-            return Facts(now, await counted(connection, now, ahead_of, self._horizon(), unsure), share=share)
+        return Facts(now, await self._reservations.counted(now, ahead_of, self._horizon(), unsure), share=share)
 
     async def add_refusal(self, order_id: str, refusal: SignedRefusal) -> None:
         """Keep a cosigner's signed no; the newest of each reason. Said again, it is no news, and no entry."""
