@@ -1,6 +1,7 @@
 """The CBOR that is read at all, in the one form of each value (RFC 8949, section 4.2.1), before anything is made of it.
 
-Only the shortest form of each head, sorted map keys, no floats, no tags but the bignums, bounded depth and number.
+Only the shortest form of each head, sorted map keys, no floats, no tags but the bignums; depth, number of items and
+length of integers are bounded.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from oms_core.errors import Malformed, Reason
 
 MAX_DEPTH = 16
+MAX_INTEGER = 1785  # bytes: such a number can be said in decimal, as errors do (Python writes 4300 digits at the most)
 MAX_ITEMS = 1 << 20  # in lists and maps: each that is read takes much more memory than the one byte that it may have
 
 
@@ -48,6 +50,8 @@ def scan(data: bytes, left: list[int], at: int = 0, depth: int = 0) -> int:
             inner, length, body = _head(data, at)
             if inner != 2 or length > len(data) - body or length < 9 or data[body] == 0:
                 raise Malformed("not a shortest bignum")
+            if length > MAX_INTEGER:
+                raise Malformed(f"an integer of {length} bytes", Reason.TOO_LARGE)
             return body + length
         case 7 if argument in (20, 21, 22):
             return at

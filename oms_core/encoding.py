@@ -2,12 +2,12 @@
 
 All bytes that are hashed, signed, sent between nodes or sealed are made and read here. A document is a frozen
 dataclass declared with `document("kind/version")`; it is written as a map of *all* its fields plus its kind, so no
-field can be left out of a hash. Values are integers of any size, text, bytes, booleans, None, tuples, maps with
+field can be left out of a hash. Values are integers, text, bytes, booleans, None, tuples, maps with
 text or integer keys, enumerations, documents, and types that offer ``__canonical__`` (curve points).
 
 Reading is strict: a first pass over the raw bytes allows only the shortest form of each head, sorted map keys, no
-floats, no tags but the bignums, bounded depth; then every field is checked against its annotation, unknown and
-missing fields are refused, and the result must re-encode to the same bytes.
+floats, no tags but the bignums, bounded depth and bounded integers; then every field is checked against its annotation,
+unknown and missing fields are refused, and the result must re-encode to the same bytes.
 """
 
 from __future__ import annotations

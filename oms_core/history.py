@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from oms_core.approvals import Approval, challenge
 from oms_core.assertions import verify_assertion
 from oms_core.chains.evm import what_is_signed
-from oms_core.chains.intent import CreateWallet, Intent, subject_digest
+from oms_core.chains.intent import CreateWallet, Intent, check_bounds, subject_digest
 from oms_core.encoding import decode, decode_one_of
 from oms_core.errors import CountersealError, Malformed, NotFound, Refused
 from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateRequest, SignRequest, request_digest
@@ -111,6 +111,7 @@ def what_it_signs(request: Asked) -> bytes:
     subject = request.proposal.subject
     match request:
         case SignRequest() if isinstance(subject, Intent):
+            check_bounds(subject)  # the most that it may pay as fee is counted
             return what_is_signed(subject, request.execution)[1]
         case CreateRequest() if isinstance(subject, CreateWallet):
             return b""

@@ -200,6 +200,11 @@ def _check_intent(intent: Intent) -> None:
     if not _CHAIN.match(intent.chain):
         raise Malformed("a chain is eip155:N", Reason.UNSUPPORTED_TYPE)
     check_action(intent)
+    check_bounds(intent)
+
+
+def check_bounds(intent: Intent) -> None:
+    """What an order may cost at most. Raises `Malformed`."""
     bounds = intent.bounds
     if isinstance(intent.action, Message | TypedData):
         if bounds != Bounds(0, 0):

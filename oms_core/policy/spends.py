@@ -13,6 +13,7 @@ from oms_core.policy.facts import FEE, Provenance, Spend
 from oms_core.policy.index import index_of
 from oms_core.policy.rules import Action
 from oms_core.workspace import Asset, Workspace
+from oms_core.workspace.check_registry import MAX_DECIMALS, MAX_USD_MICRO
 
 UNPRICED = -1
 
@@ -30,10 +31,13 @@ class Outflow:
 
 
 def worth(asset: Asset | None, amount: int) -> int:
-    """Micro-USD, rounded up; nothing is worth nothing, and what has no price is `UNPRICED`."""
+    """Micro-USD, rounded up; nothing is worth nothing, and what has no price is `UNPRICED`.
+
+    So is what has an impossible one: the log may hold versions of the workspace that nobody has checked.
+    """
     if not amount:
         return 0
-    if asset is None or not asset.usd_micro:
+    if asset is None or not (0 < asset.usd_micro <= MAX_USD_MICRO and 0 <= asset.decimals <= MAX_DECIMALS):
         return UNPRICED
     return -(-amount * asset.usd_micro // int(10**asset.decimals))
 

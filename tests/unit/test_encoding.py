@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oms_core.cbor import scan
+from oms_core.cbor import MAX_INTEGER, scan
 from oms_core.crypto.curve import G, Point
 from oms_core.encoding import decode, decode_one_of, digest, document, encode
 from oms_core.errors import Malformed, Reason
@@ -164,6 +164,15 @@ def test_a_form_that_is_not_the_shortest_deterministic_one_is_refused(written: s
 def test_deep_nesting_is_refused_before_it_is_read() -> None:
     with pytest.raises(Malformed, match="deep"):
         decode(Other, b"\x81" * 10_000 + b"\x01")
+
+
+def test_an_integer_is_never_longer_than_python_writes_in_decimal() -> None:
+    """What is said of a number that is out of range names it; a longer one would be an error of its own there."""
+    for longest in ((1 << 8 * MAX_INTEGER) - 1, -(1 << 8 * MAX_INTEGER)):
+        assert str(decode(Inner, encode(Inner(longest, G))).number) == str(longest)
+        with pytest.raises(Malformed) as caught:
+            decode(Inner, encode(Inner(longest * 2, G)))
+        assert caught.value.reason is Reason.TOO_LARGE
 
 
 def test_a_length_beyond_the_data_is_refused_before_anything_is_made() -> None:

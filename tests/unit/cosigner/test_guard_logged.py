@@ -12,7 +12,7 @@ from cosigner.guard import Creation, Guard, Presigning, Signing
 from oms_core.authorize import execution_digest
 from oms_core.chains.intent import CLOCK_SKEW, Intent, subject_digest
 from oms_core.encoding import encode
-from oms_core.errors import Reason, Refused
+from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import PresignRequest, ProbeRequest, SignRequest
 from oms_core.history import AUTHORIZED_FOR
 from oms_core.keys import Change, KeyState
@@ -331,6 +331,17 @@ def test_a_change_that_lacks_approvals_stops_nobody(guard: Guard, node: Node) ->
     node.log.approve(workspace_request(wanted, approve(wanted, "alice")))
     request = order()
     assert why(guard, request, node.logged(request, NOW + DELAY), NOW + DELAY) is None
+
+
+def test_a_change_to_a_version_of_a_number_beyond_words_stops_nobody(guard: Guard, node: Node) -> None:
+    """Whoever writes the log needs nobody's signature for such an entry, and it would stand there for ever."""
+    node.log.approve(workspace_request(reform(replace(loosened(), version=10**4000))))
+    request = order()
+    assert why(guard, request, node.logged(request)) is None
+    node.log.approve(workspace_request(reform(replace(loosened(), version=10**5000))))
+    with pytest.raises(Malformed):
+        node.follow()
+    assert why(guard, request, node.log.note(3)) is None
 
 
 def test_an_order_under_a_later_version_counts_at_a_node_that_has_not_adopted_it(guard: Guard, node: Node) -> None:

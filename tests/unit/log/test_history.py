@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from oms_core.authorize import authorize
-from oms_core.chains.intent import Call, subject_digest
+from oms_core.chains.intent import Bounds, Call, subject_digest
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, Reason
 from oms_core.evidence import request_digest
@@ -174,6 +174,32 @@ def test_an_order_that_the_workspace_cannot_explain_is_no_item_either() -> None:
     with pytest.raises(Malformed) as caught:
         spends_in(found, workspace(), NOW)
     assert caught.value.reason is Reason.ACTION_MISMATCH
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"decimals": -1},
+        {"decimals": 10**12},
+        {"decimals": 10**4000},
+        {"usd_micro": -5},
+        {"usd_micro": 10**4000},
+    ],
+    ids=["negative", "many", "astronomical", "less than nothing", "priceless"],
+)
+def test_in_a_version_that_nobody_has_checked_what_has_an_impossible_price_has_none(changes: dict[str, int]) -> None:
+    """To raise ten to the power of such decimals takes for ever, and nothing interrupts it."""
+    priced = replace(workspace(), assets=tuple(replace(one, **changes) for one in workspace().assets))
+    found = effect(made(AUTHORIZED, encode(sign_request(intent(50)))))
+    assert isinstance(found, Authorization)
+    assert {one.usd_micro for one in spends_in(found, priced, NOW)} == {UNPRICED}
+
+
+def test_an_order_whose_bounds_are_beyond_all_fees_is_no_item() -> None:
+    """What it may pay as fee is counted, too, and is kept as a number in words."""
+    boundless = intent(50, bounds=Bounds(10**4000, 100_000))
+    with pytest.raises(Malformed):
+        effect(made(AUTHORIZED, encode(sign_request(boundless))))
 
 
 # What several versions make of one order
