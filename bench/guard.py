@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.report import Figure
 from cosigner.guard import Signing
+from oms_core.policy.rules import DAY
 from tests.people import NOW, approve, intent, sign_request
 from tests.unit.cosigner.node import activate, make_node
 from tests.unit.cosigner.specs import spec
@@ -17,19 +18,25 @@ ROUNDS = 200
 
 
 def guard() -> Iterator[Figure]:
-    """p50 and p95 of granting a session: no approvals, and two FIDO2 approvals; the session id is claimed on disk."""
+    """p50 and p95 of granting a session: no approvals, and two FIDO2 approvals; the session id is claimed on disk.
+
+    One order a day, so that the daily limit has room for each.
+    """
     with tempfile.TemporaryDirectory(prefix="cs-bench-") as folder:
         node = make_node(Path(folder)).start()
         activate(node)
+        now = NOW
         for amount, people in ((50, ()), (500, ("ravi", "olga"))):
             took = []
             for number in range(ROUNDS):
-                subject = intent(amount, intent_id=f"int_{amount}_{number}")
-                request = sign_request(subject, *(approve(subject, person) for person in people))
+                now += DAY
+                subject = intent(amount, intent_id=f"int_{now}", valid_from=now - 10, valid_until=now + 1000)
+                times = {"decided_at": now - 5, "expires_at": now + 500}
+                request = sign_request(subject, *(approve(subject, person, **times) for person in people))
                 session = spec(request, session_id=f"{amount:16}{number:16}".encode())
-                note = node.logged(request)
+                note = node.logged(request, now)
                 began = time.perf_counter()
-                granted = node.guard.decide(session, request, NOW, note)
+                granted = node.guard.decide(session, request, now, note)
                 took.append((time.perf_counter() - began) * 1000)
                 assert isinstance(granted, Signing)
             label: dict[str, object] = {"approvals": len(people), "workspace_rules": len(granted.workspace.rules)}
