@@ -31,8 +31,8 @@ def guard() -> Iterator[Figure]:
             for number in range(ROUNDS):
                 now += DAY
                 subject = intent(amount, intent_id=f"int_{now}", valid_from=now - 10, valid_until=now + 1000)
-                times = {"decided_at": now - 5, "expires_at": now + 500}
-                request = sign_request(subject, *(approve(subject, person, **times) for person in people))
+                given = (approve(subject, person, decided_at=now - 5, expires_at=now + 500) for person in people)
+                request = sign_request(subject, *given)
                 session = spec(request, session_id=f"{amount:16}{number:16}".encode())
                 note = node.logged(request, now)
                 began = time.perf_counter()
