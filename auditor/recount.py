@@ -133,9 +133,8 @@ class Recount:
                 asked.delay, asked.why = delay if asked.why else min(asked.delay, delay), ""
             except CountersealError as error:
                 asked.why = asked.why and f"the request of entry {entry.index} was not permitted: {error.message}"
-        if presses(made.asked.approvals):
-            for one in pressed_in(made, self._version(made.workspace)):
-                self._pressed.setdefault((one.credential, one.counter), (one.challenge, entry.index))
+        for one in pressed_in(made, self._version(made.workspace)):
+            self._pressed.setdefault((one.authenticator, one.counter), (one.challenge, entry.index))
 
     def _check_name(self, entry: Entry, made: Authorization, held: _Asked | None) -> None:
         """It stands in the log under the order's own name, so that nobody who reads about that can miss it."""
@@ -158,8 +157,8 @@ class Recount:
         due, number = self._due.get(made.workspace, (entry.at, 0))
         text = f"version {number} of the workspace was due"
         must(due + CLOCK_SKEW >= entry.at, text, Reason.POLICY_VERSION_MISMATCH)
-        for one in presses(made.asked.approvals):
-            held = self._pressed.get((one.credential, one.counter), (one.challenge, entry.index))
+        for one in presses(made.asked.approvals, under):
+            held = self._pressed.get((one.authenticator, one.counter), (one.challenge, entry.index))
             text = f"a key's counter, {one.counter}, was used for another approval, in entry {held[1]}"
             must(held[0] == one.challenge, text, Reason.COUNTER_REGRESSION)
         assert not isinstance(made.asked, ChangeRequest)

@@ -8,7 +8,7 @@ what others were authorised for before it was last authorised itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -95,7 +95,7 @@ class History:
     def check_pressed(self, connection: Connection, pressed: tuple[Pressed, ...]) -> None:
         """No counter was used for another assertion that stands in the log. Raises `Refused` (COUNTER_REGRESSION)."""
         for one in pressed:
-            key = {"credential": one.credential, "counter": one.counter}
+            key = {"credential": one.authenticator, "counter": one.counter}
             held = connection.execute(_CHALLENGE, key).scalar()
             if held is not None and held != one.challenge:
                 text = "an authenticator's counter was used for another approval, which stands in the log"
@@ -134,7 +134,10 @@ class History:
         if held is not None and held.signs != made.signs:
             return  # the first one stands, and nobody signs this
         if pressed := pressed_in(made, self._version(connection, entry, made)):
-            connection.execute(_PRESS, [asdict(one) for one in pressed])
+            rows = [
+                {"credential": one.authenticator, "counter": one.counter, "challenge": one.challenge} for one in pressed
+            ]
+            connection.execute(_PRESS, rows)
         if held is None:
             _count(connection, self._spends(connection, entry, made))
             return

@@ -51,7 +51,7 @@ class Past:
         if now > logged.at + AUTHORIZED_FOR:
             text = f"authorised more than {AUTHORIZED_FOR} seconds ago: it has to be logged anew"
             raise Refused(text, Reason.NOT_LOGGED)
-        self._history.check_pressed(connection, presses(request.approvals))
+        self._history.check_pressed(connection, presses(request.approvals, workspace))
         return logged.last
 
     def check_was_authorized(self, request: Asked, then: Workspace, degraded_window: int, now: int) -> None:

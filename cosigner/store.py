@@ -85,6 +85,7 @@ log_counters = Table(
     Column("counter", Integer, primary_key=True, autoincrement=False),
     Column("challenge", LargeBinary, nullable=False),
 )
+"""``credential`` stands for its id with its public key."""
 
 log_versions = Table(
     "log_versions",

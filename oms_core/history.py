@@ -7,14 +7,14 @@ read, is no item of this log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from oms_core.approvals import Approval, challenge
 from oms_core.assertions import verify_assertion
 from oms_core.chains.evm import what_is_signed
 from oms_core.chains.intent import CreateWallet, Intent, check_bounds, subject_digest
-from oms_core.encoding import decode, decode_one_of
+from oms_core.encoding import decode, decode_one_of, digest
 from oms_core.errors import CountersealError, Malformed, NotFound, Refused
 from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateRequest, SignRequest, request_digest
 from oms_core.keys import ChangeKey
@@ -54,9 +54,14 @@ class Approved:
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """An assertion by a credential whose counter is not zero: the 32 bytes that it was for."""
+    """An assertion by a credential whose counter is not zero: the 32 bytes that it was for.
+
+    ``authenticator`` stands for the credential with its public key: the log may hold versions of the workspace that
+    nobody has approved, and that give the credential another one.
+    """
 
     credential: bytes
+    authenticator: bytes
     counter: int
     challenge: bytes
 
@@ -120,18 +125,25 @@ def what_it_signs(request: Asked) -> bytes:
     raise Malformed("the request does not fit its subject")
 
 
-def presses(approvals: Iterable[Approval]) -> tuple[Pressed, ...]:
-    """What authenticators that count said; those that do not count say 0."""
-    made = (Pressed(one.credential_id, _counter(one.authenticator_data), challenge(one.claim)) for one in approvals)
-    return tuple(one for one in made if one.counter)
+def presses(approvals: Iterable[Approval], workspace: Workspace) -> tuple[Pressed, ...]:
+    """What authenticators of this version that count say; those that do not count say 0."""
+    return tuple(pressed for _, _, pressed in _presses(approvals, workspace))
 
 
 def pressed_in(authorized: Authorization, workspace: Workspace) -> tuple[Pressed, ...]:
     """What authenticators of the version that it names truly said: a made-up counter would be used up for ever."""
+    held = _presses(authorized.asked.approvals, workspace)
+    return tuple(pressed for one, key, pressed in held if _said(one, key, workspace))
+
+
+def _presses(approvals: Iterable[Approval], workspace: Workspace) -> Iterator[tuple[Approval, bytes, Pressed]]:
+    """Each with the public key of its credential."""
     keys = _credentials(workspace)
-    counting = (one for one in authorized.asked.approvals if _counter(one.authenticator_data))
-    held = ((one, keys.get(one.credential_id)) for one in counting)
-    return presses(one for one, key in held if key is not None and _said(one, key, workspace))
+    for one in approvals:
+        key, counter = keys.get(one.credential_id), _counter(one.authenticator_data)
+        if key is not None and counter:
+            named = digest("credential", one.credential_id, key)
+            yield one, key, Pressed(one.credential_id, named, counter, challenge(one.claim))
 
 
 @by_identity(size=4)

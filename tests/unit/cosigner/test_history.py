@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from cosigner.history import History
-from cosigner.store import log_changes, log_versions, open_store
+from cosigner.store import log_changes, log_counters, log_versions, open_store
+from oms.authenticator import SoftwareAuthenticator
 from oms_core.authorize import authorize, look_back
 from oms_core.chains.intent import Intent, subject_digest
 from oms_core.encoding import encode
@@ -26,6 +28,7 @@ from tests.people import (
     DELAY,
     EXECUTION,
     NOW,
+    ORIGIN,
     RULES,
     approve,
     following,
@@ -298,11 +301,36 @@ def test_a_counter_that_the_log_has_for_one_approval_is_refused_for_another(log:
     cloned = approve(other, "ravi")
     data = cloned.authenticator_data[:33] + approval.authenticator_data[33:37]
     with replica.store.begin() as connection:
-        replica.history.check_pressed(connection, presses((approval,)))
-        replica.history.check_pressed(connection, presses((cloned,)))
+        replica.history.check_pressed(connection, presses((approval,), workspace()))
+        replica.history.check_pressed(connection, presses((cloned,), workspace()))
+        again = presses((replace(cloned, authenticator_data=data),), workspace())
         with pytest.raises(Refused) as caught:
-            replica.history.check_pressed(connection, presses((replace(cloned, authenticator_data=data),)))
+            replica.history.check_pressed(connection, again)
     assert caught.value.reason is Reason.COUNTER_REGRESSION
+
+
+def test_a_version_that_nobody_approved_uses_up_no_counter_of_a_key_by_giving_its_credential_another(
+    log: Logbook, replica: Replica, tmp_path: Path
+) -> None:
+    """Whoever writes the log can have any version stand in it, with a key of its own for everybody's credential."""
+    hers, subject = approve(order(500, 2), "ravi"), order(500, 1)
+    held = {"rp_id": "localhost", "counter": int.from_bytes(hers.authenticator_data[33:37], "big") - 1}
+    evil = SoftwareAuthenticator.create(tmp_path / "evil.json", "localhost")
+    forger = json.loads((tmp_path / "evil.json").read_text()) | held | {"credential_id": hers.credential_id.hex()}
+    (tmp_path / "evil.json").write_text(json.dumps(forger))
+    evil = SoftwareAuthenticator(tmp_path / "evil.json")
+    taken = tuple(
+        replace(one, credentials=(evil.credential,)) if one.user_id == "ravi" else one for one in workspace().users
+    )
+    version = following(users=taken)
+    log.approve(workspace_request(reform(version)))
+    said = evil.approve(replace(hers.claim, subject=subject_digest(subject)), ORIGIN)
+    assert said.authenticator_data == hers.authenticator_data
+    log.authorize(replace(asked(subject, under=version), approvals=(said,)))
+    replica.follow()
+    with replica.store.begin() as connection:
+        assert connection.execute(select(log_counters)).all()
+        replica.history.check_pressed(connection, presses((hers,), workspace()))
 
 
 # Versions that are due
