@@ -7,7 +7,7 @@ operator's word, and is about the heads that are known by then.
 from __future__ import annotations
 
 import structlog
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from cosigner.store import log_conflicts
@@ -42,6 +42,11 @@ def check(connection: Connection) -> None:
 def find(connection: Connection, size: int, root: bytes) -> LogConflict | None:
     """That of this head, lifted or not."""
     return _read(connection.execute(select(log_conflicts.c.document).filter_by(size=size, root=root)).scalar())
+
+
+def count(connection: Connection) -> int:
+    """How many stand."""
+    return connection.execute(select(func.count()).select_from(log_conflicts).filter_by(lifted=0)).scalar_one()
 
 
 def keep(connection: Connection, size: int, root: bytes, conflict: LogConflict, now: int) -> None:

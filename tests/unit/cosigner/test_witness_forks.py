@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import select
 
 from cosigner import rumours
 from cosigner.__main__ import cli
+from cosigner.store import log_conflicts
 from oms_core.encoding import decode, encode
 from oms_core.errors import Malformed, ProofInvalid, Reason, Refused
 from oms_core.log.conflict import LogConflict, verify_conflict
-from oms_core.log.note import Note, read_note, write_note
+from oms_core.log.note import Checkpoint, Note, read_note, write_note
 from oms_core.log.roster import log_verifier
 from oms_core.log.tree import EMPTY_ROOT
 from oms_core.log.witness import AddCheckpoint, Answer, write_request
@@ -235,6 +237,34 @@ def test_more_heads_of_larger_trees_than_are_kept_do_not_displace_the_next_ones(
         follower.log.add("order.reading", "")
     with pytest.raises(Refused):
         follower.ask()
+    does_nothing(follower)
+
+
+def test_a_log_that_signs_any_number_of_heads_does_not_fill_the_disk_with_them(
+    follower: Follower, tmp_path: Path
+) -> None:
+    """A node that has stopped is convinced. What its operator brings is judged, and kept, however many there are."""
+
+    def lie(number: int) -> bytes:
+        return write_note(
+            signed(Checkpoint(follower.log.origin, 6, bytes([number]) * 32), log=follower.log.log)
+        ).encode()
+
+    def kept() -> int:
+        with follower.node.store.begin() as connection:
+            return len(connection.execute(select(log_conflicts)).all())
+
+    for number in range(1, 101):
+        follower.witness.gossip([lie(number)], NOW)
+    assert kept() == rumours.MAX_CONFLICTS
+    does_nothing(follower)
+    with follower.node.store.begin() as connection:
+        said = rumours.compare(connection, lie(101), log_verifier(follower.workspace), NOW)
+    assert said.conflict
+    assert "has signed" in said.words
+    follower.trust(despite_conflict=True)
+    goes_on(follower)
+    follower.witness.gossip([lie(99)], NOW)
     does_nothing(follower)
 
 
