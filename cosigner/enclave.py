@@ -72,6 +72,8 @@ log = structlog.get_logger()
 
 PROTOCOL_VERSION = 1
 STORE_FAILED = 74  # exit code: the ledger or vault could not be written, so nothing may leave (EX_IOERR)
+AT_ONCE = 256  # requests of one connection that are not answered yet
+BYTES_AT_ONCE = 64 << 20  # of them together
 _REQUEST_LIMIT = 256 * 1024
 _REQUESTS: tuple[type[Any], ...] = (CreateRequest, SignRequest, ProbeRequest, ChangeRequest, PresignRequest)
 
@@ -131,16 +133,18 @@ class Enclave:
             self._reserve.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks: set[asyncio.Task[None]] = set()
+        tasks: dict[asyncio.Task[None], int] = {}  # with the bytes of their requests
         turn = asyncio.Lock()
         try:
             _check_peer(writer.get_extra_info("socket"))
             await write_frame(writer, pb.FromCosigner(hello=self._hello()))
             while True:
+                while len(tasks) >= AT_ONCE or sum(tasks.values()) >= BYTES_AT_ONCE:
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 request = await read_frame(reader, pb.ToCosigner, self.config.max_message_bytes)
                 task = asyncio.create_task(self._answer(request, writer, turn))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                tasks[task] = request.ByteSize()
+                task.add_done_callback(tasks.pop)
         except (EOFError, ConnectionError):
             pass
         except CountersealError as error:
