@@ -16,9 +16,9 @@ import structlog
 from sqlalchemy import RowMapping
 
 from coordinator.anchorbook import AnchorBook, AnchorState
-from coordinator.api_orders import new_order_id
 from coordinator.chain.evm import EvmChain
 from coordinator.config import Anchoring as Settings
+from coordinator.ids import ORDER, new_id
 from coordinator.pausing import rest
 from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
@@ -148,7 +148,7 @@ class Anchoring(Stands):
         if held < MAX_FEE:
             self._say(f"the anchor wallet holds {held} wei, and a fee may be {MAX_FEE}")
             return
-        proposal, order_id = self._proposal(note, size), new_order_id()
+        proposal, order_id = self._proposal(note, size), new_id(ORDER)
         if await self._book.add(order_id, size, note, encode(proposal)):
             log.info("anchor", order=order_id, size=size, state=str(AnchorState.PROPOSED))
             await self._submit(order_id, proposal)

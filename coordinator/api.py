@@ -15,7 +15,7 @@ from coordinator.anchorbook import AnchorBook
 from coordinator.api_anchors import AnchorCalls
 from coordinator.api_keys import MAX_PROPOSAL, KeyCalls
 from coordinator.api_log import LogCalls
-from coordinator.api_orders import OrderCalls, new_order_id
+from coordinator.api_orders import OrderCalls
 from coordinator.api_prepare import PrepareCalls
 from coordinator.api_workspaces import WorkspaceCalls
 from coordinator.approving import PENDING, Approving
@@ -24,6 +24,7 @@ from coordinator.chainbook import ChainBook
 from coordinator.cosigners import Cosigners
 from coordinator.desk import Desk
 from coordinator.evidence import Packing
+from coordinator.ids import KEY, ORDER, WORKSPACE, kind_of
 from coordinator.journal import Journal
 from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
@@ -34,9 +35,9 @@ from coordinator.tls import Context, peer
 from coordinator.witnessing import Witnessing
 from coordinator.workspaces import Workspaces
 from oms_core.approvals import Approval, challenge
-from oms_core.chains.intent import CreateWallet, Proposal, Subject
+from oms_core.chains.intent import CreateWallet, Proposal
 from oms_core.encoding import decode, encode
-from oms_core.errors import CountersealError, Malformed, NotFound, Refused
+from oms_core.errors import CountersealError, Malformed
 from oms_core.lifecycle import State
 from oms_core.workspace import user
 from proto import oms_pb2 as pb
@@ -115,50 +116,6 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
                 return
             await self._news.wait(request.wallet_id)
 
-    # Orders
-
-    async def SubmitIntent(self, request: pb.SubmitIntentRequest, context: Context) -> pb.Transaction:
-        """Take an order on, once per request id."""
-        peer(context, "oms")
-        call = Call(request.request_id, "SubmitIntent", request.proposal)
-        order_id = await self._store.known(call)
-        if not order_id:
-            proposal = decode(Proposal, request.proposal, MAX_PROPOSAL)
-            order_id = new_order_id()
-            await self._desk.submit(order_id, proposal, call)
-        await durable.begin("order", order_id)
-        return await self._transaction(order_id)
-
-    async def GetTransaction(self, request: pb.GetTransactionRequest, context: Context) -> pb.Transaction:
-        """One order."""
-        peer(context, "oms")
-        return await self._transaction(request.transaction_id)
-
-    async def ListTransactions(
-        self, request: pb.ListTransactionsRequest, context: Context
-    ) -> pb.ListTransactionsResponse:
-        """Orders, newest first."""
-        peer(context, "oms")
-        limit = min(request.limit or 50, 500)
-        rows = await self._store.list_orders(request.wallet_id, limit, request.before)
-        return pb.ListTransactionsResponse(transactions=[await self._order(row) for row in rows])
-
-    async def WatchTransaction(
-        self, request: pb.GetTransactionRequest, context: Context
-    ) -> AsyncIterator[pb.Transaction]:
-        """The order whenever something about it changes, until it has ended."""
-        peer(context, "oms")
-        last = None
-        while True:
-            row = await self._store.order(request.transaction_id)
-            shown = await self._order(row)
-            if shown != last:
-                last = shown
-                yield shown
-            if self._desk.ended(row):
-                return
-            await self._news.wait(request.transaction_id)
-
     # Approvals
 
     async def ListApprovals(self, request: pb.ListApprovalsRequest, context: Context) -> pb.ListApprovalsResponse:
@@ -200,7 +157,7 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         call = Call(request.request_id, "Decide", request.subject_id.encode() + request.approval)
         if await self._store.known(call):
             pass
-        elif request.subject_id.startswith("wsc_"):
+        elif kind_of(request.subject_id) == WORKSPACE:
             await self._workspaces.decide(request.subject_id, approval, request.comment, call)
         else:
             facts = await self._store.facts(int(time.time()))
@@ -210,11 +167,8 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         return pb.Decided(subject_id=request.subject_id, state=row["state"])
 
     async def _decidable(self, subject_id: str) -> RowMapping:
-        if subject_id.startswith("txn_"):
-            return await self._store.order(subject_id)
-        if subject_id.startswith("wsc_"):
-            return await self._chain_book.change(subject_id)
-        return await (self._book.change if subject_id.startswith("chg_") else self._store.wallet)(subject_id)
+        books = {ORDER: self._store.order, KEY: self._book.change, WORKSPACE: self._chain_book.change}
+        return await books.get(kind_of(subject_id), self._store.wallet)(subject_id)
 
     # The network
 
@@ -235,27 +189,3 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
             block_number=block,
             open_orders=await self._store.count_open(),
         )
-
-    async def _transaction(self, order_id: str) -> pb.Transaction:
-        return await self._order(await self._store.order(order_id))
-
-    async def _order(self, row: RowMapping) -> pb.Transaction:
-        order_id, subject = row["order_id"], decode(Proposal, row["proposal"]).subject
-        decision, _ = await self._approving.standing_now(order_id, subject)
-        return views.transaction(
-            row,
-            self._workspace,
-            decision.needs,
-            await self._store.stages(order_id),
-            await self._store.refusals(order_id),
-            await self._readings(order_id, subject),
-            await self._store.all_decisions(order_id),
-        )
-
-    async def _readings(self, subject_id: str, subject: Subject) -> list[pb.CosignerReading]:
-        preflight = self._approving.preflight
-        try:
-            same = (await preflight.agreement(subject_id, subject)).same
-        except (Refused, Malformed, NotFound):  # under this version nobody reads anything in it
-            same = ()
-        return views.readings(await preflight.readings(subject_id), self._workspace, same)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import AsyncIterator
 
 from sqlalchemy import RowMapping
 
 from coordinator import durable, key_changes
+from coordinator.ids import KEY, new_id
 from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
 from coordinator.news import News
@@ -50,7 +49,7 @@ class KeyCalls(Stands, pb_grpc.OmsServicer):
         change_id = await self._store.known(call)
         if not change_id:
             proposal = decode(Proposal, request.proposal, MAX_PROPOSAL)
-            change_id = f"chg_{int(time.time() * 1000):012x}{secrets.token_hex(8)}"
+            change_id = new_id(KEY)
             await self._changes.submit(change_id, proposal, call)
         await durable.begin("change", change_id)
         return await self._change(await self._book.change(change_id))
@@ -63,16 +62,13 @@ class KeyCalls(Stands, pb_grpc.OmsServicer):
     async def WatchKeyChange(self, request: pb.GetKeyChangeRequest, context: Context) -> AsyncIterator[pb.KeyChange]:
         """The change whenever something about it changes, until it has ended."""
         peer(context, "oms")
-        last = None
-        while True:
+
+        async def look() -> tuple[pb.KeyChange, bool]:
             row = await self._book.change(request.change_id)
-            shown = await self._change(row)
-            if shown != last:
-                last = shown
-                yield shown
-            if row["state"] in key_changes.ENDED:
-                return
-            await self._news.wait(request.change_id)
+            return await self._change(row), row["state"] in key_changes.ENDED
+
+        async for shown in self._news.follow(request.change_id, look):
+            yield shown
 
     async def ListKeyChanges(self, request: pb.ListKeyChangesRequest, context: Context) -> pb.ListKeyChangesResponse:
         """All changes, or those of a wallet, oldest first."""

@@ -1,37 +1,80 @@
-"""The OMS service's calls that take orders back: cancel, and amend."""
+"""The part of the OMS service that is about orders: to submit and to watch them, and to take them back."""
 
 from __future__ import annotations
 
-import secrets
 import time
-from typing import Protocol
+from collections.abc import AsyncIterator
 
-from coordinator import durable
+from sqlalchemy import RowMapping
+
+from coordinator import durable, views
 from coordinator.amending import Amending
 from coordinator.api_keys import MAX_PROPOSAL
+from coordinator.approving import Approving
+from coordinator.desk import Desk
+from coordinator.ids import ORDER, new_id
+from coordinator.news import News
+from coordinator.standing import Stands
 from coordinator.store import Call, Store
 from coordinator.tls import Context, peer
-from oms_core.chains.intent import Proposal
+from oms_core.chains.intent import Proposal, Subject
 from oms_core.encoding import decode
+from oms_core.errors import Malformed, NotFound, Refused
+from oms_core.policy.facts import Facts
 from proto import oms_pb2 as pb
+from proto import oms_pb2_grpc as pb_grpc
+
+_USUAL, _MOST = 50, 500  # orders in one answer
 
 
-class _Service(Protocol):
+class OrderCalls(Stands, pb_grpc.OmsServicer):
+    """Orders, and their ends."""
+
     _store: Store
+    _desk: Desk
     _amending: Amending
+    _approving: Approving
+    _news: News
 
-    async def _transaction(self, order_id: str) -> pb.Transaction: ...
+    async def SubmitIntent(self, request: pb.SubmitIntentRequest, context: Context) -> pb.Transaction:
+        """Take an order on, once per request id."""
+        peer(context, "oms")
+        call = Call(request.request_id, "SubmitIntent", request.proposal)
+        order_id = await self._store.known(call)
+        if not order_id:
+            order_id, proposal = new_id(ORDER), decode(Proposal, request.proposal, MAX_PROPOSAL)
+            await self._desk.submit(order_id, proposal, call)
+        await durable.begin("order", order_id)
+        return await self._transaction(order_id)
 
+    async def GetTransaction(self, request: pb.GetTransactionRequest, context: Context) -> pb.Transaction:
+        """One order."""
+        peer(context, "oms")
+        return await self._transaction(request.transaction_id)
 
-def new_order_id() -> str:
-    """Ascending with time, and nobody's guess."""
-    return f"txn_{int(time.time() * 1000):012x}{secrets.token_hex(8)}"
+    async def ListTransactions(
+        self, request: pb.ListTransactionsRequest, context: Context
+    ) -> pb.ListTransactionsResponse:
+        """Orders, newest first."""
+        peer(context, "oms")
+        rows = await self._store.list_orders(request.wallet_id, min(request.limit or _USUAL, _MOST), request.before)
+        facts = await self._store.facts(int(time.time()))
+        return pb.ListTransactionsResponse(transactions=[await self._order(row, facts) for row in rows])
 
+    async def WatchTransaction(
+        self, request: pb.GetTransactionRequest, context: Context
+    ) -> AsyncIterator[pb.Transaction]:
+        """The order whenever something about it changes, until it has ended."""
+        peer(context, "oms")
 
-class OrderCalls:
-    """Calls about orders that were submitted before."""
+        async def look() -> tuple[pb.Transaction, bool]:
+            row = await self._store.order(request.transaction_id)
+            return await self._order(row, await self._store.facts(int(time.time()))), self._desk.ended(row)
 
-    async def CancelOrder(self: _Service, request: pb.CancelOrderRequest, context: Context) -> pb.Transaction:
+        async for shown in self._news.follow(request.transaction_id, look):
+            yield shown
+
+    async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.Transaction:
         """End an order at its initiator's word."""
         peer(context, "oms")
         body = request.transaction_id.encode() + request.withdrawal
@@ -40,14 +83,39 @@ class OrderCalls:
             await self._amending.cancel(request.transaction_id, request.withdrawal, call)
         return await self._transaction(request.transaction_id)
 
-    async def AmendOrder(self: _Service, request: pb.AmendOrderRequest, context: Context) -> pb.Transaction:
+    async def AmendOrder(self, request: pb.AmendOrderRequest, context: Context) -> pb.Transaction:
         """Put another order in the place of one; returns the new one."""
         peer(context, "oms")
         body = request.transaction_id.encode() + request.proposal + request.withdrawal
         call = Call(request.request_id, "AmendOrder", body)
         order_id = await self._store.known(call)
         if not order_id:
-            order_id, proposal = new_order_id(), decode(Proposal, request.proposal, MAX_PROPOSAL)
+            order_id, proposal = new_id(ORDER), decode(Proposal, request.proposal, MAX_PROPOSAL)
             await self._amending.amend(request.transaction_id, order_id, proposal, request.withdrawal, call)
         await durable.begin("order", order_id)
         return await self._transaction(order_id)
+
+    async def _transaction(self, order_id: str) -> pb.Transaction:
+        row = await self._store.order(order_id)
+        return await self._order(row, await self._store.facts(int(time.time())))
+
+    async def _order(self, row: RowMapping, facts: Facts) -> pb.Transaction:
+        order_id, subject = row["order_id"], decode(Proposal, row["proposal"]).subject
+        decision, _ = await self._approving.standing(order_id, subject, facts)
+        return views.transaction(
+            row,
+            self._workspace,
+            decision.needs,
+            await self._store.stages(order_id),
+            await self._store.refusals(order_id),
+            await self._readings(order_id, subject),
+            await self._store.all_decisions(order_id),
+        )
+
+    async def _readings(self, subject_id: str, subject: Subject) -> list[pb.CosignerReading]:
+        preflight = self._approving.preflight
+        try:
+            same = (await preflight.agreement(subject_id, subject)).same
+        except (Refused, Malformed, NotFound):  # under this version nobody reads anything in it
+            same = ()
+        return views.readings(await preflight.readings(subject_id), self._workspace, same)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -12,6 +11,7 @@ from sqlalchemy import RowMapping
 
 from coordinator import durable
 from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
+from coordinator.ids import WORKSPACE, new_id
 from coordinator.news import News
 from coordinator.reports import Report, described
 from coordinator.standing import Stands
@@ -61,7 +61,7 @@ class WorkspaceCalls(Stands, pb_grpc.OmsServicer):
         change_id = await self._store.known(call)
         if not change_id:
             proposal = decode(Proposal, request.proposal, LIMIT)
-            change_id = f"wsc_{int(time.time() * 1000):012x}{secrets.token_hex(8)}"
+            change_id = new_id(WORKSPACE)
             await self._workspaces.submit(change_id, proposal, request.confirm_unsatisfiable, call)
         await durable.begin("workspace", change_id)
         return await self._shown(await self._chain_book.change(change_id))
@@ -84,16 +84,13 @@ class WorkspaceCalls(Stands, pb_grpc.OmsServicer):
     ) -> AsyncIterator[pb.WorkspaceChange]:
         """The change whenever something about it changes, until nothing more is done for it."""
         peer(context, "oms")
-        last = None
-        while True:
+
+        async def look() -> tuple[pb.WorkspaceChange, bool]:
             row = await self._chain_book.change(request.change_id)
-            shown = await self._shown(row)
-            if shown != last:
-                last = shown
-                yield shown
-            if row["state"] in ENDED:
-                return
-            await self._news.wait(request.change_id)
+            return await self._shown(row), row["state"] in ENDED
+
+        async for shown in self._news.follow(request.change_id, look):
+            yield shown
 
     async def ListWorkspaceChanges(
         self, request: pb.ListWorkspaceChangesRequest, context: Context

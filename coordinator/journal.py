@@ -47,7 +47,6 @@ COORDINATOR, OPERATOR = "coordinator", "operator"
 """The actors of what nobody else has asked for, and of what was said at the coordinator's console."""
 
 _MOST = 4096  # items at once
-_KINDS = {"txn_": "order", "wal_": "wallet", "chg_": "key", "wsc_": "workspace"}
 _LAST = select(log_items.c.index, log_items.c.at).order_by(log_items.c.index.desc()).limit(1)
 _PREVIOUS = select(func.max(log_items.c.index)).where(log_items.c.subject == bindparam("subject")).scalar_subquery()
 _BEFORE = _LAST.add_columns(_PREVIOUS)
@@ -55,11 +54,6 @@ _BEFORE = _LAST.add_columns(_PREVIOUS)
 T = TypeVar("T")
 
 _bells: WeakKeyDictionary[Engine, asyncio.Event] = WeakKeyDictionary()
-
-
-def kind_of(subject_id: str) -> str:
-    """What an id stands for, as events begin: order, wallet, key or workspace."""
-    return _KINDS.get(subject_id[:4], "other")
 
 
 async def append(connection: AsyncConnection, event: str, subject: str, record: Record) -> int:
@@ -282,8 +276,7 @@ class Journal:
 
     async def _extend(self) -> int:
         """Bring the tiles up to what is in the log now, a chunk a transaction; how many entries that are."""
-        async with self._engine.begin() as connection:
-            size = await self.size(connection)
+        size = await self.length()
         while True:
             async with self._engine.begin() as connection:
                 there = await connection.run_sync(extend)

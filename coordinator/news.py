@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 POLL = 1.0  # seconds: another replica's changes are seen this late
+
+
+T = TypeVar("T")
 
 
 class News:
@@ -32,3 +37,15 @@ class News:
             self._bells[subject_id].discard(bell)
             if not self._bells[subject_id]:
                 del self._bells[subject_id]
+
+    async def follow(self, subject_id: str, look: Callable[[], Awaitable[tuple[T, bool]]]) -> AsyncIterator[T]:
+        """What a ``look`` shows whenever that has changed, until it says that nothing more will come."""
+        last: T | None = None
+        while True:
+            shown, ended = await look()
+            if shown != last:
+                last = shown
+                yield shown
+            if ended:
+                return
+            await self.wait(subject_id)

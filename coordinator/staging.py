@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from coordinator.journal import COORDINATOR, append, kind_of
+from coordinator.ids import kind_of
+from coordinator.journal import COORDINATOR, append
 from coordinator.tables import stages
 from oms_core.encoding import encode
 from oms_core.log.documents import RuleTrace

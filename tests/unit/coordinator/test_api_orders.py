@@ -1,0 +1,88 @@
+"""Orders as clients are shown them: one, all, and one as it goes its way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from coordinator.api_orders import OrderCalls
+from coordinator.ids import KEY, ORDER, WORKSPACE, kind_of, new_id
+from oms_core.errors import NotFound, Unauthenticated
+from oms_core.lifecycle import State
+from proto import oms_pb2 as pb
+from tests.people import intent
+from tests.unit.coordinator.readers import Way
+from tests.unit.coordinator.test_api_log import OMS, asked_by
+
+PATIENT = 120.0  # seconds; nobody waits for them but a test that fails
+
+
+@pytest.fixture
+async def way(tmp_path: Path) -> AsyncIterator[Way]:
+    made = await Way.open(tmp_path)
+    yield made
+    await made.desk.engine.dispose()
+
+
+@pytest.fixture
+def calls(way: Way) -> OrderCalls:
+    made: Any = OrderCalls()
+    made._store, made._approving, made._news, made._standing = way._store, way._approving, way._news, way._standing
+    made._desk = SimpleNamespace(ended=way.ended)
+    return made  # type: ignore[no-any-return]
+
+
+async def test_orders_are_listed_newest_first_with_what_they_wait_for_by_one_look_at_what_counts(
+    way: Way, calls: OrderCalls
+) -> None:
+    for number, amount in enumerate((50, 500, 60)):
+        await way.submitted(intent(amount, intent_id=f"int_{number}"), f"txn_{number}")
+    with mock.patch.object(way._store, "facts", wraps=way._store.facts) as looked:
+        shown = (await calls.ListTransactions(pb.ListTransactionsRequest(), OMS)).transactions
+    assert looked.call_count == 1
+    assert [one.transaction_id for one in shown] == ["txn_2", "txn_1", "txn_0"]
+    assert [[need.required for need in one.needs] for one in shown] == [[], [2], []]
+    one = await calls.GetTransaction(pb.GetTransactionRequest(transaction_id="txn_1"), OMS)
+    assert one == shown[1]
+    page = await calls.ListTransactions(pb.ListTransactionsRequest(limit=1, before="txn_2"), OMS)
+    assert [one.transaction_id for one in page.transactions] == ["txn_1"]
+
+
+async def test_whoever_watches_an_order_is_shown_each_change_once_and_its_end(way: Way, calls: OrderCalls) -> None:
+    await way.submitted(intent(50))
+    states = []
+    async with asyncio.timeout(PATIENT):
+        async for shown in calls.WatchTransaction(pb.GetTransactionRequest(transaction_id="txn_1"), OMS):
+            states.append(shown.state)
+            way._news.ring("txn_1")  # also when nothing has changed
+            if shown.state == State.SUBMITTED:
+                await way._store.move("txn_1", State.SUBMITTED, State.APPROVED)
+            elif shown.state == State.APPROVED:
+                await way._store.move("txn_1", State.APPROVED, State.REJECTED)
+    assert states == [State.SUBMITTED, State.APPROVED, State.REJECTED]
+
+
+async def test_orders_are_shown_to_clients_alone_and_what_is_not_there_is_not_found(calls: OrderCalls) -> None:
+    asked = pb.GetTransactionRequest(transaction_id="txn_1")
+    with pytest.raises(Unauthenticated):
+        await calls.GetTransaction(asked, asked_by("cosigner"))
+    with pytest.raises(Unauthenticated):
+        await anext(calls.WatchTransaction(asked, asked_by("cosigner")))
+    with pytest.raises(NotFound):
+        await calls.GetTransaction(asked, OMS)
+
+
+@pytest.mark.parametrize("kind", [ORDER, KEY, WORKSPACE])
+def test_ids_ascend_with_time_are_each_another_one_and_say_what_they_stand_for(kind: str) -> None:
+    with mock.patch("coordinator.ids.time", SimpleNamespace(time=iter([1.0, 1.0, 2000.0]).__next__)):
+        first, second, later = (new_id(kind) for _ in range(3))
+    assert first != second
+    assert max(first, second) < later
+    assert {kind_of(one) for one in (first, second, later)} == {kind}
+    assert kind_of("int_1") == "other"
