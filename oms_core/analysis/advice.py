@@ -12,7 +12,7 @@ from oms_core.analysis.checks import MILLISECONDS, Finding, NotKnown, Problem, Q
 from oms_core.analysis.orders import words
 from oms_core.analysis.properties import And, Approvals, Property
 from oms_core.analysis.prove import Prover
-from oms_core.analysis.universe import MAX_FEE, STRANGER
+from oms_core.analysis.universe import MAX_FEE
 from oms_core.policy.rules import Action, Kind, Operator, Rule, Test
 from oms_core.workspace import Workspace
 
@@ -53,7 +53,9 @@ def _fees(questions: Questions) -> Iterator[Finding]:
     named = [
         rule.rule_id
         for rule in _rules(questions, Kind.PERMIT)
-        if _possible(questions, questions.holds[rule.rule_id], questions.passes, sends, dearest)
+        if _possible(
+            questions, questions.holds[rule.rule_id], questions.passes, sends, dearest, questions.formulas.plain
+        )
     ]
     if named:
         text = f"no bound for orders that {', '.join(sorted(named))} permits: deny above a fee.total, or limit coins"
@@ -79,11 +81,13 @@ def _anybody(questions: Questions) -> Iterator[Finding]:
     """PERMITs by which something goes to whom no list knows, and nobody is asked."""
     formulas = questions.formulas
     choices = formulas.tables.choices
-    strangers = formulas.any_of("to", [at for at, (_, account) in enumerate(choices.to) if account == STRANGER])
+    index = formulas.tables.index
+    unlisted = [at for at, one in enumerate(choices.to) if one[1] and one not in {**index.book, **index.contracts}]
+    strangers = formulas.any_of("to", unlisted)
     pays = formulas.any_of("deed", [at for at, deed in enumerate(choices.deed) if deed.action is Action.TRANSFER])
     asked = [formulas.applies(rule) for rule in formulas.requires() if _asks_people(rule)]
     for rule in _rules(questions, Kind.PERMIT):
-        held = (questions.holds[rule.rule_id], questions.passes, strangers, pays)
+        held = (questions.holds[rule.rule_id], questions.passes, formulas.plain, strangers, pays)
         if _possible(questions, *held, *(questions.negation(one) for one in asked)):
             text = "permits transfers to accounts that are in no list, and nobody is asked to approve some of them"
             yield Finding(Problem.ANYBODY, rule.rule_id, text)
@@ -96,10 +100,15 @@ def _asks_people(rule: Rule) -> bool:
 def _limits(questions: Questions) -> Iterator[Finding]:
     """LIMITs that nothing can keep, and such on single orders that no order which passes the other rules can break."""
     formulas = questions.formulas
+    deeds = enumerate(formulas.tables.choices.deed)
+    nothing = formulas.any_of("deed", [at for at, one in deeds if one.action is Action.TRANSFER and not one.amount])
+    some = (formulas.plain, questions.negation(nothing))
     for rule in _rules(questions, Kind.LIMIT):
         holds, others = questions.holds[rule.rule_id], formulas.passes(without=rule)
         windowed = any(cap.seconds or cap.calendar for cap in rule.caps)
-        if _possible(questions, holds, others) and not _possible(questions, holds, questions.passes, not_known=True):
+        if _possible(questions, holds, others) and not _possible(
+            questions, holds, questions.passes, *some, not_known=True
+        ):
             text = "of all orders that it speaks of, and that other rules let pass, none keeps it, however small"
             yield Finding(Problem.TOO_TIGHT, rule.rule_id, text)
         elif not windowed and not _possible(questions, formulas.exceeded(rule), others, not_known=True):

@@ -75,11 +75,12 @@ def cheapest(
         to,
     )
     priced = tuple(asset.asset for asset in workspace.assets if asset.usd_micro)
-    if amount.field == "amount.usd":
+    in_usd = amount.field == "amount.usd"
+    if in_usd:
         base = (*base, Test("asset", Operator.IS, priced))
     questions: list[str] = []
     routes: list[Route] = []
-    if proposers and priced:
+    if proposers and (priced or not in_usd):
         prover = Prover(workspace, now, [*(test for one in base for test in tests_of(one)), *sizes.values()])
         for orders, size in sizes.items():
             routes += _directly(prover, And((*base, size)), orders, questions)

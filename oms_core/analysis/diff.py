@@ -101,10 +101,11 @@ class _Pair:
         solver.add(*self.before.choices(), *self.after.choices(), self._effects[effect])
         found: list[Example] = []
         sure = not self.before.loose and not self.after.loose
+        alone = [self._z3.Not(self.before.nested), self._z3.Not(self.after.nested)]
         for _ in range(4 * most):
-            result = solver.check()
+            result = solver.check(*alone)
             if result != self._z3.sat or len(found) == most:
-                return found, sure and result == self._z3.unsat
+                return found, sure and result == self._z3.unsat and solver.check() == self._z3.unsat
             first = self.after.first(solver)
             if first is None:
                 return found, False

@@ -6,23 +6,25 @@ from collections.abc import Iterable, Sequence
 from itertools import islice, product
 
 from oms_core.analysis.numbers import around
-from oms_core.chains.abi import Base, Type, Value, method
+from oms_core.analysis.strangers import unnamed, with_strangers
+from oms_core.chains.abi import Base, Method, Type, Value, method
 from oms_core.chains.evm import parse_address
+from oms_core.chains.known import methods_of
 from oms_core.errors import CountersealError
-from oms_core.policy.rules import Test
+from oms_core.policy.rules import Operator, Test
 from oms_core.workspace import Workspace
 
-UNKNOWN_CALL = bytes.fromhex("5ca1ab1e")
 MOST = 64  # combinations of arguments for each method
+_BATCH = method("safeBatchTransferFrom(address,address,uint256[],uint256[],bytes)")
+_NAMED = frozenset({Base.ADDRESS, Base.FIXED, Base.BYTES})  # read as text, and made of what tests name as a whole
 
 
 def calls(workspaces: Sequence[Workspace], tests: Iterable[Test]) -> list[tuple[str, bytes]]:
     """(signature, data) of each registered method with telling arguments, and of one that nobody knows."""
-    signatures = sorted({text for one in workspaces for entry in one.contracts for text in entry.methods})
     asked = [test for test in tests if test.field.startswith("args.")]
-    found = [("", UNKNOWN_CALL)]
-    for signature in signatures:
-        known = method(signature)
+    methods = listed(workspaces)
+    found = [("", unnamed({known.selector for known in methods.values()}, 4))]
+    for signature, known in methods.items():
         choices = [_values(kind, str(place), asked) for place, kind in enumerate(known.inputs)]
         for values in islice(product(*choices), MOST):
             try:
@@ -35,13 +37,29 @@ def calls(workspaces: Sequence[Workspace], tests: Iterable[Test]) -> list[tuple[
 def complete(workspaces: Sequence[Workspace], tests: Iterable[Test]) -> bool:
     """Whether `calls` shows every answer: all tests are on arguments that stand by themselves, and they are few."""
     asked = [test for test in tests if test.field.startswith("args.")]
-    for signature in {text for one in workspaces for entry in one.contracts for text in entry.methods}:
+    begun = {test.field.removeprefix("args.") for test in asked if test.operator is Operator.STARTS}
+    for known in listed(workspaces).values():
         count = 1
-        for place, kind in enumerate(method(signature).inputs):
+        for place, kind in enumerate(known.inputs):
             count *= len(_values(kind, str(place), asked))
+            if kind.base in _NAMED and str(place) in begun:
+                return False
         if count > MOST:
             return False
     return all(test.field.removeprefix("args.").isdecimal() for test in asked)
+
+
+def listed(workspaces: Iterable[Workspace]) -> dict[str, Method]:
+    """All methods that registries list, those whose arguments are calls among them, by signature in order.
+
+    Where a token is registered a batch of nothing can be read, too, which is a call and no movement.
+    """
+    versions = list(workspaces)
+    entries = (entry for one in versions for entry in one.contracts)
+    found = {text: known for entry in entries for text, known in methods_of(entry).items()}
+    if any("/erc" in asset.asset for one in versions for asset in one.assets):
+        found[_BATCH.signature] = _BATCH
+    return {text: found[text] for text in sorted(found)}
 
 
 def _values(kind: Type, place: str, tests: list[Test]) -> list[Value]:
@@ -57,9 +75,17 @@ def _values(kind: Type, place: str, tests: list[Test]) -> list[Value]:
         case Base.ADDRESS:
             return [plain, *_addresses(named)]
         case Base.STRING:
-            texts = sorted({value for value in named if isinstance(value, str)})
-            return [plain, *texts, *(f"{text}/stranger" for text in texts)]
+            return list(texts(test for test in tests if test.field == f"args.{place}"))
+        case Base.FIXED | Base.BYTES:
+            return [plain, *_bytes(kind, named)]
     return [plain]
+
+
+def texts(tests: Iterable[Test]) -> list[str]:
+    """Texts that these tests name, others that begin like them, and such as begin like none."""
+    said = [(value, test.operator) for test in tests for value in test.values if isinstance(value, str)]
+    begun = [value for value, operator in said if operator is Operator.STARTS]
+    return ["", *with_strangers("", [value for value, _ in said], begun, "stranger")]
 
 
 def _addresses(named: list[int | str]) -> Iterable[bytes]:
@@ -68,6 +94,16 @@ def _addresses(named: list[int | str]) -> Iterable[bytes]:
             yield parse_address(text)
         except CountersealError:
             continue
+
+
+def _bytes(kind: Type, named: list[int | str]) -> Iterable[bytes]:
+    for text in sorted({value for value in named if isinstance(value, str) and value.startswith("0x")}):
+        try:
+            found = bytes.fromhex(text.removeprefix("0x"))
+        except ValueError:
+            continue
+        if any(found) and (kind.base is Base.BYTES or len(found) == kind.size):
+            yield found
 
 
 def _plain(kind: Type) -> Value:

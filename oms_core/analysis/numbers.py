@@ -22,8 +22,11 @@ def around(named: Iterable[int], least: int = 0, most: int = LARGEST) -> list[in
     return sorted({least, most, *(value for value in near if least <= value <= most)})
 
 
-def amounts(asset: Asset | None, tests: Iterable[Test], caps: Iterable[Cap], least: int) -> list[int]:
-    """Base units of an asset between which no test and no cap changes its answer; also in USD, at its price."""
+def amounts(assets: Iterable[Asset], tests: Iterable[Test], caps: Iterable[Cap], least: int) -> list[int]:
+    """Base units of an asset between which no test and no cap changes its answer; also in USD, at each of its prices.
+
+    ``assets`` is the same one in several versions of a workspace; in none where it is not registered.
+    """
     listed = list(tests)
     named = {
         value for test in listed if test.field in {"amount", "value"} for value in test.values if isinstance(value, int)
@@ -34,8 +37,8 @@ def amounts(asset: Asset | None, tests: Iterable[Test], caps: Iterable[Cap], lea
             named.add(cap.maximum)
         elif cap.unit is Unit.USD:
             worths.add(cap.maximum)
-    if asset is not None and asset.usd_micro:
-        for worth in around(worths):
+    for asset in assets:
+        for worth in around(worths) if asset.usd_micro else ():
             # the most that is worth no more than this, being rounded up
             named.add(worth * int(10**asset.decimals) // asset.usd_micro)
     return around(named, least)

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from oms_core.chains.evm import to_checksum
+from oms_core.chains.abi import method
+from oms_core.chains.evm import parse_address, to_checksum
 from oms_core.chains.intent import (
     Allow,
     Bounds,
@@ -29,6 +30,7 @@ from oms_core.workspace import Workspace, asset_named
 
 LIFE = 3_600  # seconds that a made-up order is valid
 UNLIMITED = (1 << 256) - 1
+_TRANSFER = method("transfer(address,uint256)")  # of nothing: an order that says TRANSFER moves something
 KEYS = frozenset({Action.KEY_CREATE, Action.KEY_CHANGE, Action.KEY_SUSPEND})
 SILENT = frozenset({Action.MESSAGE, Action.TYPED_MESSAGE})
 WITHOUT_DESTINATION = KEYS | {Action.MESSAGE, Action.DEPLOY}
@@ -38,7 +40,8 @@ WITHOUT_DESTINATION = KEYS | {Action.MESSAGE, Action.DEPLOY}
 class Deed:
     """What an order does, besides to whom. ``amount`` is in base units of ``asset``, ``value`` in wei.
 
-    ``method`` is only for people; ``data`` is what a CALL carries.
+    ``method`` is only for people; ``data`` is what a CALL carries, or a MESSAGE says. ``inside`` is the contract to
+    which a call goes that does this besides others; it is empty where the order is nothing but this.
     """
 
     action: Action
@@ -48,6 +51,7 @@ class Deed:
     value: int = 0
     method: str = ""
     data: bytes = b""
+    inside: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ def subject(order: Order) -> Judged:
 
 def _what(deed: Deed, to: bytes) -> What:
     match deed.action:
+        case Action.TRANSFER if not deed.amount and "/erc20:" in deed.asset:
+            return Call(parse_address(deed.asset.rpartition(":")[2]), 0, _TRANSFER.encode(to, 0))
         case Action.TRANSFER:
             return Transfer(deed.asset, to, deed.amount)
         case Action.APPROVE:
@@ -106,7 +112,7 @@ def _what(deed: Deed, to: bytes) -> What:
         case Action.DEPLOY:
             return Deploy(deed.value, deed.data or b"\x00")
         case Action.MESSAGE:
-            return Message("hypothetical")
+            return Message(deed.data.decode(errors="replace") or "hypothetical")
     return TypedData(_typed(deed.chain, to))
 
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from oms_core.analysis.symbolic import Symbolic
 
 MOST = 5_000  # orders that are looked at
+MOST_DOUBTS = 200  # of them such as only answers that are not known would let pass: nothing can be proved any more
 MILLISECONDS = 60_000
+NESTED = "a counter-example may hang on calls inside of others, which are not searched with what they are in"
 
 
 class Verdict(StrEnum):
@@ -92,8 +94,12 @@ class Prover:
         solver.set("timeout", milliseconds)
         solver.add(*self.formulas.world(), self.formulas.passes(), self.formulas.may(asked.condition))
         refuted = False
+        alone = [z3.Not(self.formulas.nested)]
         for _ in range(MOST):
-            result = solver.check()
+            result = solver.check(*alone)
+            if result == z3.unsat and alone and not search.doubts:
+                alone = []  # last, what is not shown: an order is refuted by one that can be
+                continue
             if result == z3.unsat:
                 return search.exhausted()
             chosen = None
@@ -103,12 +109,16 @@ class Prover:
             if chosen is None:
                 return Answer(Verdict.UNKNOWN, f"not decided within {milliseconds / 1000:g} seconds")
             try:
-                found = search.look(*chosen)
+                found = search.look(*chosen, alone=bool(alone))
             except Undecided as why:
                 return Answer(Verdict.UNKNOWN, f"how many people it takes is not known: {why}")
+            if not alone and (found is not None or search.again):
+                return Answer(Verdict.UNKNOWN, NESTED)
             if found is not None and refuted:
                 return Answer(Verdict.REFUTED, "the engine confirms it", found)
             refuted = refuted or found is not None
+            if search.doubts > MOST_DOUBTS:
+                return search.exhausted()
             if found is None:
                 solver.add(*search.learnt(*chosen))
         return Answer(Verdict.UNKNOWN, f"{MOST} orders were looked at")
@@ -144,18 +154,19 @@ class _Search:
         self.workspace = formulas.tables.workspace
         self._required: tuple[Rule, ...] = ()
         self._asker = Asker("", "", False)
-        self._again = False
-        self._doubts = 0
+        self.again = False
+        self.doubts = 0
+        self._seen: set[tuple[object, ...]] = set()
 
     def exhausted(self) -> Answer:
         """Nothing more to look at."""
         size = f"{self.formulas.tables.choices.size:,} combinations stand for all orders"
-        if self._doubts:
+        if self.doubts:
             fields = ", ".join(sorted({name.partition(" ")[0] for name in self.formulas.loose})) or "opaque operations"
             return Answer(Verdict.UNKNOWN, f"a counter-example may hang on {fields}, which is not searched")
         return Answer(Verdict.PROVED, size)
 
-    def look(self, places: list[int], opaque: bool | None) -> Counterexample | None:
+    def look(self, places: list[int], opaque: bool | None, alone: bool = True) -> Counterexample | None:
         """Ask the engine about what the solver found. Raises `LocalError` where they differ without a reason."""
         tables = self.formulas.tables
         order = tables.choices.order(places)
@@ -171,11 +182,11 @@ class _Search:
         observed = {one.name: [one] for one in order.observed}
         view = view_of_operation(index_of(self.workspace), order.now, order.subject, 0, operation, observed)
         fits = truth_of(self.asked.condition, lambda test: Truth(Wondered(test).on(view))) is not Truth.FALSE
-        self._again = decision.outcome is Outcome.DENY or not fits
-        if self._again:
-            if not self.formulas.loose and opaque is None and len(made) == 1:
+        self.again = decision.outcome is Outcome.DENY or not fits
+        if self.again:
+            if not self.formulas.loose and opaque is None and len(made) == 1 and alone:
                 raise LocalError(f"the formulas and the engine differ on: {order.words}", Reason.INTERNAL)
-            self._doubts += 1
+            self.doubts += 1
             return None
         requirements = self._requirements()
         if self.people.meets(self.asked.claim, requirements, self._asker):
@@ -187,9 +198,12 @@ class _Search:
         """What rules out the order just looked at, and others for the same reason."""
         import z3
 
-        if self._again:
+        key = (*places, opaque)
+        if self.again or key in self._seen:  # what was learnt of it holds by an answer that the solver need not give
+            self.doubts += not self.again
             yield self.formulas.not_these(places, opaque)
             return
+        self._seen.add(key)
         # The fewest rules that are enough by themselves; whoever asks like this one need not be looked at again.
         core = list(self._required)
         for rule in self._required:

@@ -2,8 +2,10 @@
 
 An order of several operations is denied if any of them is, asks for all that each of them asks for, and is permitted
 only if each is. So what holds of orders with one operation, that they are denied or ask for enough, holds of all: it
-is enough to look at one. What past orders spent can only add denials; so nothing has been spent. Variables that no
-table binds stand for tests whose answers the universe does not show: any answer is reckoned with.
+is enough to look at one. But for this: an order's fee goes with its outermost operation, so that what limits test of
+that says nothing about one that is ``wrapped`` in it; and some operations never come alone. What past orders spent can
+only add denials; so nothing has been spent. Variables that no table binds stand for tests whose answers the universe
+does not show: any answer is reckoned with.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class Mode(Enum):
 
 
 Question = tuple[Test, Mode]
+_WHOLE = frozenset({"initiator", "source", "chain", "purpose"})
 
 
 class Symbolic:
@@ -55,7 +58,9 @@ class Symbolic:
         self._variables["sort"] = [disjunction([kinds[at] for at in sort]) for sort in tables.sorts]
         self._unread = self._any(("kind", "to"), tables.unread())
         self._variables["read"] = [z3.Not(self._unread), self._unread]
-        self._veiled, self._listed = z3.Bool("veiled"), z3.Bool("listed")
+        self._veiled, self._listed, self._wrapped = (z3.Bool(name) for name in ("veiled", "listed", "wrapped"))
+        inside = [deeds[at] for at, deed in enumerate(tables.choices.deed) if deed.inside]
+        self.nested = z3.Or(self._wrapped, disjunction(inside))
         self._answers: dict[Question, tuple[Formula, Formula]] = {}
         self._tabulate([(test, Mode.PROPERTY) for test in others])
         for ready in self.rules.rules:
@@ -72,7 +77,8 @@ class Symbolic:
         """One choice on each axis."""
         axes = (*ORDER, *self.tables.seen)
         made = [z3.PbEq([(one, 1) for one in self._variables[axis]], 1) for axis in axes]
-        return [*made, z3.Implies(self._veiled, self._moves), z3.Implies(self._listed, self._typed)]
+        made += [z3.Implies(self._veiled, self._moves), z3.Implies(self._listed, self._typed)]
+        return [*made, z3.Implies(self._wrapped, self.any_of("deed", self.tables.carried())), *self._without_gas()]
 
     @cached_property
     def derivable(self) -> Formula:
@@ -106,7 +112,9 @@ class Symbolic:
         if self.rules.by_id[rule.rule_id].weighs and self._weighing.fees:
             of.append(Mode.FEE)
         made = [z3.And(self._in_force(rule), *(z3.Not(no) for _, no in self._conjunction(rule, mode))) for mode in of]
-        return [made[0], *(z3.And(self._pays, one) for one in made[1:])]
+        whole = any(test.field not in PAID and not _of_order(test) for test in rule.when)
+        pays = z3.And(self._pays, z3.Not(self._wrapped)) if whole else self._pays
+        return [made[0], *(z3.And(pays, one) for one in made[1:])]
 
     def holds(self, rule: Rule) -> Formula:
         """A PERMIT permits for certain; any other rule applies, or may."""
@@ -122,8 +130,8 @@ class Symbolic:
 
     @property
     def plain(self) -> Formula:
-        """Just the order that is made up, not one that is like it but for what can be read of it."""
-        return z3.Not(z3.Or(self._veiled, self._listed))
+        """Just the order that is made up, not one that is like it but for what can be read of it, or goes with it."""
+        return z3.Not(z3.Or(self._veiled, self._listed, self.nested))
 
     @cached_property
     def is_order(self) -> Formula:
@@ -180,10 +188,10 @@ class Symbolic:
         """As `places`, of all orders that a solver allows the first, axis by axis; None if it gives up."""
         places = []
         opaque: bool | None = None
-        chosen = [z3.Not(self._veiled), z3.Not(self._listed)]
+        chosen = [self.plain]
         if solver.check(*chosen) != z3.sat:
-            opaque = solver.check(self._veiled) == z3.sat
-            chosen = [self._veiled] if opaque else [self._listed]
+            opaque = solver.check(self._veiled, z3.Not(self.nested)) == z3.sat
+            chosen = [self._veiled if opaque else self._listed, z3.Not(self.nested)]
         for axis in (*ORDER, *self.tables.seen):
             variables = self._variables[axis]
             low, high = 0, len(variables) - 1
@@ -270,6 +278,8 @@ class Symbolic:
         )
         if test.field == "opaque":
             return self._opacity(test, true, false)
+        if test.field in {"amount", "amount.usd"}:
+            return z3.And(true, z3.Not(self._veiled)), z3.And(false, z3.Not(self._veiled))
         vague = [kind for kind in range(len(self.tables.kinds)) if self.tables.vague(test, kind)]
         if not vague:
             return true, false
@@ -307,6 +317,14 @@ class Symbolic:
     def _moves(self) -> Formula:
         deeds = self.tables.choices.deed
         return z3.Or([self._variables["deed"][at] for at, deed in enumerate(deeds) if deed.action in MOVES])
+
+    def _without_gas(self) -> list[Formula]:
+        """No gas, and no fee, is what tokens take that move by a signature, and what stands inside of such data."""
+        choices = self.tables.choices
+        free = [at for at, gas in enumerate(choices.gas) if not gas]
+        fees = [at for at, fee in enumerate(choices.fee) if fee]
+        signed = z3.Or(self.any_of("deed", self.tables.signed()), self._wrapped)
+        return [z3.Implies(self.any_of("gas", free), z3.And(signed, z3.Not(self.any_of("fee", fees))))] if free else []
 
     @cached_property
     def _opaque(self) -> Formula:
@@ -351,6 +369,11 @@ def disjunction(parts: list[Formula]) -> Formula:
     context = z3.main_ctx()
     made = z3.Z3_mk_or(context.ref(), len(parts), (z3.Ast * len(parts))(*(part.as_ast() for part in parts)))
     return z3.BoolRef(made, context)
+
+
+def _of_order(test: Test) -> bool:
+    """Whether a test says the same of all that an order does."""
+    return test.field.partition(".")[0] in _WHOLE or test.field == "fee.total" or test.field == "fee.gas"
 
 
 def _asked(test: Test, mode: Mode) -> Asked | Wondered:

@@ -7,14 +7,17 @@ So its answers are a small table, however many orders there are. Tests on what t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from oms_core.analysis.methods import complete
+from oms_core.analysis.nested import nests
 from oms_core.analysis.orders import KEYS, SILENT, WITHOUT_DESTINATION, Deed, Order
 from oms_core.analysis.universe import Universe
-from oms_core.chains.evm import parse_address
+from oms_core.chains.evm import native_asset, parse_address
 from oms_core.chains.operations import Operation
+from oms_core.chains.router import COMMANDS
 from oms_core.errors import CountersealError, Reason
 from oms_core.policy.compiled import FALSE, Asked
 from oms_core.policy.fields import OBSERVED
@@ -22,7 +25,7 @@ from oms_core.policy.hours import open_at
 from oms_core.policy.index import index_of
 from oms_core.policy.invariants import broken
 from oms_core.policy.logic import Truth
-from oms_core.policy.rules import Action, Hours, Rule, Test
+from oms_core.policy.rules import Action, Hours, Operator, Rule, Test
 from oms_core.policy.spends import fee_of, operations_of
 from oms_core.policy.views import OWN_ACCOUNT, State, View, view_of_fee, view_of_operation
 from oms_core.workspace import Workspace
@@ -122,6 +125,8 @@ class Tables:
             return (test.field,) if test.field in self.seen else None
         if test.field == "destination.lookalike" and any(int(value) > ALIKE for value in test.values):
             return None  # accounts that are unlike all others are not made up distance by distance
+        if test.operator is Operator.STARTS and not _enumerable(test):
+            return None
         if test.field == "depth" or (family == "args" and not (self._arguments and test.field[5:].isdecimal())):
             return None
         axes = _AXES.get(test.field) or _AXES.get(family)
@@ -130,9 +135,13 @@ class Tables:
         return axes
 
     def vague(self, test: Test, kind: int) -> bool:
-        """Whether tokens may move by another method than the plain one, and typed data say something else."""
-        many = self.choices.deed[self.kinds[kind][0]].action in MOVES | {Action.TYPED_MESSAGE}
-        return many and (test.field in {"method", "selector"} or test.field.startswith("args."))
+        """Whether tokens may move by another method than the plain one, calls inside of others be of any, and typed
+        data say something else."""
+        deed = self.choices.deed[self.kinds[kind][0]]
+        if deed.inside and test.field == "method" and not deed.asset and not _commands(test):
+            return False
+        many = deed.inside or deed.action in MOVES | {Action.TYPED_MESSAGE}
+        return bool(many) and (test.field in {"method", "selector"} or test.field.startswith("args."))
 
     def cells(self, axes: tuple[Axis, ...]) -> Iterator[Cell]:
         """All combinations of choices on these axes that make an order."""
@@ -186,8 +195,8 @@ class Tables:
 
     def _derived(self, order: Order) -> tuple[Operation, ...]:
         deed = order.deed
-        if deed.action in MOVES and deed.asset.partition("/")[2].startswith(("erc721:", "erc1155:")):
-            return (_thing(order),)
+        if deed.inside or "/erc721:" in deed.asset or "/erc1155:" in deed.asset:
+            return (_made(order),) if self._movable(deed) else ()
         try:
             made = operations_of(order.subject, self.workspace)
         except CountersealError:
@@ -195,9 +204,26 @@ class Tables:
         meant = made and made[0].action is deed.action and (not order.to or made[0].counterparty == order.to)
         return made if meant else ()
 
+    def _movable(self, deed: Deed) -> bool:
+        """Whether what is moved is registered, as all has to be but the chain's coin."""
+        return deed.asset in {"", native_asset(deed.chain)} or deed.asset in self.index.assets
+
     def sends(self, sort: list[int]) -> bool:
         """Whether these are transactions, which pay a fee."""
         return self.choices.deed[self.kinds[sort[0]][0]].action not in KEYS | SILENT
+
+    def carried(self) -> list[int]:
+        """Deeds that may be inside of others: what is sent on chains where such can pass."""
+        nesting = {chain for chain in {one.chain for one in self.choices.deed} if nests([self.workspace], chain)}
+        return [at for at, one in enumerate(self.choices.deed) if one.chain in nesting and one.action not in SILENT]
+
+    def signed(self) -> list[int]:
+        """Deeds that may be done without a transaction of the order's own, and so without gas."""
+        return [
+            at
+            for at, one in enumerate(self.choices.deed)
+            if one.action in KEYS | SILENT or one.inside or (one.action in MOVES and "/erc" in one.asset)
+        ]
 
     def opaque(self, kind: int, to: int) -> bool:
         """Whether nobody can read what is done."""
@@ -280,7 +306,7 @@ def _kinds(deeds: tuple[Deed, ...]) -> list[list[int]]:
     """Deeds by all but their amounts."""
     held: dict[tuple[object, ...], list[int]] = {}
     for at, deed in enumerate(deeds):
-        held.setdefault((deed.action, deed.chain, deed.asset, deed.data), []).append(at)
+        held.setdefault((deed.action, deed.chain, deed.asset, deed.data, deed.inside), []).append(at)
     return list(held.values())
 
 
@@ -294,14 +320,30 @@ def _sorts(deeds: tuple[Deed, ...], kinds: list[list[int]]) -> list[list[int]]:
     return list(held.values())
 
 
+def _commands(test: Test) -> bool:
+    """Whether a test on a method may tell some of those apart that `COMMANDS` are."""
+    return test.operator is Operator.STARTS or not COMMANDS.isdisjoint(map(str, test.values))
+
+
+def _enumerable(test: Test) -> bool:
+    """Whether there are choices that begin as a test asks: no account is made up so, and paths but by whole steps."""
+    if test.field == "source.path":
+        return all(re.fullmatch(r"m/(?:[0-9]+/)*", str(value)) for value in test.values)
+    return test.field != "destination.address"
+
+
 def _names(choices: Universe) -> list[str]:
     return [next(one.name for one in values if one is not None) for values in choices.observed]
 
 
-def _thing(order: Order) -> Operation:
-    """A token that is no sum: it moves by calls of its own, whose counterparty stands in their arguments."""
+def _made(order: Order) -> Operation:
+    """What no order does by an action of its own: calls inside of others; and tokens that are no sum, which move by
+    calls whose counterparty stands in their arguments."""
     deed = order.deed
-    token = parse_address(deed.asset.rpartition(":")[2])
+    target = deed.inside if deed.action is Action.CALL else order.to
+    if not deed.inside:
+        target = parse_address(deed.asset.rpartition(":")[2])
+    method = min(COMMANDS) if deed.action is Action.CALL else ""
     return Operation(
-        deed.action, deed.chain, token, order.to, deed.asset, deed.amount, False, 0, "", (), 0, False, False
+        deed.action, deed.chain, target, order.to, deed.asset, deed.amount, False, 0, method, (), 0, False, False
     )

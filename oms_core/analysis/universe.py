@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from oms_core.analysis.methods import calls
+from oms_core.analysis.methods import calls, texts
 from oms_core.analysis.moments import moments
+from oms_core.analysis.nested import NOBODY, commands, nests
 from oms_core.analysis.numbers import amounts, around, bounds
-from oms_core.analysis.orders import WITHOUT_DESTINATION, Deed, Order
+from oms_core.analysis.orders import KEYS, WITHOUT_DESTINATION, Deed, Order
+from oms_core.analysis.strangers import unnamed, with_strangers
+from oms_core.chains.address import token_of
 from oms_core.chains.evm import native_asset, parse_address
+from oms_core.chains.money import MONEY
+from oms_core.errors import Malformed
 from oms_core.policy.facts import Observation, Provenance
 from oms_core.policy.fields import OBSERVED
-from oms_core.policy.rules import Action, Rule, Test, Unit
+from oms_core.policy.rules import Action, Operator, Rule, Test, Unit
 from oms_core.policy.views import OWN_ACCOUNT
 from oms_core.workspace import AddressEntry, Asset, ContractEntry, Workspace
 
-STRANGER = bytes.fromhex("5ca1ab1e" * 5)
+_CHAIN = re.compile(r"eip155:[1-9][0-9]{0,17}\Z")
 _PATH = re.compile(r"m/((?:[0-9]+/)*)\Z")
 MAX_GAS = (1 << 32) - 1
 MAX_FEE = (1 << 128) - 1
@@ -89,7 +95,7 @@ def universe(workspaces: Sequence[Workspace], now: int, tests: Iterable[Test] = 
         to=(("", b""), *_accounts(workspaces, asked, chains)),
         now=tuple(moments(rules, _ages(workspaces, asked), now)),
         fee=tuple(_fees(workspaces, rules, asked, chains)),
-        gas=tuple(bounds(asked, "fee.gas", 1, MAX_GAS)) if "fee.gas" in fields else (21_000,),
+        gas=tuple(bounds(asked, "fee.gas", 0, MAX_GAS)) if "fee.gas" in fields else (21_000,),
         purpose=("", "hypothetical") if "purpose" in fields else ("",),
         observed=tuple(_observations(name, asked) for name in _observable(asked)),
     )
@@ -99,41 +105,53 @@ def _listed(workspace: Workspace) -> tuple[AddressEntry | ContractEntry, ...]:
     return (*workspace.address_book, *workspace.contracts)
 
 
-def _texts(tests: Iterable[Test], field: str) -> list[str]:
-    return sorted({value for test in tests if test.field == field for value in test.values if isinstance(value, str)})
+def _texts(tests: Iterable[Test], field: str, *operators: Operator) -> list[str]:
+    asked = (test for test in tests if test.field == field and test.operator in (operators or Operator))
+    return sorted({value for test in asked for value in test.values if isinstance(value, str)})
 
 
 def _chains(workspaces: Sequence[Workspace], tests: list[Test]) -> list[str]:
     named = {entry.chain for one in workspaces for entry in _listed(one)}
     named |= {asset.asset.partition("/")[0] for one in workspaces for asset in one.assets}
-    named |= {name for name in _texts(tests, "chain") if re.match(r"eip155:[1-9][0-9]{0,17}\Z", name)}
-    return sorted({*named, "eip155:424242"})
+    begun = _texts(tests, "chain", Operator.STARTS)
+    named |= set(with_strangers("eip155:", [*named, *_texts(tests, "chain")], begun, "424242", "123456789"))
+    return sorted(name for name in named if _CHAIN.match(name))
 
 
 def _wallets(workspaces: Sequence[Workspace], tests: list[Test]) -> tuple[str, ...]:
     named = {entry.wallet_id for one in workspaces for entry in one.wallets}
     named |= {wallet for one in workspaces for role in one.roles for wallet in role.wallets if wallet != "*"}
-    return (*sorted(named | set(_texts(tests, "source.wallet"))), "wal_stranger")
+    begun = _texts(tests, "source.wallet", Operator.STARTS)
+    *made, stranger = with_strangers("wal_", [*named, *_texts(tests, "source.wallet")], begun, "stranger")
+    return (*sorted({name for name in made if name.startswith("wal_")}), stranger)
 
 
 def _paths(tests: list[Test]) -> tuple[tuple[int, ...], ...]:
     """Each path that is named, and one below it that is not."""
-    found: set[tuple[int, ...]] = {(), (2_000_000_011,)}
-    for text in _texts(tests, "source.path"):
-        if match := _PATH.match(text):
-            steps = tuple(int(step) for step in match[1].split("/") if step)
-            found |= {steps, (*steps, 2_000_000_011)}
-    return tuple(sorted(found))
+    matches = (_PATH.match(text) for text in _texts(tests, "source.path"))
+    named = {tuple(int(step) for step in match[1].split("/") if step) for match in matches if match}
+    other = max((step for steps in named for step in steps), default=0) + 1
+    return tuple(sorted({(), (other,), *named, *((*steps, other) for steps in named)}))
 
 
 def _accounts(workspaces: Sequence[Workspace], tests: list[Test], chains: list[str]) -> list[tuple[str, bytes]]:
     found = {(entry.chain, entry.address) for one in workspaces for entry in _listed(one)}
-    for text in _texts(tests, "destination.address"):
+    for text in _texts(tests, "destination.address", Operator.IS, Operator.IS_NOT):
         found |= {(chain, parse_address(text)) for chain in chains}
-    found |= {(chain, STRANGER) for chain in chains}
+    for one in workspaces:  # of the tokens that are in no list, one on each chain: calls to them can be read
+        unlisted = ((chain, account) for chain, _, account in _tokens(one) if (chain, account) not in found)
+        found |= set({chain: (chain, account) for chain, account in sorted(unlisted, reverse=True)}.values())
+    stranger = unnamed({account for _, account in found})
+    found |= {(chain, stranger) for chain in chains}
     if any(test.field == "destination.lookalike" for test in tests):
         found |= {(chain, near) for chain, address in sorted(found) for near in _alike(address)}
     return sorted(found)
+
+
+def _tokens(workspace: Workspace) -> Iterable[tuple[str, str, bytes]]:
+    for asset in workspace.assets:
+        with suppress(Malformed):  # the chain's own coin
+            yield token_of(asset.asset)
 
 
 def _alike(address: bytes) -> Iterable[bytes]:
@@ -162,40 +180,48 @@ def _ages(workspaces: Sequence[Workspace], tests: list[Test]) -> list[int]:
 
 def _deeds(workspaces: Sequence[Workspace], rules: list[Rule], tests: list[Test], chains: list[str]) -> Iterable[Deed]:
     caps = [cap for rule in rules for cap in rule.caps]
-    assets: dict[str, Asset | None] = {native_asset(chain): None for chain in chains}
-    assets |= {asset.asset: asset for one in workspaces for asset in one.assets}
-    for action in Action:
-        match action:
-            case Action.TRANSFER | Action.APPROVE:
-                for name, asset in sorted(assets.items()):
-                    chain, _, reference = name.partition("/")
-                    if action is Action.TRANSFER or reference.startswith("erc20:"):
-                        least = 1 if action is Action.TRANSFER else 0
-                        for amount in amounts(asset, tests, caps, least):
-                            yield Deed(action, chain, name, amount)
-            case Action.CALL | Action.DEPLOY:
-                for chain in chains:
-                    values = amounts(assets[native_asset(chain)], tests, caps, 0)
-                    made = calls(workspaces, tests) if action is Action.CALL else (("", b"\x00"),)
-                    yield from (
-                        Deed(action, chain, "", 0, value, name, data) for name, data in made for value in values
-                    )
-            case Action.MESSAGE | Action.TYPED_MESSAGE:
-                yield from (Deed(action, chain) for chain in chains)
-            case _:
-                yield Deed(action, "")
+    assets: dict[str, list[Asset]] = {native_asset(chain): [] for chain in chains}
+    for asset in (asset for one in workspaces for asset in one.assets):
+        assets.setdefault(asset.asset, []).append(asset)
+    for name, versions in sorted(assets.items()):
+        yield from _movements(workspaces, name, amounts(versions, tests, caps, 0))
+    made = calls(workspaces, tests)
+    for chain in chains:
+        values = amounts(assets[native_asset(chain)], tests, caps, 0)
+        for name, data in made:  # no coins go along with a call that may move tokens
+            sums = values if data[:4] not in MONEY else [0]
+            yield from (Deed(Action.CALL, chain, "", 0, value, name, data) for value in sums)
+        yield from (Deed(Action.DEPLOY, chain, "", 0, value, "", b"\x00") for value in values)
+        yield from (Deed(Action.CALL, chain, inside=target) for target in commands(workspaces, chain))
+        said = texts(test for test in tests if test.field == "args.0")
+        yield from (Deed(Action.MESSAGE, chain, data=text.encode()) for text in dict.fromkeys(said))
+        yield Deed(Action.TYPED_MESSAGE, chain)
+    yield from (Deed(action, "") for action in sorted(KEYS))
+
+
+def _movements(workspaces: Sequence[Workspace], asset: str, sums: list[int]) -> Iterable[Deed]:
+    """Transfers and allowances. Coins are sent in calls inside of others, too, and there also none of them."""
+    chain = asset.partition("/")[0]
+    coin = asset == native_asset(chain)
+    for action in (Action.TRANSFER, Action.APPROVE):
+        for amount in sums:
+            if not coin or (action is Action.TRANSFER and amount):
+                yield Deed(action, chain, asset, amount)
+            if coin and nests(workspaces, chain, action):
+                yield Deed(action, chain, asset, amount, inside=NOBODY)
 
 
 def _fees(workspaces: Sequence[Workspace], rules: list[Rule], tests: list[Test], chains: list[str]) -> list[int]:
     """In wei: none; some, where a limit weighs it; and what tests and caps tell apart that speak of fees."""
     found = {0, *(bounds(tests, "fee.total", 0, MAX_FEE) if any(one.field == "fee.total" for one in tests) else ())}
-    if any(cap.unit is not Unit.COUNT for rule in rules for cap in rule.caps):
+    weighing = [rule for rule in rules if any(cap.unit is not Unit.COUNT for cap in rule.caps)]
+    if weighing:
         found.add(1)
     coins = {native_asset(chain) for chain in chains}
-    for rule in rules:
-        if any(test.field == "fee" for test in rule.when):
-            for asset in (None, *(one for held in workspaces for one in held.assets if one.asset in coins)):
-                found.update(fee for fee in amounts(asset, rule.when, rule.caps, 0) if fee <= MAX_FEE)
+    held = [asset for one in workspaces for asset in one.assets if asset.asset in coins]
+    for rule in weighing:
+        if any(test.field in {"fee", "amount", "amount.usd"} for test in rule.when):
+            found.update(fee for fee in amounts(held, rule.when, rule.caps, 0) if fee <= MAX_FEE)
     return sorted(found)
 
 
@@ -212,11 +238,9 @@ def _observations(name: str, tests: list[Test]) -> tuple[Observation | None, ...
         values: list[int | str] = [0, 1]
     else:
         mine = [test for test in tests if test.field == name]
-        values = [*_texts(mine, name)]
         numbers = {value for test in mine for value in test.values if isinstance(value, int)}
-        values += around(numbers, min(numbers) - 1, max(numbers) + 1) if numbers else []
-        texts = [test for test in mine if any(isinstance(value, str) for value in test.values)]
-        values += ["stranger", *(f"{text}/stranger" for text in values if isinstance(text, str))] if texts else []
+        values = [*around(numbers, min(numbers) - 1, max(numbers) + 1)] if numbers else []
+        values += texts(mine) if _texts(mine, name) else []
     return (
         None,
         *(Observation(name, -1, value, said) for value in values for said in (Provenance.ATTESTED, Provenance.CLAIMED)),

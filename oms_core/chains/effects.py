@@ -206,12 +206,13 @@ class _Effects:
         call = _Call(typed.contract, 0, b"")
         form = read_form(typed)
         entry = contract_on(self._workspace, self._chain, typed.contract)
-        if form is None or form.inside:
+        if form and not form.inside:
+            self._check_verifier(typed, form)
+        if form is None or not form.moves:
             listed = typed.signature in methods_of(entry)
             self.add(call, Action.TYPED_MESSAGE, method=typed.primary, args=typed.fields, opaque=not listed)
             self._inside(call, form.inside if form else ())
         else:
-            self._check_verifier(typed, form)
             self._moves(call, typed.primary, typed.fields, form.moves)
 
     def _check_verifier(self, typed: Typed, form: Reading) -> None:

@@ -74,6 +74,8 @@ _COMMANDS: Mapping[int, tuple[str, _Read]] = {
 }
 _SUB_PLAN = 0x21
 _PROGRAM = method("EXECUTE_SUB_PLAN(bytes,bytes[])")
+COMMANDS = frozenset({_PROGRAM.signature, *(text for text, _ in _COMMANDS.values())})
+"""What commands are called where they are read, as methods are."""
 
 
 def _pulled(transfers: tuple[Any, ...]) -> tuple[tuple[Move, ...], bytes]:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from oms_core.analysis.checks import Finding, Problem, check_rules
 from oms_core.analysis.claims import Asker, People
-from oms_core.analysis.orders import KEYS
+from oms_core.analysis.orders import KEYS, Order
 from oms_core.analysis.stricter import limit_covers, requirement_covers
 from oms_core.analysis.tables import Tables
 from oms_core.analysis.universe import universe
-from oms_core.policy.decision import Outcome
-from oms_core.policy.judge import judge
+from oms_core.policy.decision import Decision, Outcome
+from oms_core.policy.judge import judge_operations
 from oms_core.policy.rules import Kind, Requirement, Rule
 from oms_core.workspace import Group, Workspace
 from tests.unit.analysis import generated
@@ -152,19 +152,20 @@ def test_what_is_found_changes_no_decision_when_it_goes(rules: tuple[Rule, ...],
     for _ in range(60):
         order = choices.order([data.draw(st.integers(0, size - 1)) for size in sizes])
         if order is not None and tables.operation(order) is not None:
-            one, other = judge(under, order.subject, order.facts), judge(kept, order.subject, order.facts)
+            made = tables.operations(order)
+            one, other = (judge_operations(those, order.subject, made, order.facts) for those in (under, kept))
             assert one.outcome is other.outcome
             if one.outcome is not Outcome.DENY:
-                assert asked(under, order) == asked(kept, order)
+                assert asked(under, order, one) == asked(kept, order, other)
 
 
-def asked(under: Workspace, order: object) -> object:
+def asked(under: Workspace, order: Order, decision: Decision) -> object:
     """How many people an order takes."""
-    subject, facts = order.subject, order.facts  # type: ignore[attr-defined]
-    applied = {line.rule_id for line in judge(under, subject, facts).trace if line.applies}
+    subject = order.subject
+    applied = {line.rule_id for line in decision.trace if line.applies}
     asks = tuple(rule.requirement for rule in under.rules if rule.rule_id in applied and rule.requirement)
     person = next(one.person_id for one in under.users if one.user_id == subject.initiator)
-    asker = Asker(person, subject.wallet_id, order.deed.action in KEYS)  # type: ignore[attr-defined]
+    asker = Asker(person, subject.wallet_id, order.deed.action in KEYS)
     found = People(under).least(asks, asker, "")
     return found and found.cost
 

@@ -25,7 +25,6 @@ from oms_core.policy.index import index_of
 from oms_core.policy.judge import judge, judge_operations
 from oms_core.policy.rules import Rule
 from oms_core.policy.rules import Test as Condition
-from oms_core.policy.spends import operations_of
 from oms_core.policy.views import view_of_operation
 from oms_core.workspace import Workspace
 from tests.unit.analysis import generated
@@ -297,8 +296,8 @@ def passing(under: Workspace, condition: Condition, claim: Approvals) -> bool:
         order = choices.order(places)
         if order is None or tables.operation(order) is None:
             continue
-        decision = judge(under, order.subject, order.facts)
-        if decision.outcome is Outcome.DENY or not fits(under, condition, order):
+        decision = judge_operations(under, order.subject, tables.operations(order), order.facts)
+        if order.deed.inside or decision.outcome is Outcome.DENY or not fits(tables, condition, order):
             continue
         applied = {line.rule_id for line in decision.trace if line.applies}
         required = tuple(rule.requirement for rule in under.rules if rule.rule_id in applied and rule.requirement)
@@ -308,13 +307,13 @@ def passing(under: Workspace, condition: Condition, claim: Approvals) -> bool:
     return False
 
 
-def fits(under: Workspace, condition: Condition, order: Order) -> bool:
+def fits(tables: Tables, condition: Condition, order: Order) -> bool:
     """A property's condition, asked as a REQUIRE would ask it."""
-    (operation,) = operations_of(order.subject, under)
+    (operation,) = tables.operations(order)
     observed: dict[str, list[Observation]] = {}
     for one in order.facts.observed:
         observed.setdefault(one.name, []).append(one)
-    view = view_of_operation(index_of(under), order.now, order.subject, 0, operation, observed)
+    view = view_of_operation(index_of(tables.workspace), order.now, order.subject, 0, operation, observed)
     return Wondered(condition).on(view) != FALSE
 
 
