@@ -13,7 +13,7 @@ from coordinator.journal import COORDINATOR, append
 from coordinator.staging import written
 from coordinator.tables import anchors, one, read
 from oms_core.errors import CountersealError
-from oms_core.log.entries import Record
+from oms_core.log.entries import Record, spells_a_key
 
 
 class AnchorState(StrEnum):
@@ -69,5 +69,6 @@ class AnchorBook:
         async with self._engine.begin() as connection:
             done = await connection.execute(update(anchors).where(at).values(state=state, **values))
             if done.rowcount:
-                said = Record(COORDINATOR, b"", str(values["detail"]), written(values))
+                proofs = tuple(one for one in written(values) if not spells_a_key(one))  # a block has anybody's words
+                said = Record(COORDINATOR, b"", str(values["detail"]), proofs)
                 await append(connection, f"anchor.{state.lower()}", order_id, said)

@@ -11,6 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -25,7 +26,17 @@ from coordinator.tiling import built, extend, tiles_in
 from oms_core.encoding import decode, encode
 from oms_core.errors import LocalError, Malformed, Reason, Unavailable
 from oms_core.evidence import ChangeWorkspaceRequest
-from oms_core.log.entries import GENESIS, SALT, WORKSPACE_APPROVED, Item, Record, item, read_entry, read_record
+from oms_core.log.entries import (
+    GENESIS,
+    SALT,
+    WORKSPACE_APPROVED,
+    Item,
+    Record,
+    item,
+    read_entry,
+    read_record,
+    spells_a_key,
+)
 from oms_core.log.note import (
     LOG,
     Checkpoint,
@@ -45,6 +56,8 @@ from oms_core.workspace import Workspace
 
 COORDINATOR, OPERATOR = "coordinator", "operator"
 """The actors of what nobody else has asked for, and of what was said at the coordinator's console."""
+WITHHELD = "withheld: it spells what may be a private key"
+"""In the place of a remark: others choose the words of some, and would keep from the log what they did."""
 
 _MOST = 4096  # items at once
 _LAST = select(log_items.c.index, log_items.c.at).order_by(log_items.c.index.desc()).limit(1)
@@ -66,6 +79,8 @@ async def append(connection: AsyncConnection, event: str, subject: str, record: 
     now = clock_of(connection.engine.sync_engine).now()
     salt = secrets.token_bytes(SALT)
     index, at, previous = (last[0] + 1, max(last[1], now), last[2]) if last else (0, now, None)
+    if spells_a_key(record.note.encode()):
+        record = replace(record, note=WITHHELD)
     made = item(index, at, event, subject, previous if subject and previous is not None else -1, record, salt)
     values = {"index": index, "entry": made.entry, "record": made.record, "salt": salt, "subject": subject, "at": at}
     await connection.execute(insert(log_items).values(**values, leaf=leaf_hash(made.entry)))

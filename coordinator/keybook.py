@@ -16,10 +16,10 @@ from coordinator.staging import OURS, record, said, stage, written
 from coordinator.store import Call, remember
 from coordinator.tables import changes, one, owed, presignatures, quarantine, read, read_one, receipts, verdicts
 from oms_core.errors import Conflict, NotFound, Reason
-from oms_core.log.entries import Record
+from oms_core.log.entries import Record, spells_a_key
 from oms_core.protocol.judge import Verdict
 
-_LARGE = 1 << 20  # bytes of evidence, above which the log holds its hash alone
+_LARGE = 1 << 20  # bytes of evidence, above which the log holds its hash alone; also of what spells a private key
 _SAID = {"reason", "detail"}
 
 
@@ -164,7 +164,7 @@ class KeyBook:
                     "at": time.time(),
                 }
                 await connection.execute(insert(verdicts).values(values))
-                documents = (evidence,) if len(evidence) <= _LARGE else ()
+                documents = (evidence,) if len(evidence) <= _LARGE and not spells_a_key(evidence) else ()
                 note = f"{evidence_id} {hashlib.sha256(evidence).hexdigest()} {verdict.step}: {verdict.reason}"
                 leaf = Record(f"cosigner-{verdict.culprit}", b"", note, documents)
                 await append(connection, "evidence.verdict", about, leaf)

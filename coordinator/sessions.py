@@ -17,6 +17,7 @@ from coordinator.relayed import Relayed, minority
 from oms_core.encoding import decode, decode_one_of, encode
 from oms_core.errors import Blame, CountersealError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import Request, SignedRefusal, request_digest
+from oms_core.log.entries import spells_a_key
 from oms_core.protocol.accuse import CASE_LIMIT, Equivocation, SignedCase
 from oms_core.protocol.identity import verify_identity
 from oms_core.protocol.judge import Verdict, judge
@@ -28,6 +29,7 @@ from proto import cosigner_pb2 as pb
 log = structlog.get_logger()
 
 MAX_ROUNDS = 32
+_WORDS = 300  # characters of what a node says of its failure
 _ACCUSATIONS: tuple[type[Any], ...] = (SignedCase, Equivocation)
 BEGIN_SECONDS = 30.0
 BEGIN_KEY_SECONDS = 600.0  # a node may still be looking for safe primes
@@ -220,19 +222,24 @@ async def _ask_all(
         elif body == "aborted":
             blames.extend(Blame(b.culprit, b.step, b.reason) for b in answer.aborted.blames)
             proven.extend(await asyncio.to_thread(_verdicts, workspace, spec, answer.aborted.accusations))
-            details.append(f"cosigner {i} aborted: {answer.aborted.detail}")
+            details.append(f"cosigner {i} aborted: {_words(answer.aborted.detail)}")
         elif spec.presignature and body == "failed" and answer.failed.reason == Reason.PRESIGNATURE_UNKNOWN:
             stale = True
             details.append(f"cosigner {i} does not hold the presignature")
         else:
             silent.add(i)
             outdated |= body == "failed" and answer.failed.reason == Reason.POLICY_VERSION_MISMATCH
-            details.append(f"cosigner {i} failed: {answer.failed.reason} {answer.failed.detail}")
+            details.append(f"cosigner {i} failed: {_words(f'{answer.failed.reason} {answer.failed.detail}')}")
     if len(answers) != len(requests):
         detail = "; ".join(details)
         log.warning("session failed", session=spec.session_id.hex()[:16], detail=detail[:500])
         raise SessionFailed(refusals, tuple(blames), silent, detail, proven, stale, outdated)
     return answers
+
+
+def _words(said: str) -> str:
+    """What a node says of itself, as far as every database and screen can hold it."""
+    return "".join(one if one.isprintable() else "?" for one in said[:_WORDS])
 
 
 def _refusal(workspace: Workspace, spec: SessionSpec, index: int, data: bytes) -> SignedRefusal:
@@ -242,6 +249,8 @@ def _refusal(workspace: Workspace, spec: SessionSpec, index: int, data: bytes) -
         verify_identity(member(workspace, index).identity, "refusal", encode(signed.refusal), signed.signature)
         if (signed.refusal.session_id, signed.refusal.index) != (spec.session_id, index):
             raise Malformed("the refusal is for another session")
+        if spells_a_key(data):
+            raise Malformed("a refusal that no log can hold")
         Reason(signed.refusal.reason)
     except (Malformed, ProofInvalid, ValueError) as error:
         raise SessionFailed({}, (), {index}, f"cosigner {index} sent a refusal that does not hold") from error

@@ -79,11 +79,16 @@ def item(index: int, at: int, event: str, subject: str, previous: int, record: R
     written = encode(record)
     if len(written) > RECORD_LIMIT:
         raise Malformed(f"a record of {len(written)} bytes", Reason.TOO_LARGE)
-    if any(secret in written for secret in _SECRETS):
+    if spells_a_key(written):
         raise Malformed("a record holds a private key")
     entry = Entry(index, at, event, subject, previous, commitment(salt, written))
     check_entry(entry)
     return Item(encode(entry), written, salt)
+
+
+def spells_a_key(data: bytes) -> bool:
+    """Whether a private key may be in it: nothing like that is written down, whoever said it."""
+    return any(secret in data for secret in _SECRETS)
 
 
 def check_entry(entry: Entry) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator import journal as module
-from coordinator.journal import Journal, append
+from coordinator.journal import WITHHELD, Journal, append
+from coordinator.keybook import KeyBook
 from coordinator.tables import log_checkpoints, log_items, log_tiles, wallets
 from coordinator.tiling import tiles_in
 from oms_core.encoding import decode, encode
@@ -20,6 +21,7 @@ from oms_core.errors import LocalError, Malformed, Reason
 from oms_core.log.entries import GENESIS, SALT, WORKSPACE_APPROVED, Record, item, read_entry, read_record
 from oms_core.log.note import LOG, Checkpoint, Verifier, cosignatures, read_note, verify_log
 from oms_core.log.tree import leaf_hash, verify_consistency, verify_inclusion
+from oms_core.protocol.judge import Verdict
 from oms_core.workspace import ChangeWorkspace, Workspace, workspace_digest
 from tests.logs import ORIGIN, VERIFIERS, WITNESSES, Tree
 from tests.people import NOW, workspace, workspace_request
@@ -122,6 +124,24 @@ async def test_a_record_that_is_too_large_or_holds_a_key_takes_the_whole_step_ba
             await step(document)
     async with engine.begin() as connection:
         assert (await connection.execute(select(wallets))).first() is None
+
+
+async def test_nobody_keeps_what_he_did_from_the_log_by_what_looks_like_a_key_in_his_own_words(
+    engine: AsyncEngine, log: Journal
+) -> None:
+    """A cosigner chooses the bytes that convict it, and what it says of a session that it ends."""
+    evidence, key = b"packets with -----BEGIN PRIVATE KEY----- in them", "AGE-SECRET-KEY-1QQ"
+    book = KeyBook(engine)
+    evidence_id = await book.add_verdict("txn_1", Verdict(4, "presign", "a proof does not hold"), evidence)
+    assert await book.quarantined() == {4}
+    assert (await book.verdict(evidence_id))["evidence"] == evidence
+    async with engine.begin() as connection:
+        index = await append(connection, "order.approved", "txn_1", replace(SAID, note=f"cosigner 4 failed: {key}"))
+    for one in await log.items(0, index + 1, 1 << 20):
+        assert key.encode() not in one.record
+        assert evidence not in one.record
+    [one] = await log.items(index, index + 1, 1 << 20)
+    assert read_record(read_entry(one.entry), one) == replace(SAID, note=WITHHELD)
 
 
 async def test_tiles_and_heads_are_those_of_the_naive_tree_at_every_size(engine: AsyncEngine, log: Journal) -> None:

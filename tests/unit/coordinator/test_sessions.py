@@ -118,6 +118,7 @@ LIES: dict[str, Bend] = {
     "a refusal in another's name": foreign_refusal(0, index=4),
     "a refusal of another session": foreign_refusal(0, session_id=bytes(32)),
     "a refusal for no reason that there is": foreign_refusal(0, reason="BECAUSE"),
+    "a refusal that no log can hold": foreign_refusal(0, detail="-----BEGIN PRIVATE KEY-----"),
 }
 
 
@@ -131,6 +132,17 @@ async def test_honest_cosigners_come_to_the_end() -> None:
 async def test_the_liar_is_suspected_and_nobody_else(liar: int, bend: Bend) -> None:
     failed = await failure(liar, bend)
     assert (failed.suspects, failed.proven, failed.refusals) == ({liar}, [], {})
+
+
+async def test_what_a_node_says_of_its_failure_is_short_and_printable_whatever_it_says() -> None:
+    said = "\0\x1b[2J" + "x" * 10_000
+    for answer in (
+        pb.FromCosigner(failed=pb.Failed(reason=said, detail=said)),
+        pb.FromCosigner(aborted=pb.Aborted(reason=said, detail=said)),
+    ):
+        failed = await failure(2, at_round(1, lambda *_, made=answer: made))
+        assert failed.detail.isprintable()
+        assert 100 < len(failed.detail) < 1000
 
 
 @each_liar
