@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from cosigner.store import halts
+from cosigner.store import halts, showing
 from oms_core.errors import Malformed, Reason, Refused
 
 REASON_LIMIT = 280  # characters
@@ -19,8 +19,8 @@ class Halt:
         self._engine = engine
 
     def why(self) -> str:
-        """The operator's reason; empty if the node goes on."""
-        with self._engine.begin() as connection:
+        """The operator's reason, to be shown, whatever is being written meanwhile; empty if the node goes on."""
+        with showing(self._engine) as connection:
             return _why(connection)
 
     def check(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Engine,
     Index,
     Integer,
@@ -295,6 +298,13 @@ def open_store(path: Path) -> Engine:
     return engine
 
 
+@contextmanager
+def showing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads, and waits for no writer: for what is shown. What decides takes its turn."""
+    with engine.connect() as connection:
+        yield connection.execution_options(cosigner_shows=True)
+
+
 def _on_connect(connection: Any, _: object) -> None:
     connection.isolation_level = None
     # Two thousand entries of the log in one transaction take seconds, on a busy machine many.
@@ -303,4 +313,5 @@ def _on_connect(connection: Any, _: object) -> None:
 
 
 def _on_begin(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    shows = connection.get_execution_options().get("cosigner_shows")
+    connection.exec_driver_sql("BEGIN" if shows else "BEGIN IMMEDIATE")

@@ -6,9 +6,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import delete
 
 from cosigner import keys as keys_module
 from cosigner.guard import Creation, Dealing, Guard, Signing
+from cosigner.store import halts
 from cosigner.vault import SealedAux
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.chains.render import render, rendering_digest
@@ -95,6 +97,15 @@ def test_a_halt_outlives_a_restart_and_is_refused_to_nobody_who_asks_why(guard: 
     assert node.halt.why() == "second"
     request = sign_request(intent())
     assert refused(node.guard, spec(request), request).reason == Reason.HALTED
+
+
+def test_whether_a_node_is_halted_is_told_while_it_follows_a_long_piece_of_the_log(node: Node) -> None:
+    """Every heartbeat says it: whoever is late with that is taken for dead, and loses the piece that it follows."""
+    node.halt.halt("an audit", NOW)
+    with node.store.begin() as connection:
+        connection.execute(delete(halts))
+        assert node.halt.why() == "an audit"
+    assert node.halt.why() == ""
 
 
 def test_a_halted_node_still_says_what_it_reads(guard: Guard, node: Node) -> None:
