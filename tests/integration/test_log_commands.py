@@ -55,7 +55,7 @@ def config(tmp_path: Path) -> Path:
         await journal.begin(ours())
         async with journal._engine.begin() as connection:
             for number in range(300):
-                await append(connection, "order.signed", f"txn_{number}", SAID)
+                await append(connection, "order.submitted", f"txn_{number}", SAID)
         await journal.checkpoint()
 
     on(path, fill)
