@@ -8,6 +8,7 @@ what others were authorised for before it was last authorised itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_new
 
 from cosigner.recent import Recent
-from cosigner.store import log_authorized, log_changes, log_counters, log_spends, log_versions
+from cosigner.store import log_authorized, log_changes, log_counters, log_passed, log_spends, log_versions
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import LocalError, Malformed, Reason, Refused
@@ -40,6 +41,10 @@ from oms_core.workspace import Workspace, workspace_digest
 
 _KEPT = 4  # versions of the workspace in memory
 _JUDGED = 64  # changes of the workspace whose approvals were looked at
+
+
+class _Unknown(Malformed):
+    """The log has no such version of the workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,7 @@ class History:
     def check_due(self, connection: Connection, current: Workspace, now: int) -> None:
         """Nothing that people have approved waits to be followed. Raises `Refused` (POLICY_VERSION_MISMATCH)."""
         waiting = select(log_changes.c.index).filter_by(parent=workspace_digest(current))
+        waiting = waiting.where(log_changes.c.index.not_in(select(log_passed.c.index)))
         for index in connection.execute(waiting).scalars().all():
             at = self._judge(connection, index, current)
             if at is not None and at <= now:
@@ -125,6 +131,11 @@ class History:
             "request": encode(approved.request),
         }
         connection.execute(insert(log_changes).values(row))
+        # Looked at here, one by one, as they come: whoever writes the log can have any number of them stand in it.
+        with suppress(_Unknown):
+            parent = self._version(connection, entry, approved.following.parent)
+            if counts_at(approved.request, parent, entry.at) is None:
+                connection.execute(insert(log_passed).values(index=entry.index))
 
     def _authorize(self, connection: Connection, entry: Entry, made: Authorization) -> None:
         last = {"last": entry.index, "at": entry.at, "request": made.request, "workspace": made.workspace}
@@ -133,7 +144,7 @@ class History:
         held = None if is_first else self.authorized(connection, made.subject)
         if held is not None and held.signs != made.signs:
             return  # the first one stands, and nobody signs this
-        if pressed := pressed_in(made, self._version(connection, entry, made)):
+        if pressed := pressed_in(made, self._version(connection, entry, made.workspace)):
             rows = [
                 {"credential": one.authenticator, "counter": one.counter, "challenge": one.challenge} for one in pressed
             ]
@@ -149,23 +160,23 @@ class History:
             _count(connection, worst(before, self._spends(connection, entry, made)))
 
     def _spends(self, connection: Connection, entry: Entry, made: Authorization) -> tuple[Spend, ...]:
-        return spends_in(made, self._version(connection, entry, made), entry.at)
+        return spends_in(made, self._version(connection, entry, made.workspace), entry.at)
 
-    def _version(self, connection: Connection, entry: Entry, made: Authorization) -> Workspace:
-        """The version that it names. Raises `Malformed` if that is not in the log."""
+    def _version(self, connection: Connection, entry: Entry, digest: bytes) -> Workspace:
+        """The version that an entry names. Raises `_Unknown` if that is not in the log."""
 
         def read() -> Workspace:
-            query = select(log_versions.c.document).filter_by(digest=made.workspace)
+            query = select(log_versions.c.document).filter_by(digest=digest)
             document = connection.execute(query).scalar()
             if document is None:
                 text = f"entry {entry.index} stands on a version of the workspace that is not in the log"
-                raise Malformed(text)
+                raise _Unknown(text)
             found = decode(Workspace, document, WORKSPACE_LIMIT)
-            if workspace_digest(found) != made.workspace:
+            if workspace_digest(found) != digest:
                 raise LocalError("the store has another document for a version of the workspace", Reason.STORE_CORRUPT)
             return found
 
-        return self._versions.get(made.workspace, read)
+        return self._versions.get(digest, read)
 
     def _judge(self, connection: Connection, index: int, current: Workspace) -> int | None:
         """As `counts_at`, of the change that this entry speaks of; looked at once for each version."""

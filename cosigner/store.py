@@ -107,6 +107,9 @@ log_changes = Table(
     Column("request", LargeBinary, nullable=False),
 )
 
+log_passed = Table("log_passed", metadata, Column("index", BigInteger, primary_key=True, autoincrement=False))
+"""Of `log_changes`, those that people had not approved, as was seen when they were followed: they are never due."""
+
 messages = Table(
     "messages",
     metadata,

@@ -15,7 +15,7 @@ from oms_core.assertions import verify_assertion
 from oms_core.chains.evm import what_is_signed
 from oms_core.chains.intent import CreateWallet, Intent, check_bounds, subject_digest
 from oms_core.encoding import decode, decode_one_of, digest
-from oms_core.errors import CountersealError, Malformed, NotFound, Refused
+from oms_core.errors import CountersealError, Malformed, Refused
 from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateRequest, SignRequest, request_digest
 from oms_core.keys import ChangeKey
 from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Entry, Item, read_record
@@ -184,7 +184,7 @@ def counts_at(request: ChangeWorkspaceRequest, current: Workspace, at: int) -> i
     """
     try:
         return at + verify_change(request, current, at).delay
-    except (Refused, Malformed, NotFound):
+    except CountersealError:
         return None
 
 

@@ -8,64 +8,35 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import select, update
 
-from cosigner.history import History
 from cosigner.store import log_changes, log_counters, log_versions, open_store
 from oms.authenticator import SoftwareAuthenticator
 from oms_core.authorize import authorize, look_back
-from oms_core.chains.intent import Intent, subject_digest
+from oms_core.chains.intent import subject_digest
 from oms_core.encoding import encode
 from oms_core.errors import LocalError, Malformed, Reason, Refused
-from oms_core.evidence import SignRequest, request_digest
+from oms_core.evidence import request_digest
 from oms_core.history import presses
 from oms_core.log.entries import AUTHORIZED
-from oms_core.policy.facts import Facts
 from oms_core.policy.hours import UTC
 from oms_core.policy.rules import DAY, Calendar, Cap, Unit
 from oms_core.workspace import Workspace, workspace_digest
 from tests.people import (
-    DELAY,
-    EXECUTION,
     NOW,
     ORIGIN,
     RULES,
     approve,
     following,
-    intent,
     reform,
     rules,
     sign_request,
     workspace,
     workspace_request,
 )
+from tests.unit.cosigner.replicas import Replica, asked, order
 from tests.unit.cosigner.test_chain import disabled
 from tests.witnessed import BEGAN, Logbook
-
-
-class Replica:
-    """A history that follows a log."""
-
-    def __init__(self, store: Engine, log: Logbook) -> None:
-        self.store, self.log, self.history, self.size = store, log, History(), 0
-
-    def follow(self, size: int | None = None) -> Replica:
-        """Take in what stands in the log up to this size, in one transaction."""
-        with self.store.begin() as connection:
-            for entry, one in list(self.log.after(self.size))[: (size or self.log.size) - self.size]:
-                self.history.fold(connection, entry, one)
-        self.size = size or self.log.size
-        return self
-
-    def facts(self, order: Intent | None = None, now: int = NOW, back: int = DAY, share: int = 1) -> Facts:
-        subject = subject_digest(order) if order else b"nobody's"
-        with self.store.begin() as connection:
-            return self.history.facts(connection, subject, now, back, share)
-
-    def counted(self, order: Intent | None = None, now: int = NOW, back: int = DAY) -> list[int]:
-        """The amounts that this order counts, or one that was never authorised; without fees."""
-        spent = self.facts(order, now, back).spent
-        return sorted(one.amount for one in spent if one.operation >= 0)
 
 
 @pytest.fixture
@@ -80,15 +51,6 @@ def replica(log: Logbook, tmp_path: Path) -> Iterator[Replica]:
     store.dispose()
 
 
-def order(amount: int, number: int = 1, **changes: object) -> Intent:
-    return intent(amount, intent_id=f"int_{number}", **changes)
-
-
-def asked(subject: Intent, nonce: int = 7, under: Workspace | None = None) -> SignRequest:
-    request = sign_request(subject, execution=replace(EXECUTION, nonce=nonce))
-    return replace(request, workspace=workspace_digest(under or workspace()))
-
-
 def test_what_was_authorised_counts_for_all_that_were_authorised_later(log: Logbook, replica: Replica) -> None:
     first, second = order(50, 1), order(60, 2)
     log.authorize(asked(first))
@@ -100,7 +62,7 @@ def test_what_was_authorised_counts_for_all_that_were_authorised_later(log: Logb
 
 
 def test_what_stands_in_the_store_for_a_version_or_a_change_is_what_its_digest_says(
-    log: Logbook, replica: Replica
+    log: Logbook, replica: Replica, tmp_path: Path
 ) -> None:
     """Else whoever writes to the disk says what an order is worth, and whom people have revoked."""
     cheaper = replace(workspace(), assets=tuple(replace(one, usd_micro=1) for one in workspace().assets))
@@ -112,10 +74,9 @@ def test_what_stands_in_the_store_for_a_version_or_a_change_is_what_its_digest_s
         replica.follow()
     assert caught.value.reason is Reason.STORE_CORRUPT
     log, mild = Logbook(), reform(following(name="as before"))
-    log.approve(workspace_request(reform(disabled("olga"))))
-    replica = Replica(replica.store, log)
-    replica.size = 1
-    replica.follow()
+    wanted = reform(disabled("olga"))
+    log.approve(workspace_request(wanted, approve(wanted, "alice"), approve(wanted, "carol")))
+    replica = Replica(open_store(tmp_path / "other.sqlite"), log).follow()
     with replica.store.begin() as connection:
         connection.execute(update(log_changes).values(request=encode(workspace_request(mild))))
         with pytest.raises(LocalError) as caught:
@@ -331,63 +292,6 @@ def test_a_version_that_nobody_approved_uses_up_no_counter_of_a_key_by_giving_it
     with replica.store.begin() as connection:
         assert connection.execute(select(log_counters)).all()
         replica.history.check_pressed(connection, presses((hers,), workspace()))
-
-
-# Versions that are due
-
-
-def loosened() -> Workspace:
-    return following(rules=tuple(rule for rule in workspace().rules if rule.rule_id != "deny-eve"))
-
-
-def due(replica: Replica, now: int, current: Workspace | None = None) -> bool:
-    with replica.store.begin() as connection:
-        try:
-            replica.history.check_due(connection, current or workspace(), now)
-        except Refused as error:
-            return error.reason is Reason.POLICY_VERSION_MISMATCH
-    return False
-
-
-def test_a_change_is_due_from_its_delay_after_its_entry_until_the_node_has_left_its_parent(
-    log: Logbook, replica: Replica
-) -> None:
-    wish = reform(loosened())
-    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")), at=NOW)
-    replica.follow()
-    assert [due(replica, NOW + after) for after in (0, DELAY - 1, DELAY, 9 * DAY)] == [False, False, True, True]
-    assert not due(replica, NOW + DELAY, loosened())
-    assert not due(replica, NOW + DELAY, following(name="another successor"))
-
-
-def test_a_change_that_people_did_not_approve_is_passed_over_until_one_is_logged_that_they_did(
-    log: Logbook, replica: Replica
-) -> None:
-    wish = reform(loosened())
-    log.approve(workspace_request(wish, approve(wish, "alice")), at=NOW)
-    replica.follow()
-    with replica.store.begin() as connection:
-        assert not replica.history.approved(connection, subject_digest(wish), workspace())
-    assert not due(replica, NOW + 9 * DAY)
-    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")), at=NOW + 1)
-    replica.follow()
-    with replica.store.begin() as connection:
-        assert replica.history.approved(connection, subject_digest(wish), workspace())
-        assert not replica.history.approved(connection, bytes(32), workspace())
-    assert [due(replica, NOW + 1 + after) for after in (DELAY - 1, DELAY)] == [False, True]
-
-
-def test_history_outlives_the_process(log: Logbook, replica: Replica) -> None:
-    wish = reform(loosened())
-    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")))
-    log.authorize(asked(order(50)))
-    replica.follow()
-    replica.store.dispose()
-    again = Replica(open_store(Path(str(replica.store.url.database))), log)
-    again.size = replica.size
-    log.authorize(asked(order(60, 2), nonce=8, under=loosened()))
-    assert again.follow().counted() == [50, 60]
-    assert due(again, NOW + DELAY)
 
 
 def test_what_is_committed_to_counts_as_far_back_as_any_version_looks_that_its_approvals_name() -> None:

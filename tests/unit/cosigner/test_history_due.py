@@ -1,0 +1,108 @@
+"""Which changes of the workspace are due, by the log that a node has followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cosigner.store import open_store
+from oms_core.chains.intent import subject_digest
+from oms_core.errors import Reason, Refused
+from oms_core.policy.rules import DAY
+from oms_core.workspace import Workspace
+from tests.people import DELAY, NOW, approve, following, reform, workspace, workspace_request
+from tests.unit.cosigner.replicas import Replica, asked, order
+from tests.witnessed import Logbook
+
+
+@pytest.fixture
+def log() -> Logbook:
+    return Logbook()
+
+
+@pytest.fixture
+def replica(log: Logbook, tmp_path: Path) -> Iterator[Replica]:
+    store = open_store(tmp_path / "store.sqlite")
+    yield Replica(store, log)
+    store.dispose()
+
+
+def loosened() -> Workspace:
+    return following(rules=tuple(rule for rule in workspace().rules if rule.rule_id != "deny-eve"))
+
+
+def due(replica: Replica, now: int, current: Workspace | None = None) -> bool:
+    with replica.store.begin() as connection:
+        try:
+            replica.history.check_due(connection, current or workspace(), now)
+        except Refused as error:
+            return error.reason is Reason.POLICY_VERSION_MISMATCH
+    return False
+
+
+def test_a_change_is_due_from_its_delay_after_its_entry_until_the_node_has_left_its_parent(
+    log: Logbook, replica: Replica
+) -> None:
+    wish = reform(loosened())
+    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")), at=NOW)
+    replica.follow()
+    assert [due(replica, NOW + after) for after in (0, DELAY - 1, DELAY, 9 * DAY)] == [False, False, True, True]
+    assert not due(replica, NOW + DELAY, loosened())
+    assert not due(replica, NOW + DELAY, following(name="another successor"))
+
+
+def test_a_change_that_people_did_not_approve_is_passed_over_until_one_is_logged_that_they_did(
+    log: Logbook, replica: Replica
+) -> None:
+    wish = reform(loosened())
+    log.approve(workspace_request(wish, approve(wish, "alice")), at=NOW)
+    replica.follow()
+    with replica.store.begin() as connection:
+        assert not replica.history.approved(connection, subject_digest(wish), workspace())
+    assert not due(replica, NOW + 9 * DAY)
+    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")), at=NOW + 1)
+    replica.follow()
+    with replica.store.begin() as connection:
+        assert replica.history.approved(connection, subject_digest(wish), workspace())
+        assert not replica.history.approved(connection, bytes(32), workspace())
+    assert [due(replica, NOW + 1 + after) for after in (DELAY - 1, DELAY)] == [False, True]
+
+
+def test_changes_that_nobody_approved_are_looked_at_once_and_never_again_however_many_they_are(
+    log: Logbook, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes the log needs nobody for them, and each request would wait for all of them to be read."""
+    for number in range(70):
+        wish = reform(loosened(), change_id=f"chg_{number}")
+        log.approve(workspace_request(wish, approve(wish, "alice")))
+    replica.follow()
+    looks: list[object] = []
+    monkeypatch.setattr("cosigner.history.counts_at", lambda *asked: looks.append(asked))
+    for _ in range(2):
+        assert not due(replica, NOW + DELAY)
+    assert looks == []
+
+
+def test_a_change_whose_parent_is_logged_after_it_is_due_all_the_same(log: Logbook, replica: Replica) -> None:
+    parent = loosened()
+    wish = reform(following(parent, name="later"), change_id="chg_2")
+    both = (approve(wish, name, under=parent) for name in ("alice", "carol"))
+    log.approve(workspace_request(wish, *both))
+    log.approve(workspace_request(reform(parent)))
+    replica.follow()
+    assert due(replica, NOW + DELAY, parent)
+
+
+def test_history_outlives_the_process(log: Logbook, replica: Replica) -> None:
+    wish = reform(loosened())
+    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")))
+    log.authorize(asked(order(50)))
+    replica.follow()
+    replica.store.dispose()
+    again = Replica(open_store(Path(str(replica.store.url.database))), log)
+    again.size = replica.size
+    log.authorize(asked(order(60, 2), nonce=8, under=loosened()))
+    assert again.follow().counted() == [50, 60]
+    assert due(again, NOW + DELAY)
