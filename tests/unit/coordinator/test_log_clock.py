@@ -13,7 +13,7 @@ import pytest
 
 from coordinator import clock as module_of_clock
 from coordinator import witnessing as module
-from coordinator.clock import AWAY, _clocks
+from coordinator.clock import AWAY, LogClock, _clocks
 from coordinator.witnessing import Witnessing
 from oms_core.errors import Reason, Unavailable
 from oms_core.log.cover import Mode
@@ -48,6 +48,20 @@ async def test_while_the_clock_is_ahead_of_the_witnesses_nothing_is_written_and_
     after = await log.append()
     assert after == index + 1
     assert (await log.witnessing.covered(after, 5, PATIENT)).count == 5
+
+
+def test_a_machine_whose_counter_runs_fast_does_not_date_ahead_of_its_witnesses_after_months(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time of day is put right over the network; the counter of a machine that nobody sets is not."""
+    clock, true = LogClock(), 1_800_000_000
+    for passed in range(0, 100 * 86_400, 300):
+        set_clock(monkeypatch, lambda passed=passed: true + passed)
+        monkeypatch.setattr(module_of_clock, "_running", lambda passed=passed: 1000 + passed * 1.0001)
+        clock.vouched(true + passed)
+        assert true + passed <= clock.now() <= true + passed + 2
+    set_clock(monkeypatch, lambda: true)  # set back by months: what witnesses said is what counts
+    assert clock.now() >= true + passed
 
 
 async def test_while_the_clock_is_behind_cosignatures_are_counted_all_the_same(
