@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
 from coordinator.store import Call, Store
-from coordinator.tables import metadata, open_database
 from oms_core.errors import Conflict, NotFound, Reason
 from oms_core.workspace.lifecycle import ChangeState
 from tests.people import NOW, approve, intent
-from tests.postgres import Postgres
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    server = Postgres()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    sqlite = request.param == "sqlite"
-    made = await open_database(
-        f"sqlite:///{tmp_path / 'o.sqlite'}" if sqlite else request.getfixturevalue("postgres").url
-    )
-    yield made
-    async with made.begin() as connection:
-        await connection.run_sync(metadata.drop_all)
-    await made.dispose()
 
 
 @pytest.fixture

@@ -5,45 +5,27 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.authorizing import Authorizing
 from coordinator.standing import Standing
 from coordinator.store import Call, Store
-from coordinator.tables import metadata, open_database
 from oms_core.approvals import Approval
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
 from oms_core.lifecycle import IllegalTransition, State
 from oms_core.policy.facts import FEE, Provenance, Spend
 from oms_core.policy.rules import DAY, Action
 from tests.people import NOW, approve, intent, sign_request, workspace
-from tests.postgres import Postgres
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    server = Postgres()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'orders.sqlite'}"
-    else:
-        url = request.getfixturevalue("postgres").url
-    engine = await open_database(url)
-    yield Store(engine)
-    async with engine.begin() as connection:
-        await connection.run_sync(metadata.drop_all)
-    await engine.dispose()
+@pytest.fixture
+def store(engine: AsyncEngine) -> Store:
+    return Store(engine)
 
 
 def call(request_id: str = "", body: bytes = b"body") -> Call:
