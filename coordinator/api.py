@@ -19,6 +19,7 @@ from coordinator.api_orders import OrderCalls
 from coordinator.api_prepare import PrepareCalls
 from coordinator.api_workspaces import WorkspaceCalls
 from coordinator.approving import PENDING, Approving
+from coordinator.calls import once
 from coordinator.chain.evm import EvmChain
 from coordinator.chainbook import ChainBook
 from coordinator.cosigners import Cosigners
@@ -81,10 +82,8 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         proposal = decode(Proposal, request.proposal, MAX_PROPOSAL)
         if not isinstance(proposal.subject, CreateWallet):
             raise Malformed("a wallet's subject is a wish for one")
-        wallet_id = proposal.subject.wallet_id
         call = Call(request.request_id, "CreateWallet", request.proposal)
-        if not await self._store.known(call):
-            await self._keys.submit(proposal, call)
+        wallet_id = await once(self._store, call, lambda: self._keys.submit(proposal, call))
         await durable.begin("wallet", wallet_id)
         return views.wallet(await self._store.wallet(wallet_id))
 
@@ -155,13 +154,16 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
         approval = decode(Approval, request.approval, MAX_PROPOSAL)
         row = await self._decidable(request.subject_id)
         call = Call(request.request_id, "Decide", request.subject_id.encode() + request.approval)
-        if await self._store.known(call):
-            pass
-        elif kind_of(request.subject_id) == WORKSPACE:
-            await self._workspaces.decide(request.subject_id, approval, request.comment, call)
-        else:
-            facts = await self._store.facts(int(time.time()))
-            await self._approving.decide(request.subject_id, row, approval, request.comment, facts, call)
+
+        async def decide() -> str:
+            if kind_of(request.subject_id) == WORKSPACE:
+                await self._workspaces.decide(request.subject_id, approval, request.comment, call)
+            else:
+                facts = await self._store.facts(int(time.time()))
+                await self._approving.decide(request.subject_id, row, approval, request.comment, facts, call)
+            return request.subject_id
+
+        await once(self._store, call, decide)
         self._news.ring(request.subject_id)
         row = await self._decidable(request.subject_id)
         return pb.Decided(subject_id=request.subject_id, state=row["state"])

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from sqlalchemy import RowMapping
 
 from coordinator import durable, key_changes
+from coordinator.calls import once
 from coordinator.ids import KEY, new_id
 from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
@@ -46,11 +47,13 @@ class KeyCalls(Stands, pb_grpc.OmsServicer):
         """Take a wish to change a key on, once per request id."""
         peer(context, "oms")
         call = Call(request.request_id, "ChangeKey", request.proposal)
-        change_id = await self._store.known(call)
-        if not change_id:
-            proposal = decode(Proposal, request.proposal, MAX_PROPOSAL)
-            change_id = new_id(KEY)
+
+        async def submit() -> str:
+            change_id, proposal = new_id(KEY), decode(Proposal, request.proposal, MAX_PROPOSAL)
             await self._changes.submit(change_id, proposal, call)
+            return change_id
+
+        change_id = await once(self._store, call, submit)
         await durable.begin("change", change_id)
         return await self._change(await self._book.change(change_id))
 

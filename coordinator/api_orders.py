@@ -11,6 +11,7 @@ from coordinator import durable, views
 from coordinator.amending import Amending
 from coordinator.api_keys import MAX_PROPOSAL
 from coordinator.approving import Approving
+from coordinator.calls import once
 from coordinator.desk import Desk
 from coordinator.ids import ORDER, new_id
 from coordinator.news import News
@@ -40,10 +41,13 @@ class OrderCalls(Stands, pb_grpc.OmsServicer):
         """Take an order on, once per request id."""
         peer(context, "oms")
         call = Call(request.request_id, "SubmitIntent", request.proposal)
-        order_id = await self._store.known(call)
-        if not order_id:
+
+        async def submit() -> str:
             order_id, proposal = new_id(ORDER), decode(Proposal, request.proposal, MAX_PROPOSAL)
             await self._desk.submit(order_id, proposal, call)
+            return order_id
+
+        order_id = await once(self._store, call, submit)
         await durable.begin("order", order_id)
         return await self._transaction(order_id)
 
@@ -79,8 +83,12 @@ class OrderCalls(Stands, pb_grpc.OmsServicer):
         peer(context, "oms")
         body = request.transaction_id.encode() + request.withdrawal
         call = Call(request.request_id, "CancelOrder", body)
-        if not await self._store.known(call):
+
+        async def cancel() -> str:
             await self._amending.cancel(request.transaction_id, request.withdrawal, call)
+            return request.transaction_id
+
+        await once(self._store, call, cancel)
         return await self._transaction(request.transaction_id)
 
     async def AmendOrder(self, request: pb.AmendOrderRequest, context: Context) -> pb.Transaction:
@@ -88,10 +96,13 @@ class OrderCalls(Stands, pb_grpc.OmsServicer):
         peer(context, "oms")
         body = request.transaction_id.encode() + request.proposal + request.withdrawal
         call = Call(request.request_id, "AmendOrder", body)
-        order_id = await self._store.known(call)
-        if not order_id:
+
+        async def amend() -> str:
             order_id, proposal = new_id(ORDER), decode(Proposal, request.proposal, MAX_PROPOSAL)
             await self._amending.amend(request.transaction_id, order_id, proposal, request.withdrawal, call)
+            return order_id
+
+        order_id = await once(self._store, call, amend)
         await durable.begin("order", order_id)
         return await self._transaction(order_id)
 

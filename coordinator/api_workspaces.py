@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from sqlalchemy import RowMapping
 
 from coordinator import durable
+from coordinator.calls import once
 from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
 from coordinator.ids import WORKSPACE, new_id
 from coordinator.news import News
@@ -58,11 +59,13 @@ class WorkspaceCalls(Stands, pb_grpc.OmsServicer):
         peer(context, "oms")
         body = bytes([request.confirm_unsatisfiable]) + request.proposal
         call = Call(request.request_id, "ProposeWorkspaceChange", body)
-        change_id = await self._store.known(call)
-        if not change_id:
-            proposal = decode(Proposal, request.proposal, LIMIT)
-            change_id = new_id(WORKSPACE)
+
+        async def submit() -> str:
+            change_id, proposal = new_id(WORKSPACE), decode(Proposal, request.proposal, LIMIT)
             await self._workspaces.submit(change_id, proposal, request.confirm_unsatisfiable, call)
+            return change_id
+
+        change_id = await once(self._store, call, submit)
         await durable.begin("workspace", change_id)
         return await self._shown(await self._chain_book.change(change_id))
 

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.authorizing import Authorizing
+from coordinator.calls import once
 from coordinator.standing import Standing
 from coordinator.store import Call, Store
 from oms_core.approvals import Approval
@@ -65,6 +66,49 @@ async def test_an_intent_that_was_submitted_before_names_the_order_that_it_is(st
     await store.add_order(order("txn_1"), call())
     with pytest.raises(Conflict, match="submitted before, as txn_1"):
         await store.add_order({**order("txn_2"), "subject": b"txn_1"}, call())
+
+
+@pytest.mark.parametrize("what", ["SubmitIntent", "CancelOrder", "Decide", "CreateWallet"])
+async def test_whoever_makes_a_call_again_while_it_is_carried_out_is_told_what_it_made(store: Store, what: str) -> None:
+    """Who hears nothing asks again. Both calls are new to the store here, and then come to it one after the other."""
+    made, both = call("once"), asyncio.Barrier(2)
+    if what != "SubmitIntent":
+        await store.add_order(order("txn_1"), call())
+
+    async def make(number: int) -> str:
+        await both.wait()
+        if what == "SubmitIntent":
+            await store.add_order({**order(f"txn_{number}"), "subject": b"same"}, made)
+            return f"txn_{number}"
+        if what == "CancelOrder":
+            ends = (State.SUBMITTED, State.CANCELLED, "CANCELLED", "by desk")
+            await store.withdraw("txn_1", *ends, made, None)
+        elif what == "Decide":
+            await store.decide("txn_1", approve(intent(500), "ravi", expires_at=2**40), "person-ravi", 5, "", made)
+        else:
+            await store.add_wallet("txn_1", "GENERATING", b"p", b"k", 3, made)
+        return "txn_1"
+
+    first, second = await asyncio.gather(*(once(store, made, lambda n=n: make(n)) for n in (1, 2)))  # type: ignore[misc]
+    assert first == second
+    assert await store.known(made) == first
+    assert [row["order_id"] for row in await store.list_orders("", 100, "")] == [first]
+
+
+async def test_another_call_is_no_call_that_was_made_before(store: Store) -> None:
+    async def make() -> str:
+        await store.add_order(order("txn_1"), made)
+        return "txn_1"
+
+    made = call("one")
+    assert await once(store, made, make) == await once(store, made, make) == "txn_1"
+    with pytest.raises(Conflict) as another:
+        await once(store, call("one", b"other"), make)
+    assert another.value.reason == Reason.IDEMPOTENCY_CONFLICT
+    made = call("two")
+    with pytest.raises(Conflict):
+        await once(store, made, make)
+    assert await store.known(made) == ""
 
 
 async def test_of_many_submissions_of_one_intent_exactly_one_is_kept(store: Store) -> None:

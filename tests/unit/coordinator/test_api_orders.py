@@ -11,12 +11,16 @@ from unittest import mock
 
 import pytest
 
+from coordinator import durable
 from coordinator.api_orders import OrderCalls
 from coordinator.ids import KEY, ORDER, WORKSPACE, kind_of, new_id
+from coordinator.store import Call
+from oms_core.chains.intent import Proposal, subject_digest
+from oms_core.encoding import encode
 from oms_core.errors import NotFound, Unauthenticated
 from oms_core.lifecycle import State
 from proto import oms_pb2 as pb
-from tests.people import intent
+from tests.people import intent, propose
 from tests.unit.coordinator.readers import Way
 from tests.unit.coordinator.test_api_log import OMS, asked_by
 
@@ -52,6 +56,29 @@ async def test_orders_are_listed_newest_first_with_what_they_wait_for_by_one_loo
     assert one == shown[1]
     page = await calls.ListTransactions(pb.ListTransactionsRequest(limit=1, before="txn_2"), OMS)
     assert [one.transaction_id for one in page.transactions] == ["txn_1"]
+
+
+async def test_an_order_that_is_submitted_twice_at_a_time_is_one_order_and_goes_its_way(
+    way: Way, calls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, began = asyncio.Barrier(2), []
+
+    async def submit(order_id: str, proposal: Proposal, call: Call) -> None:
+        await both.wait()
+        row = {"order_id": order_id, "wallet_id": "wal_1", "proposal": encode(proposal)}
+        await way._store.add_order({**row, "subject": subject_digest(proposal.subject)}, call)
+
+    async def begin(kind: str, order_id: str) -> None:
+        began.append((kind, order_id))
+
+    calls._desk.submit = submit
+    monkeypatch.setattr(durable, "begin", begin)
+    request = pb.SubmitIntentRequest(request_id="once", proposal=encode(propose(intent(50))))
+    async with asyncio.timeout(PATIENT):
+        first, second = await asyncio.gather(*(calls.SubmitIntent(request, OMS) for _ in range(2)))
+    assert first == second
+    assert began == [("order", first.transaction_id)] * 2  # which is one way
+    assert (await calls.SubmitIntent(request, OMS)).transaction_id == first.transaction_id
 
 
 async def test_whoever_watches_an_order_is_shown_each_change_once_and_its_end(way: Way, calls: OrderCalls) -> None:
