@@ -58,9 +58,11 @@ class Chain:
         request = decode(ChangeWorkspaceRequest, data, LIMIT)
         following, change = request.wish.next, subject_digest(request.wish)
         with self._turn:
-            if done := self._versions.said(following.version):
-                return self._again(*done, change)
             current = self._versions.current()
+            # What no store can hold is not looked up in one.
+            here = 0 <= following.version <= current.version
+            if here and (done := self._versions.said(following.version)):
+                return self._again(*done, change)
             if (following.parent, following.version) != (workspace_digest(current), current.version + 1):
                 text = f"version {following.version} does not follow this node's version {current.version}"
                 raise Refused(text, Reason.POLICY_VERSION_MISMATCH)

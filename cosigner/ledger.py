@@ -23,6 +23,8 @@ from oms_core.keys import KeyState, SignedKeyReceipt
 from oms_core.policy.facts import Facts
 from oms_core.workspace import Workspace
 
+MAX_NONCE = (1 << 63) - 1  # as much as the store holds
+
 Also = Callable[[Connection], None]
 Count = Callable[[Connection], Facts]
 """What is counted, and by which clock, in the transaction that commits to something."""
@@ -193,6 +195,8 @@ class Ledger:
         intent, tx = authorized.subject, authorized.transaction
         assert isinstance(intent, Intent)
         assert tx is not None
+        if tx.nonce > MAX_NONCE:
+            raise Refused(f"no account comes to nonce {tx.nonce}", Reason.DOUBLE_SIGN_GUARD)
         subject = subject_digest(intent)
         at_nonce = (signed.c.chain == intent.chain) & (signed.c.account == account) & (signed.c.nonce == tx.nonce)
         rows = connection.execute(select(signed).where(at_nonce | (signed.c.subject == subject))).all()

@@ -177,6 +177,9 @@ def test_another_wish_for_the_same_version_is_another_change(chain: Chain) -> No
 def test_a_version_that_does_not_follow_is_refused(chain: Chain) -> None:
     second = disabled("tara", disabled("olga"))
     assert refused(chain, request(second, "alice")) == Reason.POLICY_VERSION_MISMATCH
+    for number in (-(1 << 64), -1, 0, 1 << 63, 10**4000):
+        other = replace(disabled("olga"), version=number)
+        assert refused(chain, request(other, "alice")) == Reason.POLICY_VERSION_MISMATCH
     assert (
         refused(chain, request(replace(disabled("olga"), parent=bytes(32)), "alice")) == Reason.POLICY_VERSION_MISMATCH
     )

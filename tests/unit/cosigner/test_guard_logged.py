@@ -310,6 +310,12 @@ def test_a_counter_that_the_log_has_for_another_approval_refuses_this_one(guard:
     assert why(guard, request, node.logged(request)) is Reason.COUNTER_REGRESSION
 
 
+@pytest.mark.parametrize("nonce", [1 << 63, (1 << 64) - 1])
+def test_a_nonce_that_no_account_comes_to_is_refused_and_not_looked_up(guard: Guard, node: Node, nonce: int) -> None:
+    request = order(nonce=nonce)
+    assert why(guard, request, node.logged(request)) is Reason.DOUBLE_SIGN_GUARD
+
+
 # A newer version
 
 
