@@ -266,6 +266,7 @@ def test_what_was_authorised_and_never_signed_counts_against_others(guard: Guard
     assert why(guard, late, node.logged(late)) is Reason.VELOCITY_EXCEEDED
 
 
+@pytest.mark.covers("C16")
 def test_an_order_counts_in_the_window_of_its_entry_and_not_in_that_of_the_moment_at_which_it_is_signed(
     guard: Guard, node: Node
 ) -> None:

@@ -130,6 +130,7 @@ def test_an_order_that_waited_for_months_counts_when_it_was_logged_last(log: Log
     assert replica.counted(waiting) == [60]
 
 
+@pytest.mark.covers("C16")
 def test_what_fills_a_day_just_before_midnight_fills_it_also_for_what_is_signed_just_after(tmp_path: Path) -> None:
     """Entries are good for minutes; else any number of orders could be logged in one day, and signed in the next."""
     day = Cap(Unit.BASE, 2000, seconds=0, per=(), calendar=Calendar.DAY, zone=UTC)
@@ -270,6 +271,7 @@ def test_a_counter_that_the_log_has_for_one_approval_is_refused_for_another(log:
     assert caught.value.reason is Reason.COUNTER_REGRESSION
 
 
+@pytest.mark.covers("A04")
 def test_a_version_that_nobody_approved_uses_up_no_counter_of_a_key_by_giving_its_credential_another(
     log: Logbook, replica: Replica, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_change_that_people_did_not_approve_is_passed_over_until_one_is_logged
     assert [due(replica, NOW + 1 + after) for after in (DELAY - 1, DELAY)] == [False, True]
 
 
+@pytest.mark.covers("C06")
 def test_changes_that_nobody_approved_are_looked_at_once_and_never_again_however_many_they_are(
     log: Logbook, replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:

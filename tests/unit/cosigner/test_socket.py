@@ -59,6 +59,7 @@ async def test_an_enclave_that_ends_removes_its_own_socket(monkeypatch: pytest.M
     assert not socket.exists()
 
 
+@pytest.mark.covers("C14")
 @pytest.mark.parametrize(("limit", "most"), [("AT_ONCE", 9), ("BYTES_AT_ONCE", 20_000)])
 async def test_what_is_sent_faster_than_it_is_answered_waits_outside(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, most: int
