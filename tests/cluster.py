@@ -117,15 +117,21 @@ def with_somebody_who_left(root: Path) -> tuple[User, ...]:
     return (*PEOPLE(root), User("lena", "person-lena", "Lena", "risk", "", held, keys, (), enabled=True))
 
 
-PEOPLE = cast.people
+PEOPLE, RULES = cast.people, cast.rules_from_yaml
 
 
-def start() -> Network:
-    """Five cosigners, a coordinator, a chain with four blocks a second, and one funded wallet."""
+def start(without: tuple[str, ...] = ()) -> Network:
+    """Five cosigners, a coordinator, a chain with four blocks a second, and one funded wallet.
+
+    ``without`` names rules of the development network that are left out.
+    """
     network = Network(Path(tempfile.mkdtemp(prefix="cs-test-")), block_seconds=0.25)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cast, "people", with_somebody_who_left)
+            patch.setattr(
+                cast, "rules_from_yaml", lambda *told: tuple(r for r in RULES(*told) if r.rule_id not in without)
+            )
             network.prepare()
         network.start()
         asyncio.run(network.attached(ALL))

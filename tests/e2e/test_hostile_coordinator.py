@@ -25,7 +25,7 @@ from oms_core.workspace import Workspace, member
 from proto import oms_pb2 as pb
 from tests import cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.attack, pytest.mark.timeout(420)]
+pytestmark = pytest.mark.attack
 EVIL = "tests.attack.evil_coordinator"
 REAL, CORRUPT = ("cosigner",), ("tests.attack.corrupt_cosigner",)
 COIN = "eip155:31337/slip44:60"
@@ -33,18 +33,23 @@ BLOCK = 1.5  # seconds
 
 
 @pytest.fixture(scope="module")
-def _evil(_network: Network) -> Iterator[None]:
-    """The coordinator lies from now on, about orders that say so."""
-    _network.processes.stop("coordinator")
-    _network.start_coordinator(EVIL)
-    yield
-    _network.processes.stop("coordinator")
+def _besieged() -> Iterator[Network]:
+    """A network of its own, with a coordinator that lies about orders that say so.
+
+    What it asks for stands in the log, and would hold against limits for a day: some is worth nobody knows how much.
+    """
+    network = cluster.start(without=("limit-coin", "limit-trader"))
+    network.processes.stop("coordinator")
+    network.start_coordinator(EVIL)
+    yield network
+    network.remove()
 
 
 @pytest.fixture
-async def besieged(_evil: None, network: Network) -> Network:
+async def besieged(_besieged: Network) -> Network:
     """Five honest cosigners, and a coordinator that lies."""
-    return network
+    await cluster.ready(_besieged)
+    return _besieged
 
 
 def order(purpose: str, what: What | None = None, initiator: str = "desk") -> Intent:
@@ -134,29 +139,12 @@ async def refused_by_all(network: Network, subject: Intent, reason: Reason, *app
 
 
 @pytest.mark.covers("C04", "C05")
-@pytest.mark.parametrize("trick", [trick for trick in AFTER if trick != "chain"])
+@pytest.mark.parametrize("trick", AFTER)
 async def test_what_was_changed_after_approval_is_refused_by_all_five_and_moves_nothing(
     besieged: Network, trick: str
 ) -> None:
     what = Call(weth(besieged), 2 * ETHER, bytes.fromhex("d0e30db0")) if trick == "calldata" else None
     await refused_by_all(besieged, order(trick, what), AFTER[trick], "ravi")
-
-
-@pytest.fixture
-def spoiled() -> Iterator[Network]:
-    """Another network, which nobody needs afterwards, with a coordinator that lies."""
-    network = cluster.start()
-    network.processes.stop("coordinator")
-    network.start_coordinator(EVIL)
-    yield network
-    network.remove()
-
-
-@pytest.mark.covers("C04")
-async def test_another_chain_after_approval_is_refused_by_all_five_and_moves_nothing(spoiled: Network) -> None:
-    """What such a coin is worth is not known; it stands in the log as asked for, so limits in USD hold for a day."""
-    await spoiled.attached(cluster.ALL, 90)
-    await refused_by_all(spoiled, order("chain"), AFTER["chain"], "ravi")
 
 
 @pytest.mark.covers("C01", "A01", "A02", "A03")
@@ -215,6 +203,6 @@ async def test_with_three_corrupt_cosigners_the_same_lie_does_move_the_money(bes
     await corrupt(1, 2, 3)
     _, before = await funds(besieged)
     tx = await lied_about(besieged, order("recipient; 1 2 3"), "ravi")
-    assert (tx.state, list(tx.signers)) == ("CONFIRMED", [1, 2, 3])
+    assert (tx.state, list(tx.signers)) == ("CONFIRMED", [1, 2, 3]), (tx.reason, tx.detail)
     _, after = await funds(besieged)
     assert int(str(after), 16) - int(str(before), 16) == 2 * ETHER
