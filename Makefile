@@ -45,7 +45,7 @@ demo: setup ## five cosigners make a key, sign, settle, lose two nodes, and refu
 test: setup ## the default tests (under ten minutes on two cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not e2e"
 
-e2e: setup ## whole networks of processes: orders, rules, changes, liars, and whoever is killed (about twelve minutes)
+e2e: setup ## whole networks of processes: orders, rules, changes, liars, and whoever is killed (about fifteen minutes)
 	@$(BIN)/python -m pytest -m "e2e and not slow"
 
 attack: setup ## every liar that we know, from every place, and every rule that stops one (about 25 minutes)
