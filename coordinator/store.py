@@ -71,11 +71,10 @@ class Store:
         self._reservations = Reservations(engine)
 
     async def known(self, call: Call) -> str:
-        """The object that this call made before; empty if it is new. Raises `Conflict` for another body."""
+        """The object that this call made; empty if it is new, or on its way. Raises `Conflict` for another body."""
         if not 1 <= len(call.request_id) <= 128:
             raise Malformed("a request id has 1 to 128 characters")
-        async with self._engine.begin() as connection:  # the same call may be about to be remembered
-            row = await one(connection, select(requests).where(requests.c.request_id == call.request_id))
+        row = await read_one(self._engine, select(requests).where(requests.c.request_id == call.request_id))
         if row is None:
             return ""
         if (row["method"], row["body"]) != (call.method, call.digest):
