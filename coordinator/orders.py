@@ -20,6 +20,7 @@ from oms_core.lifecycle import TERMINAL, State
 
 log = structlog.get_logger()
 
+_UNPAID = (State.REJECTED, State.DENIED, State.EXPIRED)
 RETRY = 1.0  # seconds between attempts at what is not available
 
 
@@ -44,11 +45,18 @@ class Orders(Stands):
         await self._move(row["order_id"], State(row["state"]), to, reason=reason, detail=text, **values)
 
     async def _move(self, order_id: str, was: State, to: State, note: str = "", **values: Any) -> None:
+        if to in _UNPAID and (text := await self._may_be_paid(order_id)):
+            values["detail"] = f"{to}: {values.get('detail', '')}; {text}"
+            to = State.QUARANTINED
         await self._store.move(order_id, was, to, note, **values)
         if to in TERMINAL or to is State.BROADCAST:
             self._news.ring((await self._store.order(order_id))["wallet_id"])
         log.info("order", order=order_id, state=str(to), reason=str(values.get("reason", "")))
         self._news.ring(order_id)
+
+    async def _may_be_paid(self, order_id: str) -> str:
+        """Why an order that nobody seems to have signed may be paid all the same; empty if it cannot be."""
+        return ""
 
     async def _wait(self, order_id: str, reason: Reason, text: str) -> None:
         """Say what is missing, then pause: the order stays where it is."""

@@ -20,7 +20,7 @@ from coordinator.orders import RETRY, execution_of, intent_of
 from coordinator.reviewing import Reviewing
 from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import execution_digest
-from oms_core.chains.evm import derive, is_message
+from oms_core.chains.evm import derive, is_message, to_checksum
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused, Unavailable
 from oms_core.lifecycle import State
@@ -100,6 +100,20 @@ class Preparing(Reviewing):
         if not row["authorized_at"]:
             await self._store.release_nonce(row["order_id"])
             self._news.ring(row["wallet_id"])
+
+    async def _may_be_paid(self, order_id: str) -> str:
+        """Where cosigners were asked to sign it, and its nonce is used: its bytes went out, and a database was lost.
+
+        While it holds its nonce, no other order of its account has that one. Raises `Unavailable` or `RpcError`.
+        """
+        row = await self._store.order(order_id)
+        execution, intent = execution_of(row), intent_of(row)
+        if execution is None or not row["authorized_at"] or await self._store.nonce_of(order_id) != execution.nonce:
+            return ""
+        account = await self._wallets.account(intent.wallet_id, intent.path)
+        if await self._chain.next_nonce(account) <= execution.nonce:
+            return ""
+        return f"it may be paid, nonce {execution.nonce} of {to_checksum(account)} is used on the chain"
 
     # Degraded mode
 

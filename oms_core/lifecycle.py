@@ -32,8 +32,12 @@ WITHDRAWN = (State.CANCELLED, State.REPLACED)
 
 NEXT: dict[State, frozenset[State]] = {
     State.SUBMITTED: frozenset({State.PENDING_APPROVAL, State.APPROVED, State.REJECTED, State.EXPIRED, *WITHDRAWN}),
-    State.PENDING_APPROVAL: frozenset({State.APPROVED, State.DENIED, State.REJECTED, State.EXPIRED, *WITHDRAWN}),
-    State.APPROVED: frozenset({State.SIGNING, State.PENDING_APPROVAL, State.REJECTED, State.EXPIRED, *WITHDRAWN}),
+    State.PENDING_APPROVAL: frozenset(
+        {State.APPROVED, State.DENIED, State.REJECTED, State.EXPIRED, State.QUARANTINED, *WITHDRAWN}
+    ),
+    State.APPROVED: frozenset(
+        {State.SIGNING, State.PENDING_APPROVAL, State.REJECTED, State.EXPIRED, State.QUARANTINED, *WITHDRAWN}
+    ),
     State.SIGNING: frozenset({State.SIGNED, State.APPROVED, State.REJECTED, State.EXPIRED, State.QUARANTINED}),
     State.SIGNED: frozenset({State.BROADCAST, State.CONFIRMED, State.QUARANTINED}),
     State.BROADCAST: frozenset({State.MINED, State.QUARANTINED}),
@@ -49,6 +53,8 @@ NEXT: dict[State, frozenset[State]] = {
 }
 """SIGNING goes back to APPROVED when no quorum answers, APPROVED to PENDING_APPROVAL when approvals have ended, or the
 workspace has changed so that they are not what it takes, MINED to BROADCAST when a reorganisation drops its block.
+
+What cosigners were asked to sign, and may be paid although no database says so any more, ends QUARANTINED.
 
 A message, which goes to no chain, is CONFIRMED once it is signed.
 """
