@@ -50,6 +50,9 @@ def verify_key(claims: Claims, wallet_id: str, told: list[Told], versions: Versi
         must((said.wallet_id, said.key_id) == (wallet_id, subject_digest(wish)), "they confirm another wallet's key")
     for one in of(told, DEALT_ANEW):
         index = one.entry.index
+        if one.record is None:
+            claims.note(f"it was dealt anew in entry {index}, and to whom is not here")
+            continue
         with claims.claim(
             f"it was dealt anew in entry {index}, and whom that names as its holders confirm the same key"
         ):
@@ -61,10 +64,10 @@ def verify_key(claims: Claims, wallet_id: str, told: list[Told], versions: Versi
 
 
 def _asked_for(wallet_id: str, told: list[Told], versions: Versions) -> tuple[CreateWallet, Workspace, list[Told]]:
-    begun = first(told, *BEGINS)
-    proposal = begun.document(Proposal)
-    asked = of(told, AUTHORIZED)
+    begun, asked = first(told, *BEGINS), of(told, AUTHORIZED)
     must(bool(asked), "no entry says that cosigners were asked for it")
+    lost = begun.record is None  # in a log that was got back; it stands in what cosigners were asked for as well
+    proposal = asked[0].asked(CreateRequest).proposal if lost else begun.document(Proposal)
     for one in asked:
         request = one.asked(CreateRequest)
         must(request.proposal == proposal, f"entry {one.entry.index} asks for something else than was proposed")

@@ -60,8 +60,13 @@ class Asked:
 
 
 def read_intent(told: list[Told]) -> tuple[Proposal, Intent]:
-    """The order as it was proposed. Raises `ProofInvalid` or `Malformed`."""
-    proposal = first(told, SUBMITTED).document(Proposal)
+    """The order as it was proposed, or, of a log that was got back, as cosigners were asked for it.
+
+    Raises `ProofInvalid` or `Malformed`.
+    """
+    submitted, asked = first(told, SUBMITTED), of(told, AUTHORIZED)
+    lost = submitted.record is None and bool(asked)
+    proposal = asked[0].asked(SignRequest).proposal if lost else submitted.document(Proposal)
     must(isinstance(proposal.subject, Intent), "what was submitted is no order")
     assert isinstance(proposal.subject, Intent)
     return proposal, proposal.subject

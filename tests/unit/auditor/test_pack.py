@@ -14,7 +14,7 @@ from auditor.report import Report
 from auditor.verify import verify_pack
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, ProofInvalid, Reason
-from oms_core.log.entries import read_entry
+from oms_core.log.entries import KEPT, read_entry
 from oms_core.workspace import workspace_digest
 from tests import people
 from tests.evidence import TXN, Story, message, story
@@ -170,7 +170,6 @@ def test_what_nothing_rests_on_may_be_erased_and_it_is_said() -> None:
 @pytest.mark.parametrize(
     ("event", "subject"),
     [
-        ("order.submitted", TXN),
         ("order.signed", TXN),
         ("authorized", TXN),
         ("authorized", "wal_1"),
@@ -182,6 +181,16 @@ def test_what_nothing_rests_on_may_be_erased_and_it_is_said() -> None:
 def test_what_something_rests_on_may_not_be_erased(event: str, subject: str) -> None:
     pack = told().pack()
     assert "erased" in refused(erased(pack, at(pack, event, subject)), "").message or event == "log.genesis"
+
+
+def test_a_pack_of_what_was_got_back_from_cosigners_rests_on_the_records_that_they_keep() -> None:
+    pack = told().pack()
+    events = [read_entry(held.item.entry).event for held in pack.items]
+    lost = [place for place, event in enumerate(events) if event not in KEPT]
+    assert {events[place] for place in lost} >= {"order.submitted", "wallet.pending_approval", "order.decision"}
+    whole, kept = verified(pack).lines(), verified(erased(pack, *lost)).lines()
+    for words in ("has signed the proposal", "so the wallet's account is", "what was signed is exactly what was asked"):
+        assert [one for one in kept if words in one] == [one for one in whole if words in one] != []
 
 
 def test_half_an_erased_record_is_no_record() -> None:
