@@ -32,17 +32,28 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 @DBOS.workflow(name="way", max_recovery_attempts=None)
 async def _way(kind: str, subject_id: str) -> None:
-    for name, step in _ways[kind]:
-        await DBOS.run_step_async({"name": name}, _run, step, subject_id)
+    steps = _ways[kind]
+    for number, (name, _) in enumerate(steps, 1):
+        at_last = number == len(steps)
+        await DBOS.run_step_async({"name": name}, _run, steps[0 if at_last else number - 1 : number], subject_id)
 
 
-async def _run(step: Callable[[str], Awaitable[None]], subject_id: str) -> None:
-    """Recovered workflows run on a loop of DBOS's own; the work belongs to the loop of our streams."""
-    work: Coroutine[Any, Any, None] = _insist(step, subject_id)
+async def _run(steps: tuple[Step, ...], subject_id: str) -> None:
+    """Recovered workflows run on a loop of DBOS's own; the work belongs to the loop of our streams.
+
+    The last step begins with all those before it: our own tables may have been put back to before what durable
+    execution remembers as done.
+    """
+    work: Coroutine[Any, Any, None] = _insist_on(steps, subject_id)
     if _loop is None or asyncio.get_running_loop() is _loop:
         await work
     else:
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, _loop))
+
+
+async def _insist_on(steps: tuple[Step, ...], subject_id: str) -> None:
+    for _, step in steps:
+        await _insist(step, subject_id)
 
 
 async def _insist(step: Callable[[str], Awaitable[None]], subject_id: str) -> None:

@@ -66,6 +66,27 @@ async def test_what_durable_execution_thinks_is_done_begins_again_if_it_has_not_
             await asyncio.sleep(0.01)
 
 
+async def test_the_last_step_begins_with_those_before_it_where_tables_were_put_back_to_before_they_were_done(
+    tmp_path: Path,
+) -> None:
+    done, again = list[str](), asyncio.Event()
+
+    async def first(subject_id: str) -> None:
+        done.append("first")
+
+    async def last(subject_id: str) -> None:
+        done.append("last")
+        again.set()
+
+    ways = {"order": (("first", first), ("last", last))}
+    durable.launch("tests", f"sqlite:///{tmp_path / 'durable.sqlite'}", "one", ways)
+    await durable.begin("order", "txn_1")
+    async with asyncio.timeout(60):
+        await again.wait()
+    await asyncio.to_thread(durable.close)
+    assert done == ["first", "first", "last"]
+
+
 async def test_whatever_has_not_ended_is_under_way(tmp_path: Path) -> None:
     engine = await open_database(f"sqlite:///{tmp_path / 'books.sqlite'}")
     store, book, chain_book = Store(engine), KeyBook(engine), ChainBook(engine)
