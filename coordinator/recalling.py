@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from coordinator.clock import AHEAD
 from coordinator.cosigners import Link
 from coordinator.journal import Journal
-from oms_core.errors import Malformed, ProofInvalid, Reason, Unavailable
-from oms_core.log.entries import COUNTED, Item, read_entry, read_record
+from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Unavailable
+from oms_core.log.entries import COUNTED, KEPT, Item, read_entry, read_record
 from oms_core.log.note import Checkpoint, Note, Signature, Verifier, cosignatures, read_note
 from oms_core.log.quorum import vouched_at
 from oms_core.log.tree import EMPTY_ROOT, MAX_SIZE, Frontier, leaf_hash
@@ -80,6 +80,29 @@ async def recalled(link: Link, start: int) -> list[Item]:
             if read_record(entry, one) is None and entry.event in COUNTED:
                 raise ProofInvalid(f"the record of entry {index} is missing", Reason.NOT_LOGGED)
     return items
+
+
+async def completed(items: list[Item], start: int, others: Iterable[Link]) -> list[Item]:
+    """Entries from ``start`` on with the records that one cosigner lacks, or keeps back, and ``others`` have."""
+    items, lacking = list(items), [at for at, one in enumerate(items) if not one.record and _kept(one)]
+    for link in others:
+        asked = -1  # below this place it was asked
+        for at in lacking:
+            if at < asked or items[at].record:
+                continue
+            try:
+                theirs = await recalled(link, start + at)
+            except CountersealError:
+                break  # nothing rests on it
+            asked = at + len(theirs)
+            for place, one in zip(range(at, len(items)), theirs, strict=False):
+                if one.entry == items[place].entry and not items[place].record and _kept(one):
+                    items[place] = one
+    return items
+
+
+def _kept(one: Item) -> bool:
+    return read_entry(one.entry).event in KEPT
 
 
 async def check_followed(link: Link, head: Checkpoint) -> None:

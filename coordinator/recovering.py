@@ -21,15 +21,26 @@ from coordinator.cosigners import Cosigners, Link
 from coordinator.journal import OPERATOR, Journal, append
 from coordinator.log_key import log_keys
 from coordinator.rebuilding import Rebuilding
-from coordinator.recalling import Shown, check_clock, check_followed, check_leads, cosigned, longest, recalled, shown
+from coordinator.recalling import (
+    Shown,
+    check_clock,
+    check_followed,
+    check_leads,
+    completed,
+    cosigned,
+    longest,
+    recalled,
+    shown,
+)
 from coordinator.server import cosigners_server, read_workspace
+from coordinator.settling import settle
 from coordinator.standing import Standing
 from coordinator.tables import log_checkpoints, log_items, open_database
 from coordinator.tiling import frontier_at, root_at, truncate
 from oms_core.encoding import decode
 from oms_core.errors import Conflict, LocalError, Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import ChangeWorkspaceRequest
-from oms_core.log.entries import GENESIS, KEPT, Item, Record, read_entry, read_record
+from oms_core.log.entries import AUTHORIZED, COUNTED, GENESIS, Item, Record, read_entry, read_record
 from oms_core.log.note import Checkpoint, write_note
 from oms_core.log.quorum import degraded
 from oms_core.log.roster import witness_verifiers
@@ -37,6 +48,7 @@ from oms_core.log.tree import EMPTY_ROOT, leaf_hash
 from oms_core.workspace import Workspace, identities
 
 LIMIT = 8 << 20  # bytes of a request
+MEANWHILE = "meanwhile"  # order.meanwhile, wallet.meanwhile: a step that came too late to be one
 GONE = Record(OPERATOR, b"", "erased", ())
 
 Say = Callable[[str], None]
@@ -108,25 +120,29 @@ async def recover(journal: Journal, links: Mapping[int, Link], standing: Standin
     done = None
     for index in others:
         try:
-            done = await _taken_from(journal, links[index], heads, standing, say)
+            done = await _taken_from(journal, links, index, heads, standing, say)
             break
         except (Malformed, ProofInvalid, Unavailable) as error:
             say(f"{error.message}: another one is asked")
-    done = done or await _taken_from(journal, links[last], heads, standing, say)
+    done = done or await _taken_from(journal, links, last, heads, standing, say)
     if note.signatures and heads[last].size:  # a start goes by how far it was cosigned, and when
         await journal.keep_cosignatures(heads[last].size, write_note(note).encode())
     return done
 
 
 async def _taken_from(
-    journal: Journal, link: Link, heads: Mapping[int, Checkpoint], versions: Iterable[Workspace], say: Say
+    journal: Journal,
+    links: Mapping[int, Link],
+    index: int,
+    heads: Mapping[int, Checkpoint],
+    versions: Iterable[Workspace],
+    say: Say,
 ) -> Recovered:
     async with journal.engine.begin() as connection:
         books = Rebuilding(connection, versions)
-        done, loose = await _take_over(journal, connection, link, heads, books, say)
-        await books.take_ends(loose)
-        done = await _follow_anew(connection, link.index, done, loose)
-        await books.finish()
+        done, loose = await _take_over(journal, connection, links, index, heads, books, say)
+        done = await _follow_anew(connection, index, done, loose, books)
+        await settle(connection, books, loose)
     if books.orders or books.wallets:
         say(f"{len(books.orders)} orders and {len(books.wallets)} wallets are as the log has them")
     if books.unknown:
@@ -137,13 +153,15 @@ async def _taken_from(
 async def _take_over(
     journal: Journal,
     connection: AsyncConnection,
-    link: Link,
+    links: Mapping[int, Link],
+    chosen: int,
     heads: Mapping[int, Checkpoint],
     books: Rebuilding,
     say: Say,
 ) -> tuple[Recovered, list[Item]]:
     """Also returns what was cut out: what nobody has cosigned."""
-    target, base = heads[link.index], await journal.cosigned(connection)
+    link, others = links[chosen], [one for index, one in links.items() if index != chosen]
+    target, base = heads[chosen], await journal.cosigned(connection)
     for index, head in heads.items():
         if head.size <= base and await connection.run_sync(root_at, head.size) != head.root:
             raise _forked(index)
@@ -151,11 +169,11 @@ async def _take_over(
         return Recovered(-1, target.size, 0), []
     if base and not await _here(connection, base - 1, (await recalled(link, base - 1))[:1]):
         await check_followed(link, target)  # else nobody has signed what it says
-        raise _forked(link.index)
+        raise _forked(chosen)
     tree, first, loose = await connection.run_sync(frontier_at, base), -1, list[Item]()
     roots = {one.size: EMPTY_ROOT for one in heads.values() if one.size > base}
     while tree.size < target.size:
-        items = (await recalled(link, tree.size))[: target.size - tree.size]
+        items = await completed((await recalled(link, tree.size))[: target.size - tree.size], tree.size, others)
         here = await _here(connection, tree.size, items) if first < 0 else 0
         if first < 0 and here < len(items):
             first = tree.size + here
@@ -174,16 +192,28 @@ async def _take_over(
     return Recovered(first, target.size, 0), loose
 
 
-async def _follow_anew(connection: AsyncConnection, index: int, done: Recovered, loose: list[Item]) -> Recovered:
-    """Append what was cut out, behind what is back, and say what has happened."""
+async def _follow_anew(
+    connection: AsyncConnection, index: int, done: Recovered, loose: list[Item], books: Rebuilding
+) -> Recovered:
+    """Append what was cut out, behind what is back, and say what has happened.
+
+    Steps of orders that had come further stay no steps: whoever reads the log, also to get it back once more, would
+    take an order for denied that had been paid.
+    """
     if done.first < 0:
         return replace(done, first=done.size)
     again = [(entry, one) for one in loose if (entry := read_entry(one.entry)).event != GENESIS]
     for entry, one in again:
-        record = read_record(entry, one)
-        if record is None and entry.event in KEPT:
+        event, record = entry.event, read_record(entry, one)
+        if record is None and event in COUNTED:
             raise Conflict(f"the record of entry {entry.index}, which cosigners keep, is gone", Reason.WRONG_STATE)
-        made = await append(connection, entry.event, entry.subject, record or GONE)
+        if books.overrules(entry):
+            event = f"{event.partition('.')[0]}.{MEANWHILE}"
+            record = record and replace(record, note=f"{entry.event}: {record.note}")
+        made = await append(connection, event, entry.subject, record or GONE)
+        if event == AUTHORIZED:
+            at = select(log_items.c.at).where(log_items.c.index == made)
+            await books.asked_again(entry, (await connection.execute(at)).scalar_one())
         if record is None:  # it is erased there, too: what it said is not made up
             await connection.execute(update(log_items).where(log_items.c.index == made).values(record=b"", salt=b""))
     said = f"entries {done.first} to {done.size - 1} as cosigner {index} has followed them; {len(again)} follow anew"

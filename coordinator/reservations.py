@@ -34,10 +34,17 @@ _SPARE = 3600  # seconds that are kept beyond what is asked for: who asks next m
 
 async def reserve(connection: AsyncConnection, adds: Iterable[Spend]) -> None:
     """Keep what a new order adds."""
-    for number, spend in enumerate(adds):
-        row = {name: getattr(spend, name) for name in _PLAIN}
-        row |= {"number": number, "amount": str(spend.amount), "usd_micro": str(spend.usd_micro)}
+    for row in rows_of(adds):
         await connection.execute(insert(spends).values(row))
+
+
+def rows_of(adds: Iterable[Spend]) -> list[dict[str, Any]]:
+    """As they are kept."""
+    return [
+        {name: getattr(spend, name) for name in _PLAIN}
+        | {"number": number, "amount": str(spend.amount), "usd_micro": str(spend.usd_micro)}
+        for number, spend in enumerate(adds)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

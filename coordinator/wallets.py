@@ -267,10 +267,7 @@ class Wallets(Stands):
 
     async def standing(self, wallet_id: str) -> ActiveWallet:
         """What is known of a wallet with a key, in whatever state. Raises `Refused` (WRONG_STATE) if it has none."""
-        row = await self._store.wallet(wallet_id)
-        if not confirmed(row):
-            raise Refused(f"wallet {wallet_id} is {row['state']}", Reason.WRONG_STATE)
-        return _active(row)
+        return _active(await self._store.wallet(wallet_id))
 
     async def active(self, wallet_id: str) -> ActiveWallet:
         """Raises `NotFound`, and `Refused` (WRONG_STATE) for a wallet that is not active."""
@@ -304,7 +301,7 @@ def confirmed(row: RowMapping) -> tuple[SignedConfirmation, ...]:
 
 
 def account_of(row: RowMapping, path: tuple[int, ...]) -> bytes:
-    """The 20-byte EVM account at a path of a wallet that has a key."""
+    """The 20-byte EVM account at a path of a wallet. Raises `Refused` (WRONG_STATE) if it has no key."""
     wallet = _active(row)
     return address_of(derive(wallet.public_key, wallet.chain_code, path).public_key)
 
@@ -320,7 +317,8 @@ def _wish(row: RowMapping) -> CreateWallet:
 
 
 def _active(row: RowMapping) -> ActiveWallet:
-    signed = confirmed(row)
+    if not (signed := confirmed(row)):
+        raise Refused(f"nothing is known of the key of wallet {row['wallet_id']}", Reason.WRONG_STATE)
     said: KeyConfirmation = signed[0].confirmation
     key = (said.key_id, said.epoch, said.transcript)
     parties = tuple(one.confirmation.index for one in signed)
