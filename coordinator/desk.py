@@ -332,9 +332,7 @@ class Desk(Preparing):
                     await self._news.wait(order_id, 0.25)
                 else:
                     await self._finish(row, standing)
-            except Unavailable as error:
-                await self._wait(order_id, error.reason, error.message)
-            except RpcError as error:
+            except (Unavailable, RpcError) as error:
                 await self._wait(order_id, error.reason, error.message)
 
     async def _finish(self, row: RowMapping, standing: OnChain) -> None:

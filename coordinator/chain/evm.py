@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from coordinator.chain.rpc import Rpc, RpcError
@@ -42,6 +44,16 @@ class Standing:
     depth: int
 
 
+@contextmanager
+def _proper(what: str) -> Iterator[None]:
+    """A node that shows something else than it should is as good as none. Raises `Unavailable` (CHAIN_UNAVAILABLE)."""
+    try:
+        yield
+    except (Malformed, ValueError, TypeError, LookupError) as error:
+        text = error.message if isinstance(error, Malformed) else type(error).__name__
+        raise Unavailable(f"the node shows no proper {what}: {text}", Reason.CHAIN_UNAVAILABLE) from None
+
+
 def any_execution(intent: Intent) -> Execution:
     """The cheapest execution within the bounds: shows whether an intent can be derived at all, and what it sends."""
     return Execution(2, 0, intent.bounds.gas_limit_cap, 0, 0, ())
@@ -68,8 +80,7 @@ class EvmChain:
         await self.check()
         shape = derive(intent, any_execution(intent))
         gas = await self._gas(shape, account, intent.bounds.gas_limit_cap)
-        block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
-        base, tip = int(block["baseFeePerGas"], 16), await self._rpc.number("eth_maxPriorityFeePerGas")
+        base, tip = await self._base_fee(), await self._rpc.number("eth_maxPriorityFeePerGas")
         ceiling = intent.bounds.max_fee_total // gas
         if base + tip > ceiling:
             raise Refused(f"the network asks {(base + tip) * gas} wei of fee now", Reason.FEE_EXCEEDED)
@@ -81,8 +92,13 @@ class EvmChain:
 
     async def sendable(self, execution: Execution, nonce: int) -> bool:
         """Whether what was chosen before can be sent with this nonce, and the next block would take its fees."""
+        return execution.nonce == nonce and execution.max_fee_per_gas >= await self._base_fee()
+
+    async def _base_fee(self) -> int:
+        """What the newest block asks for a unit of gas, in wei."""
         block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
-        return execution.nonce == nonce and execution.max_fee_per_gas >= int(block["baseFeePerGas"], 16)
+        with _proper("block"):
+            return int(block["baseFeePerGas"], 16)
 
     async def _gas(self, shape: UnsignedTransaction, account: bytes, cap: int) -> int:
         call = {"from": to_checksum(account), "value": hex(shape.value), "data": "0x" + shape.data.hex()}
@@ -118,8 +134,10 @@ class EvmChain:
         receipt = await self._rpc.call("eth_getTransactionReceipt", tx_hash)
         if receipt is None:
             return None
-        newest, block = await self._rpc.number("eth_blockNumber"), int(receipt["blockNumber"], 16)
-        return Standing(block, receipt["blockHash"], receipt["status"] == "0x1", newest - block + 1)
+        newest = await self._rpc.number("eth_blockNumber")
+        with _proper("receipt"):
+            block = int(receipt["blockNumber"], 16)
+            return Standing(block, str(receipt["blockHash"]), receipt["status"] == "0x1", newest - block + 1)
 
     async def balance(self, account: bytes) -> int:
         """What the account holds in wei, pending transactions counted."""
@@ -134,20 +152,19 @@ class EvmChain:
         receipt = await self._rpc.call("eth_getTransactionReceipt", tx_hash)
         if receipt is None:
             return None
-        block = await self._rpc.call("eth_getBlockByHash", receipt["blockHash"], False)
+        with _proper("receipt"):
+            place, index = receipt["blockHash"], int(receipt["transactionIndex"], 16)
+        block = await self._rpc.call("eth_getBlockByHash", place, False)
         if block is None:
             return None
-        try:
+        with _proper("block"):
             header = header_of(block)
-            raws = await self._transactions(receipt["blockHash"], len(block["transactions"]))
-            found = Block(header, raws, int(receipt["transactionIndex"], 16))
+            raws = await self._transactions(place, len(block["transactions"]))
+            found = Block(header, raws, index)
             same = transactions_root(raws) == read_header(header).transactions_root
             if not same or "0x" + transaction_hash(raws[found.index]).hex() != tx_hash:
                 raise Malformed("the block's transactions are not those of its header")
-        except (Malformed, ValueError, TypeError, LookupError) as error:
-            text = error.message if isinstance(error, Malformed) else type(error).__name__
-            raise Unavailable(f"the node shows no proper block: {text}", Reason.CHAIN_UNAVAILABLE) from None
-        return found
+            return found
 
     async def _transactions(self, block_hash: str, count: int) -> tuple[bytes, ...]:
         few = asyncio.Semaphore(_AT_ONCE)

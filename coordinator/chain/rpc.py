@@ -42,9 +42,11 @@ class Rpc:
                 continue
             if not isinstance(answer, dict) or answer.get("id") != body["id"]:
                 continue
-            if error := answer.get("error"):
-                raise RpcError(int(error.get("code", 0)), str(error.get("message", "")))
-            return answer.get("result")
+            if not (error := answer.get("error")):
+                return answer.get("result")
+            if isinstance(error, dict):
+                code = error.get("code")
+                raise RpcError(code if isinstance(code, int) else 0, str(error.get("message", "")))
         raise Unavailable("no chain node answers", Reason.CHAIN_UNAVAILABLE)
 
     async def number(self, method: str, *params: object) -> int:

@@ -1,0 +1,73 @@
+"""A chain node that answers with something else than it should is as good as none: what waits for it waits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from coordinator.chain.evm import EvmChain, Standing
+from coordinator.chain.rpc import Rpc, RpcError
+from oms_core.errors import Reason, Unavailable
+from tests.people import CHAIN, EXECUTION
+
+HASH = "0x" + "11" * 32
+RECEIPT = {"blockNumber": "0x5", "blockHash": "0x" + "22" * 32, "status": "0x1", "transactionIndex": "0x0"}
+
+
+def chain(answers: dict[str, Any], urls: tuple[str, ...] = ("http://node",)) -> EvmChain:
+    """Nodes that answer so: a result, or the whole of an answer by method and host."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        said = answers.get(f"{request.url.host} {asked['method']}", {"result": answers.get(asked["method"])})
+        return httpx.Response(200, json={"jsonrpc": "2.0", "id": asked["id"], **said})
+
+    rpc = Rpc(urls)
+    rpc._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    return EvmChain(CHAIN, rpc)
+
+
+async def test_a_mined_transaction_is_where_its_receipt_says() -> None:
+    made = chain({"eth_getTransactionReceipt": RECEIPT, "eth_blockNumber": "0x7"})
+    assert await made.standing(HASH) == Standing(5, RECEIPT["blockHash"], True, 3)
+
+
+NO_RECEIPTS: list[Any] = [[], "0x1", 7, {}]
+
+
+@pytest.mark.parametrize("receipt", [*NO_RECEIPTS, {**RECEIPT, "blockNumber": None}, {**RECEIPT, "blockNumber": "x"}])
+async def test_a_receipt_that_is_none_is_waited_out(receipt: Any) -> None:
+    with pytest.raises(Unavailable, match="no proper receipt") as caught:
+        await chain({"eth_getTransactionReceipt": receipt, "eth_blockNumber": "0x7"}).standing(HASH)
+    assert caught.value.reason is Reason.CHAIN_UNAVAILABLE
+
+
+@pytest.mark.parametrize("receipt", NO_RECEIPTS)
+async def test_nobody_looks_for_the_block_of_a_receipt_that_is_none(receipt: Any) -> None:
+    with pytest.raises(Unavailable, match="no proper receipt"):
+        await chain({"eth_getTransactionReceipt": receipt}).block_of(HASH)
+
+
+@pytest.mark.parametrize("block", [None, {}, [], {"baseFeePerGas": 5}, {"baseFeePerGas": "high"}])
+async def test_a_block_without_a_base_fee_is_waited_out(block: Any) -> None:
+    with pytest.raises(Unavailable, match="no proper block"):
+        await chain({"eth_getBlockByNumber": block}).sendable(EXECUTION, EXECUTION.nonce)
+
+
+@pytest.mark.parametrize("error", ["broken", 5, ["no"], True])
+async def test_an_error_that_says_nothing_is_no_answer_and_the_next_node_is_asked(error: Any) -> None:
+    answers = {"one eth_blockNumber": {"error": error}, "eth_blockNumber": "0x7"}
+    both = chain(answers, ("http://one", "http://two"))
+    assert await both._rpc.number("eth_blockNumber") == 7
+    with pytest.raises(Unavailable, match="no chain node answers"):
+        await chain(answers, ("http://one",))._rpc.number("eth_blockNumber")
+
+
+@pytest.mark.parametrize(("code", "said"), [(-32000, -32000), (None, 0), ("x", 0)])
+async def test_a_nodes_own_no_is_told_with_its_code(code: Any, said: int) -> None:
+    with pytest.raises(RpcError, match="nonce too low") as caught:
+        await chain({"node eth_x": {"error": {"code": code, "message": "nonce too low"}}})._rpc.call("eth_x")
+    assert caught.value.code == said
