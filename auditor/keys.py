@@ -48,6 +48,7 @@ def verify_key(claims: Claims, wallet_id: str, told: list[Told], versions: Versi
         roster = {index: identities(under)[index] for index in wish.parties}
         said = check_confirmations(made.document(Confirmations).signed, roster)
         must((said.wallet_id, said.key_id) == (wallet_id, subject_digest(wish)), "they confirm another wallet's key")
+    newest = said.epoch, tuple(wish.parties)
     for one in of(told, DEALT_ANEW):
         index = one.entry.index
         if one.record is None:
@@ -56,8 +57,8 @@ def verify_key(claims: Claims, wallet_id: str, told: list[Told], versions: Versi
         with claims.claim(
             f"it was dealt anew in entry {index}, and whom that names as its holders confirm the same key"
         ):
-            members = _check_epoch(one, said, versions)
-        claims.add(f"these are cosigners {numbers(members)}")
+            newest = _check_epoch(one, said, newest, versions)
+        claims.add(f"these are cosigners {numbers(newest[1])}")
     key = Key(wallet_id, said.public_key, said.chain_code)
     claims.add(f"so the wallet's account is {to_checksum(key.account(()))}")
     return key
@@ -88,8 +89,15 @@ def _check_before(made: Told, asked: list[Told], versions: Versions) -> None:
     must(not late, "a newer version of the workspace was due when they were asked", Reason.POLICY_VERSION_MISMATCH)
 
 
-def _check_epoch(one: Told, said: KeyConfirmation, versions: Versions) -> tuple[int, ...]:
-    """Confirmed under some roster that there was by then, since a reshared key may go to new members."""
+_Epoch = tuple[int, tuple[int, ...]]
+"""Its number, and who holds it."""
+
+
+def _check_epoch(one: Told, said: KeyConfirmation, newest: _Epoch, versions: Versions) -> _Epoch:
+    """Confirmed under some roster that there was by then, since a reshared key may go to new members.
+
+    It is later than the ``newest``, or is that one, which a coordinator that was interrupted writes down again.
+    """
     signed = one.document(Confirmations).signed
     members = [each.confirmation.index for each in signed]
     failed: CountersealError = ProofInvalid("no version of the workspace has these holders")
@@ -104,6 +112,7 @@ def _check_epoch(one: Told, said: KeyConfirmation, versions: Versions) -> tuple[
             continue
         same = (said.wallet_id, said.key_id, said.public_key, said.chain_code)
         must((again.wallet_id, again.key_id, again.public_key, again.chain_code) == same, "it is another key")
-        must(again.epoch > said.epoch, "it is not a later epoch")
-        return tuple(members)
+        dealt = again.epoch, tuple(members)
+        must(dealt[0] > newest[0] or (dealt == newest and dealt[0] > said.epoch), "it is not a later epoch")
+        return dealt
     raise failed

@@ -86,16 +86,21 @@ def verify_order(claims: Claims, told: list[Told], versions: Versions, key: Key)
     asked = _verify_asked(claims, told, proposal, intent, versions)
     note_denials(claims, told, asked[0].told.entry.index if asked else None)
     _verify_signed(claims, told, intent, asked, key, begun.at)
-    _verify_states(claims, told)
+    _verify_states(claims, told, intent)
 
 
-def _verify_states(claims: Claims, told: list[Told]) -> None:
-    """Where the order came to, in steps that an order can take: none is sent or confirmed that was not signed."""
+def _verify_states(claims: Claims, told: list[Told], intent: Intent) -> None:
+    """Where the order came to, in steps that an order can take: none is sent or confirmed that was not signed.
+
+    A message is sent to no chain, and nothing else is confirmed that was not sent to one.
+    """
     steps = [(one.entry, _STATES[one.entry.event]) for one in told if one.entry.event in _STATES]
     with claims.claim("its states follow one on the other as those of an order may"):
         must(steps[0][1] is State.SUBMITTED, f"it begins as {steps[0][1]}")
         for (_, was), (after, to) in pairwise(steps):
             advance(after.subject, was, to)
+            sent = was is not State.SIGNED or to is State.QUARANTINED or (to is State.CONFIRMED) is is_message(intent)
+            must(sent, f"what is signed does not go from {was} to {to}")
     ended, state = steps[-1]
     claims.add(f"the last that these entries say: the order is {state} since {when(ended.at)}")
 

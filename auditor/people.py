@@ -22,7 +22,8 @@ from oms_core.withdrawals import SignedWithdrawal, withdrawal_digest
 from oms_core.workspace import identities, user
 
 DECISION, READING, REFUSAL, EXECUTION = "order.decision", "order.reading", "order.refusal", "order.execution"
-WITHDRAWN = ("order.cancelled", "order.replaced")
+REPLACED = "order.replaced"
+WITHDRAWN = ("order.cancelled", REPLACED)
 
 
 def verify_decisions(claims: Claims, told: list[Told], intent: Intent, versions: Versions) -> None:
@@ -75,6 +76,8 @@ def verify_withdrawals(claims: Claims, told: list[Told], intent: Intent, version
             said = signed.withdrawal
             mine = (said.subject, said.initiator) == (subject_digest(intent), intent.initiator)
             must(mine, "it is about another order, or by somebody else")
+            replaced = one.entry.event == REPLACED
+            must(bool(said.instead) is replaced, "her word is not what the log says came of it")
             _check_withdrawal(signed, one.entry.index, versions)
 
 

@@ -160,6 +160,15 @@ def test_a_key_that_was_dealt_anew_is_the_same_key() -> None:
     older = story()
     older.tell("wallet.epoch", WALLET, older.confirmations(key_id, (1, 2, 3), 0))
     refused(older.pack(), "it is not a later epoch")
+    again = story()
+    for epoch, parties in ((1, (1, 2, 3)), (2, (3, 4, 5)), (2, (3, 4, 5))):
+        again.tell("wallet.epoch", WALLET, again.confirmations(key_id, parties, epoch))
+    verify_pack(write_pack(again.pack()), PINNED)
+    for epoch, parties in ((1, (1, 2, 3)), (2, (1, 2, 3))):
+        back = story()
+        back.tell("wallet.epoch", WALLET, back.confirmations(key_id, (3, 4, 5), 2))
+        back.tell("wallet.epoch", WALLET, back.confirmations(key_id, parties, epoch))
+        refused(back.pack(), "it was dealt anew in entry", "it is not a later epoch")
     stranger = story()
     stranger.tell("wallet.epoch", WALLET, stranger.confirmations(key_id, (1, 2, 6), 1))
     refused(stranger.pack(), "no version of the workspace has these holders")
@@ -332,6 +341,14 @@ def test_a_withdrawal_is_its_initiators() -> None:
     another = key.withdraw(intent(151))
     other.tell("order.cancelled", TXN, encode(another), actor="desk")
     refused(other.pack(), "it is about another order")
+
+
+def test_a_withdrawal_says_whether_another_order_takes_its_place() -> None:
+    key = keys().desk
+    for event, instead in (("order.replaced", None), ("order.cancelled", intent(151))):
+        made = _until("order.approved")
+        made.tell(event, TXN, encode(key.withdraw(intent(150), instead)), actor="desk")
+        refused(made.pack(), "her word is not what the log says came of it")
 
 
 def test_a_denial_is_shown_and_ends_nothing_by_itself() -> None:

@@ -84,6 +84,12 @@ def test_an_order_that_was_confirmed_and_of_which_no_signature_is_shown() -> Non
         refused(made.pack(), "its states follow one on the other", reason=Reason.WRONG_STATE)
 
 
+def test_a_transaction_that_was_confirmed_and_never_sent() -> None:
+    made = _until("order.sending")
+    made.tell("order.confirmed", TXN, note=f"in block 5 0x{'ab' * 32}")
+    refused(made.pack(), "its states follow one on the other", "does not go from SIGNED to CONFIRMED")
+
+
 def test_an_order_that_was_signed_after_people_denied_it() -> None:
     made = _until("order.approved")
     made.tell("order.decision", TXN, encode(approve(intent(150), "carol", DENY, under=made.workspace)), actor="carol")
