@@ -21,7 +21,7 @@ from oms.cli import (
     wallets,
     workspaces,
 )
-from oms_core.errors import CountersealError
+from oms_core.errors import CountersealError, Reason
 
 
 @click.group()
@@ -60,4 +60,7 @@ def main() -> None:
         cli(standalone_mode=True)
     except CountersealError as error:
         click.echo(str(error), err=True)
+        sys.exit(2)
+    except OSError as error:  # a file that is to be written, as a rule; what is read says so itself
+        click.echo(f"{Reason.CONFIG_INVALID}: {error.filename or 'a file'}: {error.strerror or error}", err=True)
         sys.exit(2)

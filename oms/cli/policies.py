@@ -6,6 +6,7 @@ was found: an order that would not pass, a mistake in rules, a property that doe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from oms.cli.policy_sources import (
 from oms.cli.shared import call
 from oms_core.analysis.backtest import PastOrder, Replay
 from oms_core.analysis.explain import decision_lines, moment, quota_lines, rules_lines
-from oms_core.analysis.orders import KEYS, Deed, Order, words
+from oms_core.analysis.orders import KEYS, WITHOUT_DESTINATION, Deed, Order, words
 from oms_core.chains.intent import Intent
 from oms_core.errors import Malformed
 from oms_core.policy.decision import Decision, Given, Outcome
@@ -38,6 +39,7 @@ from oms_core.policy.spends import Judged
 from oms_core.policy.units import decimal
 from oms_core.workspace import Assurance, Workspace, user
 
+_INTEGER = re.compile(r"-?[0-9]{1,78}\Z")
 _PAST = click.option(
     "--past", type=click.Path(path_type=Path), help="Past orders, one a line, instead of the coordinator's."
 )
@@ -66,7 +68,7 @@ def show(context: click.Context, path: Path | None) -> None:
 @click.option("--chain", default="", help="CAIP-2 name, where no asset says it.")
 @click.option("--data", default="", help="A call's data, as hex.")
 @click.option("--path", "steps", default="", help="The account below the wallet's key, as in 0/17.")
-@click.option("--fee", type=int, default=0, help="Fee at most, in wei.")
+@click.option("--fee", type=click.IntRange(min=0), default=0, help="Fee at most, in wei.")
 @click.option("--purpose", default="")
 @click.option("--approved-by", "approvers", multiple=True, help="User id of who would have approved; repeatable.")
 @click.option("--observed", multiple=True, help="NAME=VALUE of an observed fact; repeatable.")
@@ -98,15 +100,25 @@ def _order(workspace: Workspace, asked: dict[str, str], now: int) -> Order:
         moves = action in {Action.TRANSFER, Action.APPROVE}
         if moves and asset is None:
             raise Malformed(f"a {action} is of an asset")
+        if action is Action.TRANSFER and not amount:
+            raise Malformed("a TRANSFER is of some --amount")
         name = asset.asset if asset and moves else ""
         deed = Deed(action, chain, name, amount if moves else 0, 0 if moves else amount, "", _hex(asked["data"]))
+    if asked["to"] and action in WITHOUT_DESTINATION:
+        raise Malformed(f"a {action} goes --to nobody")
     to = account_of(workspace, chain, asked["to"]) if asked["to"] else b""
-    steps = tuple(int(step) for step in asked["steps"].split("/") if step.isdecimal())
+    steps = tuple(map(_step, asked["steps"].split("/"))) if asked["steps"] else ()
     observed = tuple(map(_observation, asked["observed"]))
     return Order(
         asked["initiator"], asked["wallet_id"], deed, to, now, steps, int(asked["fee"]), 21_000,
         asked["purpose"], observed,
     )  # fmt: skip
+
+
+def _step(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text[:11]) >= 1 << 31 or len(text) > 10:
+        raise Malformed(f"{text[:20]!r} is no step of a path as in 0/17: each is a number below 2^31")
+    return int(text)
 
 
 def _hex(text: str) -> bytes:
@@ -120,7 +132,7 @@ def _observation(text: str) -> Observation:
     name, equals, value = text.partition("=")
     if not equals:
         raise Malformed(f"{text[:40]!r} is not NAME=VALUE")
-    return Observation(name, -1, int(value) if value.lstrip("-").isdecimal() else value, Provenance.OWN)
+    return Observation(name, -1, int(value) if _INTEGER.match(value) else value, Provenance.OWN)
 
 
 def _key(workspace: Workspace, name: str) -> Assurance:

@@ -257,7 +257,10 @@ def names_of(mapping: Path | None, workspace: Workspace) -> Names:
         "tags": {},
         "types": {},
     }
-    read = json.loads(text_of(mapping)) if mapping is not None else {}
+    try:
+        read = json.loads(text_of(mapping)) if mapping is not None else {}
+    except (ValueError, RecursionError):
+        raise Malformed("names: not JSON") from None
     if not isinstance(read, dict):
         raise Malformed("names are a JSON object of users, groups, wallets, assets, entries, tags, types")
     for kind, names in read.items():

@@ -32,7 +32,8 @@ FILE = click.option(
     "--file", "path", type=click.Path(path_type=Path),
     help="A workspace (document, YAML or TOML), or rules alone (YAML), instead of the coordinator's.",
 )  # fmt: skip
-AT = click.option("--at", type=int, help="Unix second at which to decide; now, if left out.")
+_LATEST = 253_402_300_799  # the last second of the year 9999
+AT = click.option("--at", type=click.IntRange(0, _LATEST), help="Unix second at which to decide; now, if left out.")
 
 
 def clock(at: int | None) -> int:

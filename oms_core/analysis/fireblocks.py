@@ -98,7 +98,7 @@ def _read(data: str) -> list[Table]:
     """The list of rules: by itself, or as an answer of their API has it. Numbers stay as they are written."""
     try:
         read = json.loads(data, parse_float=str, parse_int=str, parse_constant=str)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(f"not JSON: {error}") from None
     while isinstance(read, dict):
         read = next((read[key] for key in ("policy", "draft", "draftResponse", "rules") if key in read), None)

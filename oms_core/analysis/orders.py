@@ -146,13 +146,21 @@ def words(order: Order, workspace: Workspace | None = None) -> str:
             entry_on(workspace, deed.chain, order.to) or contract_on(workspace, deed.chain, order.to)
         )
         said.append(f"to {to_checksum(order.to)} on {deed.chain}" + (f" ({entry.entry_id})" if entry else ""))
-    said.append(f"at {datetime.fromtimestamp(order.now, UTC):%Y-%m-%d %H:%M:%S} UTC")
+    said.append(f"at {_time(order.now)}")
     if order.max_fee_total:
         said.append(f"fee up to {order.max_fee_total:,} wei")
     if order.purpose:
         said.append("with a purpose")
     said += [f"{one.name} {one.value} ({one.provenance})" for one in order.observed]
     return ", ".join(said)
+
+
+def _time(at: int) -> str:
+    """A time beyond the calendar, up to which zones are known, by its number."""
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError):
+        return f"second {at}"
 
 
 def _amount(deed: Deed, workspace: Workspace | None) -> str:

@@ -19,6 +19,7 @@ from oms_core.analysis.properties import And, Condition, Not, Or, Property
 from oms_core.analysis.tables import Tables, Wondered
 from oms_core.analysis.universe import universe
 from oms_core.errors import LocalError, Malformed, Reason
+from oms_core.policy.check import check_names
 from oms_core.policy.decision import Decision, Outcome
 from oms_core.policy.fields import field_named
 from oms_core.policy.index import index_of
@@ -31,6 +32,7 @@ from oms_core.workspace import Workspace
 if TYPE_CHECKING:
     from oms_core.analysis.symbolic import Symbolic
 
+_COIN = "/slip44:60"
 MOST = 5_000  # orders that are looked at
 MOST_DOUBTS = 200  # of them such as only answers that are not known would let pass: nothing can be proved any more
 MILLISECONDS = 60_000
@@ -81,6 +83,7 @@ class Prover:
         listed = list(tests)
         for test in listed:
             check_test(test)
+            check_names(index_of(workspace), _registered(test))
         self.people = People(workspace)
         self.formulas = Symbolic(Tables(workspace, universe([workspace], now, listed)), listed)
 
@@ -144,6 +147,13 @@ def check_test(test: Test) -> None:
     for value in test.values:
         if field.choices and value not in field.choices:
             raise Malformed(f"{test.field} is one of {', '.join(field.choices)}, not {str(value)[:40]!r}")
+
+
+def _registered(test: Test) -> Test:
+    """A test without the coins of chains, of which a sentence may speak without their being registered."""
+    if test.field != "asset":
+        return test
+    return replace(test, values=tuple(value for value in test.values if not str(value).endswith(_COIN)))
 
 
 class _Search:

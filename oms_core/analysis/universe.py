@@ -200,11 +200,14 @@ def _deeds(workspaces: Sequence[Workspace], rules: list[Rule], tests: list[Test]
 
 
 def _movements(workspaces: Sequence[Workspace], asset: str, sums: list[int]) -> Iterable[Deed]:
-    """Transfers and allowances. Coins are sent in calls inside of others, too, and there also none of them."""
+    """Transfers and allowances. Coins are sent in calls inside of others, too, and there also none of them.
+
+    Who is shown one of several orders best sees one that moves something, so nothing comes last.
+    """
     chain = asset.partition("/")[0]
     coin = asset == native_asset(chain)
     for action in (Action.TRANSFER, Action.APPROVE):
-        for amount in sums:
+        for amount in sorted(sums, key=lambda amount: not amount):
             if not coin or (action is Action.TRANSFER and amount):
                 yield Deed(action, chain, asset, amount)
             if coin and nests(workspaces, chain, action):

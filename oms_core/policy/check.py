@@ -106,11 +106,20 @@ def _check_test(index: Index, test: Test) -> None:
         raise Malformed(f"takes {'one value' if one else f'1 to {MAX_VALUES} different values'}")
     for value in test.values:
         _check_type(field, test.operator, value)
-        if test.field.startswith("args.") and isinstance(value, str) and not one:
-            _check_argument(value)
-        # The beginning of a name may be any text; of a path it is a path.
-        known = _KNOWN.get(test.field) if not one or field.type is Type.PATH else None
-        if known is not None and isinstance(value, str):
+    check_names(index, test)
+
+
+def check_names(index: Index, test: Test) -> None:
+    """That what a test names exists, or has at least the shape of such a name. Raises `Malformed`.
+
+    The beginning of a name may be any text; of a path it is a path.
+    """
+    whole = test.operator in (Operator.IS, Operator.IS_NOT)
+    named = [value for value in test.values if isinstance(value, str)]
+    for value in named if whole and test.field.startswith("args.") else ():
+        _check_argument(value)
+    if (known := _KNOWN.get(test.field)) is not None and (whole or field_named(test.field).type is Type.PATH):
+        for value in named:
             known(index, value)
 
 
@@ -247,7 +256,7 @@ _KNOWN: dict[str, Callable[[Index, str], None]] = {
     "asset.class": _shape(NAME, "a class"),
     "protocol": _shape(NAME, "a protocol"),
     "destination.entry": _among(lambda index: index.entry_ids, "entry"),
-    "asset": _among(lambda index: index.assets, "asset"),
+    "asset": _among(lambda index: index.assets, "asset with the CAIP-19 name"),
     "method": _shape(_METHOD, "a canonical signature"),
     "selector": _shape(_SELECTOR, "a selector as in 0x38ed1739"),
 }

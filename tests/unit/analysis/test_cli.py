@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from oms.cli import cli, policies, policy_sources
+from oms.cli import cli, main, policies, policy_sources
 from oms_core.analysis.backtest import PastOrder, to_line
 from oms_core.chains.intent import Proposal
 from oms_core.encoding import encode
+from oms_core.errors import CountersealError, Malformed
 from oms_core.policy.text import rules_from_yaml
 from oms_core.workspace import Workspace
 from proto import oms_pb2 as pb
@@ -183,3 +184,76 @@ def test_the_rules_in_the_handbook_can_be_read() -> None:
     example = text.partition("    - rule:")[1] + text.partition("    - rule:")[2].partition("\n| kind")[0]
     rules = rules_from_yaml(textwrap.dedent(example), ASSETS)
     assert [one.rule_id for one in rules] == ["desk-to-the-book", "big-transfers-need-risk", "daily", "not-at-night"]
+
+
+ASKED = ("evaluate", "--initiator", "desk", "--wallet", "wal_hot", "--to", "entry:kraken", "--asset", "USDC")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*ASKED, "--amount", "1", "--path", "0'/17"),
+        (*ASKED, "--amount", "1", "--path", "0//7"),
+        (*ASKED, "--amount", "1", "--path", f"{1 << 31}"),
+        (*ASKED, "--amount", "1", "--observed", "risk.score"),
+        (*ASKED, "--amount", "-5"),
+        (*ASKED, "--amount", "1.000"),
+        (*ASKED, "--action", "CALL", "--data", "0x5"),
+        (*ASKED, "--action", "CALL", "--data", "0x55"),
+        (*ASKED, "--action", "DEPLOY"),
+        (*ASKED, "--to", "entry:nobody"),
+        (*ASKED, "--approved-by", "nobody"),
+        (*ASKED, "--initiator", "nobody"),
+        ASKED,
+        ("prove", "asset = USDC -> denied"),
+        ("prove", "amount.usd > 1e6 -> denied"),
+        ("prove", "("),
+        ("cheapest", "wal_hot", "5"),
+        ("cheapest", "wal_hot", "5 USD", "--parts", "0"),
+        ("cheapest", "wal_hot", "5 USD", "--parts", "a"),
+        ("cheapest", "wal_hot", "5 USD", "--to", "destination.entry = krakn"),
+        ("quota", "--to", "0x55"),
+        ("diff", "nothing.yaml"),
+    ],
+)
+def test_what_is_mistyped_is_refused_in_words_and_not_taken_for_something_else(
+    file: Path, arguments: tuple[str, ...]
+) -> None:
+    done = run(*arguments, "--file", file, "--at", NOW)
+    assert isinstance(done.exception, CountersealError), (done.output, done.exception)
+
+
+@pytest.mark.parametrize("text", ["--5", "5" * 5000, "½", "\u0665"])
+def test_what_was_observed_is_a_number_or_a_text(file: Path, text: str) -> None:
+    done = run(*ASKED, "--amount", "1", "--observed", f"risk.score={text}", "--file", file, "--at", NOW)
+    assert done.exception is None, done.exception
+
+
+@pytest.mark.parametrize("at", [-1, 1 << 40])
+def test_a_time_beyond_the_calendar_is_refused(file: Path, at: int) -> None:
+    assert "not in the range" in run("check", "--file", file, "--at", at).output
+
+
+def test_a_fee_below_nothing_is_refused(file: Path) -> None:
+    assert "not in the range" in run(*ASKED, "--amount", "1", "--fee", "-1", "--file", file).output
+
+
+def test_names_of_theirs_that_are_no_json_are_refused(file: Path, tmp_path: Path) -> None:
+    (theirs := tmp_path / "policy.json").write_text("[]")
+    (names := tmp_path / "names.json").write_text("{")
+    done = run("import-fireblocks", theirs, "--names", names, "--file", file)
+    assert isinstance(done.exception, Malformed)
+
+
+def test_a_file_that_cannot_be_written_is_said_in_one_line(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (theirs := tmp_path / "policy.json").write_text("[]")
+    out = tmp_path / "nowhere" / "rules.yaml"
+    monkeypatch.setattr(
+        "sys.argv", ["oms", "policy", "import-fireblocks", str(theirs), "--out", str(out), "--file", str(file)]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"CONFIG_INVALID: {out}: No such file or directory\n"
