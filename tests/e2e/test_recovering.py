@@ -20,6 +20,7 @@ from oms_core.chains.intent import Proposal
 from oms_core.encoding import decode
 from oms_core.errors import Conflict, NotFound, Unavailable
 from oms_core.log.entries import AUTHORIZED, read_entry, read_record
+from oms_core.workspace import workspace_digest
 from tests import cluster
 from tests.e2e import mortal_coordinator
 from tests.e2e.test_audit import audit
@@ -149,6 +150,11 @@ async def test_after_its_database_was_put_back_a_coordinator_stops_recovers_the_
         tx = await client.submit(network.desk().propose(intent))
         assert (await client.ended(tx.transaction_id)).state == "CONFIRMED"
         assert (await cluster.settle(network, client)).state == "CONFIRMED"
+        packs = [await client.evidence_pack(txn) for txn in (lost.transaction_id, under_way)]
+    for data in packs:
+        (tmp_path / "pack").write_bytes(data)
+        done = audit("pack", str(tmp_path / "pack"), "--digest", workspace_digest(network.workspace).hex())
+        assert done.returncode == 0, done.stdout + done.stderr
     verified = verify(network, tmp_path / "log.jsonl")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
