@@ -120,6 +120,8 @@ class Rebuilding:
         intent, page = request.proposal.subject, self._page
         assert isinstance(intent, Intent)
         if (held := page.ids.get(made.subject)) is None:
+            if not entry.subject or entry.subject in page.orders:
+                return  # no honest coordinator gives two orders one name, or none
             self._add(entry, made, request, intent)
         elif held != entry.subject:
             self._names[entry.subject] = held

@@ -17,6 +17,7 @@ from coordinator.nonces import give_back
 from coordinator.orders import execution_of
 from coordinator.pages import SIZE
 from coordinator.rebuilding import BACK, ORDERS, SIGNED_STATES, WALLETS, Rebuilding
+from coordinator.reservations import RESERVED
 from coordinator.staging import stage
 from coordinator.tables import orders, wallets
 from coordinator.wallets import DENIED, FAILED, GENERATING
@@ -58,6 +59,8 @@ async def settle(connection: AsyncConnection, books: Rebuilding, loose: Iterable
 async def _settle(connection: AsyncConnection, row: RowMapping, told: State, end: State | None) -> None:
     """One order, of which the log says last that it was ``told``, and which has come to its ``end`` here."""
     order_id, to, reason, detail = row["order_id"], State(row["state"]), "", BACK
+    if end is State.REPLACED and (row["authorized_at"] or to in SIGNED_STATES):
+        await _end_followers(connection, order_id)
     if to in (State.SIGNED, State.BROADCAST) and row["raw"] is None:
         to, reason, detail = State.QUARANTINED, str(Reason.STORE_CORRUPT), f"{LOST}: {_where(row)}"
     elif end is not None and to not in SIGNED_STATES | TERMINAL:
@@ -73,6 +76,21 @@ async def _settle(connection: AsyncConnection, row: RowMapping, told: State, end
     await stage(connection, order_id, to, detail)
     if to in TERMINAL:  # without the bytes its nonce is either used, or free
         await give_back(connection, order_id)
+
+
+async def _end_followers(connection: AsyncConnection, order_id: str) -> None:
+    """Whatever was put in the place of an order that is not gone: one of the two was meant to be paid."""
+    query = select(orders).where(orders.c.replaces == order_id, orders.c.authorized_at == 0)
+    for row in (await connection.execute(query)).mappings().all():
+        if row["state"] == State.REPLACED:
+            await _end_followers(connection, row["order_id"])
+        elif row["state"] in RESERVED:
+            detail = f"cosigners had been asked to sign {order_id}, in whose place it was put"
+            values = {"state": State.REJECTED, "reason": Reason.WRONG_STATE, "detail": detail}
+            mine = orders.c.order_id == row["order_id"]
+            await connection.execute(update(orders).where(mine).values(values))
+            await stage(connection, row["order_id"], State.REJECTED, detail)
+            await give_back(connection, row["order_id"])
 
 
 def _where(row: RowMapping) -> str:

@@ -27,7 +27,7 @@ from proto import cosigner_pb2 as pb
 from tests.integration.test_journal import KEY
 from tests.integration.test_rebuilding import authorize, kept, make_wallet, raw_of, reserve, rows, sign, submit
 from tests.logs import ORIGIN
-from tests.people import NOW, approve, create_request, intent, propose, wish, workspace
+from tests.people import EXECUTION, NOW, approve, create_request, intent, propose, sign_request, wish, workspace
 from tests.unit.coordinator.desk import Desk
 
 
@@ -219,6 +219,47 @@ async def test_an_order_still_says_in_whose_place_it_is(databases: Databases) ->
     await recovered(lost, here)
     assert (await here.store.order("txn_1"))["state"] == State.REPLACED
     assert (await here.store.order("txn_2"))["replaces"] == "txn_1"
+
+
+@pytest.mark.parametrize("signed", [False, True])
+async def test_what_was_put_in_the_place_of_an_order_that_may_be_paid_is_not_paid_as_well(
+    databases: Databases, signed: bool
+) -> None:
+    lost = await databases.begun()
+    await make_wallet(lost)
+    await submit(lost, to=State.PENDING_APPROVAL)
+    here = await databases.copied(lost, "backup")
+    await lost.store.move("txn_1", State.PENDING_APPROVAL, State.APPROVED)
+    await authorize(lost)
+    if signed:
+        await sign(lost)
+    for old, new in (("txn_1", "txn_2"), ("txn_2", "txn_3")):
+        subject = intent(intent_id=f"int_{new}")
+        row = {"order_id": new, "wallet_id": "wal_1", "proposal": encode(propose(subject)), "replaces": old}
+        was = State((await here.store.order(old))["state"])
+        call = Call(f"amend {old}", "AmendOrder", b"")
+        following = {**row, "subject": subject_digest(subject)}
+        await here.store.withdraw(old, was, State.REPLACED, Reason.REPLACED, f"by {new}", call, following)
+    await recovered(lost, here)
+    stands = [(await here.store.order(name))["state"] for name in ("txn_1", "txn_2", "txn_3")]
+    assert stands == [State.SIGNED if signed else State.QUARANTINED, State.REPLACED, State.REJECTED]
+    assert "in whose place it was put" in (await here.store.order("txn_3"))["detail"]
+    for name in ("txn_1", "txn_2", "txn_3"):
+        assert (await steps(here, name))[-1] == (await here.store.order(name))["state"]
+
+
+async def test_two_orders_under_one_name_stop_no_recovery(databases: Databases) -> None:
+    lost = await databases.begun()
+    await make_wallet(lost)
+    await submit(lost)
+    await authorize(lost)
+    other = sign_request(intent(intent_id="int_2"), execution=EXECUTION)
+    for name in ("txn_1", ""):
+        await Desk(lost.engine).authorizing.entry(name, other)
+    here = await databases.begun("here")
+    await recovered(lost, here)
+    assert [row["order_id"] for row in await rows(here, orders)] == ["txn_1"]
+    assert (await here.store.order("txn_1"))["subject"] == subject_digest(intent())
 
 
 async def test_what_this_database_had_authorised_counts_as_of_its_new_place(
