@@ -51,7 +51,7 @@ def scan(data: bytes, left: list[int], at: int = 0, depth: int = 0) -> int:
             if inner != 2 or length > len(data) - body or length < 9 or data[body] == 0:
                 raise Malformed("not a shortest bignum")
             if length > MAX_INTEGER:
-                raise Malformed(f"an integer of {length} bytes", Reason.TOO_LARGE)
+                raise Malformed(f"an integer of {length} bytes")
             return body + length
         case 7 if argument in (20, 21, 22):
             return at

@@ -170,9 +170,8 @@ def test_an_integer_is_never_longer_than_python_writes_in_decimal() -> None:
     """What is said of a number that is out of range names it; a longer one would be an error of its own there."""
     for longest in ((1 << 8 * MAX_INTEGER) - 1, -(1 << 8 * MAX_INTEGER)):
         assert str(decode(Inner, encode(Inner(longest, G))).number) == str(longest)
-        with pytest.raises(Malformed) as caught:
+        with pytest.raises(Malformed, match="an integer of 1786 bytes"):
             decode(Inner, encode(Inner(longest * 2, G)))
-        assert caught.value.reason is Reason.TOO_LARGE
 
 
 def test_a_length_beyond_the_data_is_refused_before_anything_is_made() -> None:

@@ -26,7 +26,7 @@ from tests.unit.cosigner.node import Node
 
 LIAR = 3
 KINDS: Any = (SignedCase, Equivocation)
-HUGE = 10**5000
+HUGE, BEYOND = 10**4000, 10**5000
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def test_a_nonce_that_is_off_by_minus_one_is_accepted_by_all_or_convicted_by_all
     pytest.fail("it was always the same")
 
 
-# Integers that Python does not write out
+# Integers that are huge, and those that Python does not write out
 
 
 def numbers(value: Any, change: Callable[[int], int]) -> Iterator[Any]:
@@ -100,7 +100,7 @@ def numbers(value: Any, change: Callable[[int], int]) -> Iterator[Any]:
                 yield {**value, name: other}
 
 
-@pytest.mark.parametrize("huge", [HUGE, -HUGE, 1 << 63], ids=["10^5000", "-10^5000", "2^63"])
+@pytest.mark.parametrize("huge", [HUGE, -HUGE, 1 << 63], ids=["10^4000", "-10^4000", "2^63"])
 @pytest.mark.parametrize("step", ["keygen.2", "auxinfo.3", "presign.2", "sign.1", "reshare.2"])
 def test_an_accusation_with_whatever_integer_comes_to_a_verdict_or_is_malformed(step: str, huge: int) -> None:
     """The accuser signs it; it is convicted by that, or nobody can read it."""
@@ -117,6 +117,16 @@ def test_an_accusation_with_whatever_integer_comes_to_a_verdict_or_is_malformed(
             continue
         assert isinstance(found, Verdict)
         assert found.culprit == 1
+    assert tried > 10
+
+
+@pytest.mark.parametrize("beyond", [BEYOND, -BEYOND], ids=["10^5000", "-10^5000"])
+def test_an_accusation_with_an_integer_beyond_words_is_malformed_wherever_it_stands(beyond: int) -> None:
+    tried = 0
+    for plain in numbers(cbor2.loads(encode(case("presign.2", PLACES["presign.2"]))), lambda _: beyond):
+        tried += 1
+        with pytest.raises(Malformed):
+            decode(Case, encode(plain), CASE_LIMIT)
     assert tried > 10
 
 
@@ -149,8 +159,9 @@ def test_two_stories_with_whatever_integer_come_to_a_verdict_or_are_refused() ->
     ],
 )
 @pytest.mark.parametrize("secret", [False, True], ids=["to all", "in secret"])
+@pytest.mark.parametrize("huge", [HUGE, BEYOND], ids=["10^4000", "10^5000"])
 def test_a_message_with_whatever_integer_convicts_its_sender_and_nobody_else(
-    node: Node, step: str, go: Callable[..., Held], secret: bool
+    node: Node, step: str, go: Callable[..., Held], secret: bool, huge: int
 ) -> None:
     bends = 0
 
@@ -159,7 +170,7 @@ def test_a_message_with_whatever_integer_convicts_its_sender_and_nobody_else(
             nonlocal bends
             said = cbor2.loads(encode(turn.message))
             echo = {"echo": said.pop("echo")} if "echo" in said else {}  # receipts are looked at if hashes differ
-            plains = [{**plain, **echo} for plain in numbers(said, lambda _: HUGE)]
+            plains = [{**plain, **echo} for plain in numbers(said, lambda _: huge)]
             bends = len(plains)
             return encode(plains[number % len(plains)]) if plains else turn.message
 
