@@ -75,11 +75,14 @@ class ChainBook:
             await stage(connection, change_id, to, reason, *documents, told=said(values))
 
     async def approved(self, change_id: str) -> bytes:
-        """The ChangeWorkspaceRequest by which the log says that people have approved it. Raises `NotFound`."""
+        """The ChangeWorkspaceRequest by which the log says that people have approved it.
+
+        Raises `NotFound` (NOT_LOGGED).
+        """
         async with reading(self._engine) as connection:
             found = await said_at(connection, change_id, WORKSPACE_APPROVED)
         if found is None:
-            raise NotFound(f"no change {change_id[:64]!r} stands in the log as approved", Reason.UNKNOWN_TRANSACTION)
+            raise NotFound(f"no change {change_id[:64]!r} stands in the log as approved", Reason.NOT_LOGGED)
         return found.documents[0]
 
     async def note(self, change_id: str, **values: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 
+from oms_core.errors import NotFound, Reason
 from oms_core.lifecycle import IllegalTransition
 
 APPLICATION_VERSION = "1"  # orders survive upgrades: raised only together with a plan for those under way
@@ -57,7 +58,10 @@ async def _insist_on(steps: tuple[Step, ...], subject_id: str) -> None:
 
 
 async def _insist(step: Callable[[str], Awaitable[None]], subject_id: str) -> None:
-    """A step that raises would end its workflow, and the order with it: note what went wrong, and try again."""
+    """A step that raises would end its workflow, and the order with it: note what went wrong, and try again.
+
+    Nothing is left to do for what a database that was put back does not know: it begins again where it is known again.
+    """
     pause = 1.0
     while True:
         try:
@@ -65,6 +69,9 @@ async def _insist(step: Callable[[str], Awaitable[None]], subject_id: str) -> No
         except IllegalTransition as error:
             log.info("moved on by somebody else", subject=subject_id, detail=error.message)  # the step reads it again
         except Exception as error:
+            if isinstance(error, NotFound) and error.reason is Reason.UNKNOWN_TRANSACTION:
+                log.warning("what was on its way is not in the database", subject=subject_id)
+                return
             log.exception("step failed", subject=subject_id, kind=type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from dbos import DBOS
 
 from coordinator import durable
 from coordinator.chainbook import ChainBook
@@ -85,6 +86,31 @@ async def test_the_last_step_begins_with_those_before_it_where_tables_were_put_b
         await again.wait()
     await asyncio.to_thread(durable.close)
     assert done == ["first", "first", "last"]
+
+
+async def test_what_the_database_does_not_know_is_not_tried_for_ever_and_begins_again_once_it_is_known(
+    tmp_path: Path,
+) -> None:
+    engine, done = await open_database(f"sqlite:///{tmp_path / 'books.sqlite'}"), list[str]()
+    store = Store(engine)
+
+    async def step(subject_id: str) -> None:
+        await store.order(subject_id)
+        done.append(subject_id)
+
+    url = f"sqlite:///{tmp_path / 'durable.sqlite'}"
+    durable.launch("tests", url, "one", {"order": (("step", step),)})
+    await durable.begin("order", "txn_1")
+    order = {"order_id": "txn_1", "wallet_id": "wal_1", "proposal": encode(propose(intent()))}
+    async with asyncio.timeout(60):
+        while (await DBOS.get_workflow_status_async("order-txn_1")).status != "SUCCESS":  # type: ignore[union-attr]
+            await asyncio.sleep(0.01)
+        await store.add_order({**order, "subject": subject_digest(intent())}, Call("one", "SubmitIntent", b""))
+        await durable.resume("order", "txn_1")
+        while not done:
+            await asyncio.sleep(0.01)
+    await asyncio.to_thread(durable.close)
+    await engine.dispose()
 
 
 async def test_whatever_has_not_ended_is_under_way(tmp_path: Path) -> None:
