@@ -280,3 +280,35 @@ def test_no_order_of_bytes_refutes_what_is_proved_of_generated_rules(seed: int) 
             continue
         if answer.verdict is Verdict.PROVED and counts:
             assert enough(world, real, asked, people), real
+
+
+def said(world: Workspace, real: Intent) -> tuple[Outcome, object]:
+    """What becomes of an order, and who is asked."""
+    decision = judge(world, real, Facts(NOW))
+    applied = {line.rule_id for line in decision.trace if line.applies}
+    needed = tuple(one.requirement for one in world.rules if one.rule_id in applied and one.requirement)
+    asker = Asker(index_of(world).person(real.initiator), real.wallet_id, keys=False)
+    least = People(world).least(needed, asker, "") if decision.outcome is not Outcome.DENY else None
+    return decision.outcome, least and least.cost
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_order_of_bytes_fares_otherwise_without_what_is_found_or_where_nothing_changes(seed: int) -> None:
+    of = Random(seed)
+    world = under(rules(of), *of.choice([(CARRIES, PROGRAM, CANCEL), (CANCEL,), ()]))
+    found = check_rules(world, NOW, 5_000)
+    permits = {one.rule_id for one in world.rules if one.kind is Kind.PERMIT}
+    idle = {one.about for one in found if one.problem in {Problem.DEAD, Problem.SHADOWED}}
+    idle |= {one.about for one in found if one.problem is Problem.CONTRADICTORY} & permits
+    kept = replace(world, rules=tuple(one for one in world.rules if one.rule_id not in idle))
+    changed = replace(world, rules=world.rules[1:])
+    shown = difference(world, changed, NOW, most=3, milliseconds=5_000)
+    for _ in range(150):
+        real = orders(of)
+        try:
+            check_subject(real, NOW)
+            was = said(world, real)
+        except (Refused, Malformed):
+            continue
+        assert said(kept, real) == was, (idle, real)
+        assert not shown.none or said(changed, real) == was, real
