@@ -7,14 +7,13 @@ what others were authorised for before it was last authorised itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_new
 
+from cosigner.counted import COUNTED, Counted, spends_of
 from cosigner.recent import Recent
 from cosigner.store import log_authorized, log_changes, log_counters, log_passed, log_spends, log_versions
 from oms_core.chains.intent import subject_digest
@@ -34,9 +33,8 @@ from oms_core.history import (
     worst,
 )
 from oms_core.log.entries import Entry, Item
-from oms_core.policy.facts import Facts, Provenance, Spend
+from oms_core.policy.facts import Facts, Spend
 from oms_core.policy.limits import YEAR
-from oms_core.policy.rules import Action
 from oms_core.workspace import Workspace, workspace_digest
 
 _KEPT = 4  # versions of the workspace in memory
@@ -67,6 +65,7 @@ class History:
 
     def __init__(self) -> None:
         self._versions = Recent[bytes, Workspace](_KEPT)
+        self._counted = Counted()
         self._judged = Recent[tuple[int, bytes], int | None](_JUDGED)
 
     def fold(self, connection: Connection, entry: Entry, one: Item) -> None:
@@ -92,10 +91,8 @@ class History:
         """
         mine = self.authorized(connection, subject)
         at = now if mine is None else mine.at
-        query = _COUNTED.where(log_authorized.c.at > min(now, at) - back, log_authorized.c.subject != subject)
-        if mine is not None:
-            query = query.where(log_authorized.c.first < mine.last)
-        return Facts(now, tuple(_spend(row) for row in connection.execute(query)), share=share, logged_at=at)
+        spent = self._counted.spent(connection, min(now, at) - back, subject, mine.last if mine is not None else None)
+        return Facts(now, spent, share=share, logged_at=at)
 
     def check_pressed(self, connection: Connection, pressed: tuple[Pressed, ...]) -> None:
         """No counter was used for another assertion that stands in the log. Raises `Refused` (COUNTER_REGRESSION)."""
@@ -155,7 +152,7 @@ class History:
         mine = log_authorized.c.subject == made.subject
         connection.execute(update(log_authorized).where(mine).values(last))
         if held.workspace != made.workspace:
-            before = tuple(_spend(row) for row in connection.execute(_COUNTED.where(mine)))
+            before = tuple(spends_of(connection.execute(COUNTED.where(mine))))
             connection.execute(delete(log_spends).where(log_spends.c.subject == made.subject))
             _count(connection, worst(before, self._spends(connection, entry, made)))
 
@@ -198,11 +195,6 @@ _FIND = select(log_authorized).where(log_authorized.c.subject == bindparam("subj
 _CHALLENGE = select(log_counters.c.challenge).where(
     log_counters.c.credential == bindparam("credential"), log_counters.c.counter == bindparam("counter")
 )
-_COLUMNS = (*_PLAIN, "amount", "usd_micro", "at")
-_COUNTED = select(*(log_spends.c[name] for name in (*_PLAIN, "amount", "usd_micro")), log_authorized.c.at).join_from(
-    log_authorized, log_spends, log_authorized.c.subject == log_spends.c.subject
-)
-_ACTIONS = {action.value: action for action in Action}
 
 
 def _note_version(connection: Connection, digest: bytes, workspace: Workspace) -> None:
@@ -217,11 +209,3 @@ def _count(connection: Connection, spends: tuple[Spend, ...]) -> None:
         for number, spend in enumerate(spends)
     ]
     connection.execute(_SPEND, rows)
-
-
-def _spend(row: Sequence[Any]) -> Spend:
-    """A row of `_COUNTED`: its columns are a spend's fields, in order."""
-    spend = dict(zip(_COLUMNS, row, strict=True))
-    spend["action"] = _ACTIONS[spend["action"]]
-    spend["amount"], spend["usd_micro"] = int(spend["amount"]), int(spend["usd_micro"])
-    return Spend(**spend, provenance=Provenance.OWN)

@@ -56,7 +56,7 @@ log_authorized = Table(
     metadata,
     Column("subject", LargeBinary, primary_key=True),
     Column("first", BigInteger, nullable=False),
-    Column("last", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False, index=True),
     Column("at", BigInteger, nullable=False, index=True),
     Column("request", LargeBinary, nullable=False),
     Column("signs", LargeBinary, nullable=False),

@@ -1,0 +1,99 @@
+"""What was authorised counts for, in memory as of the newest of it: the log only grows, and only that is read anew."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from sys import intern
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from cosigner.store import log_authorized, log_spends
+from oms_core.policy.facts import Provenance, Spend
+from oms_core.policy.rules import Action
+
+_SPARE = 3600  # seconds that are kept beyond what is asked for: others may ask for a little more
+_ACTIONS = {action.value: action for action in Action}
+_SPEND = (
+    *("operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset"),
+    *("amount", "usd_micro"),
+)
+COUNTED = select(
+    *(log_authorized.c[name] for name in ("subject", "first", "last", "at")), *(log_spends.c[name] for name in _SPEND)
+).join_from(log_authorized, log_spends, log_authorized.c.subject == log_spends.c.subject)
+"""A row a spend: whose it is, between which entries that was authorised, when last, and what it adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    first: int
+    at: int
+    spends: list[Spend]
+
+
+class Counted:
+    """All that is not older than somebody asked for lately. May be used from any thread.
+
+    Transactions of the store follow each other, so nobody who asks stands before what is held here; a store that was
+    put back under this process is noticed, and read anew.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._subjects: dict[bytes, _Subject] = {}
+        self._newest: tuple[bytes, int] = b"", -1  # of what is held: subject and last entry
+        self._since: float = float("inf")  # what is newer is all here
+
+    def spent(self, connection: Connection, since: int, subject: bytes, before: int | None) -> tuple[Spend, ...]:
+        """What others than ``subject`` were authorised for later than ``since``, and first ``before`` an entry."""
+        found: list[Spend] = []
+        with self._turn:
+            self._catch_up(connection, since)
+            for name, one in self._subjects.items():
+                if one.at > since and name != subject and (before is None or one.first < before):
+                    found += one.spends
+        return tuple(found)
+
+    def _catch_up(self, connection: Connection, since: int) -> None:
+        name, last = self._newest
+        if since < self._since or not _stands(connection, name, last):
+            self._subjects, self._newest, self._since = {}, (b"", -1), float("inf")  # until all is in
+            self._take(connection.execute(COUNTED.where(log_authorized.c.at > since - _SPARE)).all())
+            self._since = since - _SPARE
+            return
+        self._take(connection.execute(COUNTED.where(log_authorized.c.last > last)).all())
+        if since > self._since + 2 * _SPARE:
+            self._since = since - _SPARE
+            self._subjects = {name: one for name, one in self._subjects.items() if one.at > self._since}
+
+    def _take(self, rows: Sequence[Sequence[Any]]) -> None:
+        spends = spends_of(rows)  # what cannot be read changes nothing
+        for subject in {row[0] for row in rows}:
+            self._subjects.pop(subject, None)
+        for subject, first, last, at, *_ in rows:
+            if subject not in self._subjects:
+                self._subjects[subject] = _Subject(first, at, [])
+            if last > self._newest[1]:
+                self._newest = subject, last
+        for spend in spends:
+            self._subjects[spend.subject].spends.append(spend)
+
+
+def spends_of(rows: Iterable[Sequence[Any]]) -> list[Spend]:
+    """From rows of `COUNTED`. Names are the same few in very many spends."""
+    return [
+        Spend(
+            subject, operation, _ACTIONS[action], intern(wallet_id), intern(initiator), intern(chain), destination,
+            intern(protocol), intern(asset), int(amount), int(usd_micro), at, Provenance.OWN,
+        )
+        for subject, _, _, at, operation, action, wallet_id, initiator, chain, destination, protocol, asset, amount,
+        usd_micro in rows
+    ]  # fmt: skip
+
+
+def _stands(connection: Connection, subject: bytes, last: int) -> bool:
+    """Whether what was newest is in the store: it may have been authorised again since."""
+    held = connection.execute(select(log_authorized.c.last).filter_by(subject=subject)).scalar()
+    return held is not None and held >= last
