@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import folders
+
 # Two busy cores make any deadline a coin toss, and pytest-timeout guards against what hangs. One run decides about a
 # change, so all try the same examples; `--hypothesis-profile=search` looks for others, and remembers what it found.
 LOADED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -16,6 +18,11 @@ settings.load_profile("counterseal")
 
 TOGETHER = {"tests/e2e/": "network", "tests/unit/test_vectors.py": "vectors"}
 """What shares something dear to make, by where it lies: one worker runs it in a row."""
+
+
+def pytest_unconfigure() -> None:
+    """Nothing is left behind."""
+    folders.remove()
 
 
 def group(test_id: str) -> str:

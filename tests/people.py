@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 from oms.authenticator import SoftwareAuthenticator
 from oms.signer import ProposalSigner
@@ -38,6 +36,7 @@ from oms_core.workspace import (
     workspace_digest,
 )
 from oms_core.workspace.check import check_workspace
+from tests.folders import lasting
 from tests.parties import identity, witness_key
 
 NOW = 1_800_000_000
@@ -88,7 +87,7 @@ class Keys:
 
 @cache
 def keys() -> Keys:
-    root = Path(tempfile.mkdtemp(prefix="cs-people-"))
+    root = lasting("cs-people-")
     made = {name: SoftwareAuthenticator.create(root / f"{name}.json", "localhost") for name in APPROVERS}
     signers = {name: ProposalSigner.create(root / f"{name}.pem", f"{name}-1") for name in ("desk", "adam", "alice")}
     return Keys(made, signers)

@@ -5,11 +5,9 @@ What the rules come to is said a second time, in other words and without them, i
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from cosigner.hsm import Card
 from oms.signer import ProposalSigner
@@ -33,6 +31,7 @@ from oms_core.workspace import (
     Workspace,
 )
 from tests.attack.coordinator.authenticator import AAGUID, Authenticator
+from tests.folders import lasting
 from tests.people import witness
 
 NOW = 1_800_000_000
@@ -93,7 +92,7 @@ class Keys:
 
 @cache
 def keys() -> Keys:
-    root = Path(tempfile.mkdtemp(prefix="cs-world-"))
+    root = lasting("cs-world-")
     made = {
         name: Authenticator(Assurance.DEVICE_BOUND if one.bound else Assurance.SYNCED) for name, one in PEOPLE.items()
     }

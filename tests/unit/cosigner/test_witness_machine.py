@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cosigner.witness import Witnessed
 from oms_core.errors import Reason, Refused
 from oms_core.log.witness import Answer
+from tests.folders import lasting
 from tests.unit.cosigner.following import Follower, bare_note, request
 from tests.unit.cosigner.node import Node, make_node
 from tests.witnessed import Logbook
@@ -27,7 +28,7 @@ STOPS = {Reason.LOG_FORKED, Reason.ROLLBACK_DETECTED}
 
 @cache
 def blank() -> Node:
-    return make_node(Path(tempfile.mkdtemp(prefix="cs-witness-")))
+    return make_node(lasting("cs-witness-"))
 
 
 class Witnesses(RuleBasedStateMachine):
