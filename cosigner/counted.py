@@ -10,7 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from cosigner import logbook
 from cosigner.store import log_authorized, log_spends
+from oms_core.log.tree import EMPTY_ROOT
+from oms_core.log.witness import Head
 from oms_core.policy.facts import Provenance, Spend
 from oms_core.policy.rules import Action
 
@@ -36,14 +39,15 @@ class _Subject:
 class Counted:
     """All that is not older than somebody asked for lately. May be used from any thread.
 
-    Transactions of the store follow each other, so nobody who asks stands before what is held here; a store that was
-    put back under this process is noticed, and read anew.
+    Transactions of the store follow each other, so nobody who asks stands before what is held here. Nobody asks in a
+    transaction that follows the log: it could yet be rolled back. A store whose log is another one is read anew.
     """
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._subjects: dict[bytes, _Subject] = {}
         self._newest: tuple[bytes, int] = b"", -1  # of what is held: subject and last entry
+        self._tree = Head(0, EMPTY_ROOT)  # of the log that is held
         self._since: float = float("inf")  # what is newer is all here
 
     def spent(self, connection: Connection, since: int, subject: bytes, before: int | None) -> tuple[Spend, ...]:
@@ -57,19 +61,29 @@ class Counted:
         return tuple(found)
 
     def _catch_up(self, connection: Connection, since: int) -> None:
-        name, last = self._newest
-        if since < self._since or not _stands(connection, name, last):
-            self._subjects, self._newest, self._since = {}, (b"", -1), float("inf")  # until all is in
-            self._take(connection.execute(COUNTED.where(log_authorized.c.at > since - _SPARE)).all())
-            self._since = since - _SPARE
-            return
-        self._take(connection.execute(COUNTED.where(log_authorized.c.last > last)).all())
-        if since > self._since + 2 * _SPARE:
-            self._since = since - _SPARE
-            self._subjects = {name: one for name, one in self._subjects.items() if one.at > self._since}
+        held, head = self._since, logbook.followed(connection)
+        good = since >= held and self._stands(connection, head)
+        self._since = float("inf")  # until all is in
+        if good:
+            self._take(connection.execute(COUNTED.where(log_authorized.c.last > self._newest[1])).all())
+            if since > held + 2 * _SPARE:
+                held = since - _SPARE
+                self._subjects = {name: one for name, one in self._subjects.items() if one.at > held}
+        else:
+            self._subjects, self._newest, held = {}, (b"", -1), since - _SPARE
+            self._take(connection.execute(COUNTED.where(log_authorized.c.at > held)).all())
+        self._since, self._tree = held, head.tree
+
+    def _stands(self, connection: Connection, head: logbook.Followed) -> bool:
+        """Whether what is held is of this log: what was newest then may have been authorised again since."""
+        (name, last), size, root = self._newest, self._tree.size, self._tree.root
+        found = connection.execute(select(log_authorized.c.last).filter_by(subject=name)).scalar()
+        if found is None or found < last:
+            return False
+        return head.tree == self._tree or (0 < size < head.size and logbook.root_at(connection, head, size) == root)
 
     def _take(self, rows: Sequence[Sequence[Any]]) -> None:
-        spends = spends_of(rows)  # what cannot be read changes nothing
+        spends = spends_of(rows)
         for subject in {row[0] for row in rows}:
             self._subjects.pop(subject, None)
         for subject, first, last, at, *_ in rows:
@@ -91,9 +105,3 @@ def spends_of(rows: Iterable[Sequence[Any]]) -> list[Spend]:
         for subject, _, _, at, operation, action, wallet_id, initiator, chain, destination, protocol, asset, amount,
         usd_micro in rows
     ]  # fmt: skip
-
-
-def _stands(connection: Connection, subject: bytes, last: int) -> bool:
-    """Whether what was newest is in the store: it may have been authorised again since."""
-    held = connection.execute(select(log_authorized.c.last).filter_by(subject=subject)).scalar()
-    return held is not None and held >= last

@@ -294,6 +294,9 @@ def open_store(path: Path) -> Engine:
     try:
         metadata.create_all(engine)
         with engine.begin() as connection:
+            for table in metadata.sorted_tables:  # a store of an earlier version has the table, and not all of these
+                for one in table.indexes:
+                    one.create(connection, checkfirst=True)
             if connection.exec_driver_sql("PRAGMA integrity_check").scalar() != "ok":
                 raise LocalError("the store fails its integrity check", Reason.STORE_CORRUPT)
     except DatabaseError:

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from sqlalchemy import Engine
 
+from cosigner import logbook
 from cosigner.history import History
 from oms_core.chains.intent import Intent, subject_digest
 from oms_core.evidence import SignRequest
+from oms_core.log.tree import leaf_hash
 from oms_core.policy.facts import Facts
 from oms_core.policy.rules import DAY
 from oms_core.workspace import Workspace, workspace_digest
@@ -25,8 +27,12 @@ class Replica:
     def follow(self, size: int | None = None) -> Replica:
         """Take in what stands in the log up to this size, in one transaction."""
         with self.store.begin() as connection:
-            for entry, one in list(self.log.after(self.size))[: (size or self.log.size) - self.size]:
+            new = list(self.log.after(self.size))[: (size or self.log.size) - self.size]
+            for entry, one in new:
                 self.history.fold(connection, entry, one)
+            head = logbook.followed(connection)
+            root = logbook.grow(connection, head, [leaf_hash(one.entry) for _, one in new]) if new else head.root
+            logbook.put(connection, replace(head, size=head.size + len(new), root=root))
         self.size = size or self.log.size
         return self
 

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, delete, inspect, update
 
+from cosigner import counted
 from cosigner.counted import COUNTED, Counted, spends_of
 from cosigner.store import log_authorized, log_spends, open_store
 from oms_core.chains.intent import Intent, subject_digest
@@ -54,7 +56,7 @@ def check(replica: Replica, now: int, back: int, subject: Intent | None) -> int:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_is_logged_and_asked_facts_are_what_the_store_says(replica: Replica, seed: int) -> None:
-    draw, now, counted = random.Random(seed), NOW - 15 * DAY, 0
+    draw, now, found = random.Random(seed), NOW - 15 * DAY, 0
     orders = [order(10 + number, number) for number in range(12)]
     for _ in range(60):
         now += draw.choice([0, 1, 30, HOUR, 5 * HOUR, DAY])
@@ -64,8 +66,8 @@ def test_whatever_is_logged_and_asked_facts_are_what_the_store_says(replica: Rep
         replica.follow()
         for _ in range(draw.choice([0, 1, 2])):
             back = draw.choice([60, HOUR, DAY, DAY, 3 * DAY, 30 * DAY])
-            counted += check(replica, now - draw.choice([0, 0, 60, HOUR]), back, draw.choice([None, *orders]))
-    assert counted > 100
+            found += check(replica, now - draw.choice([0, 0, 60, HOUR]), back, draw.choice([None, *orders]))
+    assert found > 100
 
 
 def test_a_longer_look_back_finds_what_a_shorter_one_had_no_use_for(replica: Replica) -> None:
@@ -107,12 +109,58 @@ def test_a_store_that_was_put_back_under_this_process_is_read_anew(replica: Repl
     assert replica.counted() == [10]
 
 
+def test_the_store_of_another_log_is_read_anew(replica: Replica, tmp_path: Path) -> None:
+    """Also where what was newest then was authorised there, and later."""
+    replica.log.authorize(asked(order(10, 1)))
+    fork = replica.log.fork()
+    for log, numbers in ((replica.log, (2, 1)), (fork, (3, 4, 1))):
+        for number in numbers:
+            log.authorize(asked(order(10 * number, number)))
+    assert replica.follow().counted() == [10, 20]
+    other = Replica(open_store(tmp_path / "other.sqlite"), fork).follow()
+    other.history = replica.history
+    assert other.counted() == [10, 30, 40]
+    other.store.dispose()
+
+
+@pytest.mark.parametrize("fails", [1, 2, 3])
+def test_memory_that_ends_in_the_middle_leaves_nothing_out(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, fails: int
+) -> None:
+    def made(*values: Any) -> Any:
+        calls.append(values)
+        if len(calls) == fails:
+            raise MemoryError
+        return real(*values)
+
+    calls, real = list[Any](), counted._Subject
+    replica.log.authorize(asked(order(10, 1)))
+    assert replica.follow().counted() == [10]
+    for number in (2, 3, 1):
+        replica.log.authorize(asked(order(10, number)))
+    replica.follow()
+    monkeypatch.setattr(counted, "_Subject", made)
+    with pytest.raises(MemoryError):
+        replica.counted()
+    assert replica.counted() == [10, 10, 10]
+
+
+def test_a_store_of_an_earlier_version_gets_the_indexes_that_it_lacks(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store.sqlite")
+    with store.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX ix_log_authorized_last")
+    store.dispose()
+    store = open_store(tmp_path / "store.sqlite")
+    assert "ix_log_authorized_last" in {one["name"] for one in inspect(store).get_indexes("log_authorized")}
+    store.dispose()
+
+
 def test_what_cannot_be_read_is_not_half_taken_in(replica: Replica) -> None:
-    counted = Counted()
+    memory = Counted()
     replica.log.authorize(asked(order(10, 1)))
     replica.follow()
     with replica.store.begin() as connection:
-        assert len(counted.spent(connection, 0, b"", None)) == 2
+        assert len(memory.spent(connection, 0, b"", None)) == 2
     for number in (2, 3):
         replica.log.authorize(asked(order(10, number)))
     replica.follow()
@@ -123,6 +171,6 @@ def test_what_cannot_be_read_is_not_half_taken_in(replica: Replica) -> None:
         connection.execute(update(log_spends).where(bad).values(action="STEAL"))
         for _ in range(2):
             with pytest.raises(KeyError):
-                counted.spent(connection, 0, b"", None)
+                memory.spent(connection, 0, b"", None)
         connection.execute(update(log_spends).where(bad).values(action=held.action))
-        assert Counter(counted.spent(connection, 0, b"", None)) == plainly(connection, 0, b"", None)
+        assert Counter(memory.spent(connection, 0, b"", None)) == plainly(connection, 0, b"", None)
