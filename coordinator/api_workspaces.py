@@ -74,7 +74,7 @@ class WorkspaceCalls(Stands, pb_grpc.OmsServicer):
     ) -> pb.WorkspaceChange:
         """Go on with a change no further."""
         peer(context, "oms")
-        await self._workspaces.withdraw(request.change_id)
+        await self._workspaces.withdraw(request.change_id, request.withdrawal)
         return await self._shown(await self._chain_book.change(request.change_id))
 
     async def GetWorkspaceChange(self, request: pb.GetWorkspaceChangeRequest, context: Context) -> pb.WorkspaceChange:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.journal import COORDINATOR, append, events, said_at
-from coordinator.staging import OURS, said, stage
+from coordinator.staging import OURS, By, said, stage
 from coordinator.store import Call, remember
 from coordinator.tables import one, read, read_one, reading, statements, workspace_changes, workspace_versions
 from oms_core.errors import Conflict, Malformed, NotFound, Reason
@@ -56,23 +56,24 @@ class ChainBook:
         return await read(self._engine, query)
 
     async def move(
-        self, change_id: str, was: ChangeState, to: ChangeState, request: bytes = b"", **values: Any
+        self, change_id: str, was: ChangeState, to: ChangeState, document: bytes = b"", by: By = OURS, **values: Any
     ) -> None:
         """One step; to APPROVED with the ChangeWorkspaceRequest, by which witnesses of the log know what is coming.
 
+        To WITHDRAWN it is with its initiator's SignedWithdrawal.
         Raises `Conflict` (WRONG_STATE) if the change is not in ``was`` any more.
         """
         advance(change_id, was, to)
-        if (to is ChangeState.APPROVED) is not bool(request):
-            raise Malformed("a change is approved by a request, and by nothing else")
+        if (to in (ChangeState.APPROVED, ChangeState.WITHDRAWN)) is not bool(document):
+            raise Malformed("a change is approved by a request, withdrawn by its initiator's word, and by nothing else")
         at = (workspace_changes.c.change_id == change_id) & (workspace_changes.c.state == was)
         async with self._engine.begin() as connection:
             statement = update(workspace_changes).where(at)
             done = await connection.execute(statement.values(state=to, **{"reason": "", "detail": "", **values}))
             if done.rowcount != 1:
                 raise Conflict(f"the change is not {was}", Reason.WRONG_STATE)
-            reason, documents = values.get("reason", ""), (request,) if request else ()
-            await stage(connection, change_id, to, reason, *documents, told=said(values))
+            reason, documents = values.get("reason", ""), (document,) if document else ()
+            await stage(connection, change_id, to, reason, *documents, told=said(values), by=by)
 
     async def approved(self, change_id: str) -> bytes:
         """The ChangeWorkspaceRequest by which the log says that people have approved it.

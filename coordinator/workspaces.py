@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import RowMapping
 
 from coordinator import durable
+from coordinator.amending import LIMIT as WITHDRAWAL_LIMIT
 from coordinator.approving import Pending
 from coordinator.bringing import Bringing
 from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
@@ -22,6 +23,7 @@ from coordinator.cosigners import Cosigners
 from coordinator.news import News
 from coordinator.preflight import Preflight
 from coordinator.reports import Report, described, eligible, report
+from coordinator.staging import OURS, By
 from coordinator.standing import Standing, Stands
 from coordinator.store import Call, Store
 from coordinator.wallets import confirmed
@@ -31,6 +33,7 @@ from oms_core.chains.intent import CLOCK_SKEW, Proposal, subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.evidence import ChangeWorkspaceRequest, SignedScheduling
+from oms_core.withdrawals import SignedWithdrawal, verify_withdrawal
 from oms_core.workspace import ChangeWorkspace, Privilege, Workspace, identities, privileges, workspace_digest
 from oms_core.workspace.change import Approved, honest_among, verify_change
 from oms_core.workspace.lifecycle import ChangeState
@@ -132,13 +135,18 @@ class Workspaces(Stands):
         await self._store.decide(change_id, approval, verified.user.person_id, verified.counter, comment, call)
         self._news.ring(change_id)
 
-    async def withdraw(self, change_id: str) -> None:
-        """Go on with it no further. Raises `Refused` (WRONG_STATE) once people have approved it."""
+    async def withdraw(self, change_id: str, withdrawal: bytes) -> None:
+        """Go on with it no further, at its initiator's word: else whoever has a client could keep anybody in office.
+
+        Raises `Refused`, WRONG_STATE once people have approved it, `Malformed` and `NotFound`.
+        """
         row = await self._book.change(change_id)
+        signed = decode(SignedWithdrawal, withdrawal, WITHDRAWAL_LIMIT)
+        initiator = verify_withdrawal(signed, wish_in(row), None, self._workspace)
         if row["state"] == ChangeState.WITHDRAWN:
             return
         _check_open(row)
-        await self._move(row, ChangeState.WITHDRAWN)
+        await self._move(row, ChangeState.WITHDRAWN, withdrawal, (initiator.user_id, signed.key_id.encode()))
 
     async def approvals(self, change_id: str) -> None:
         """PROPOSED → APPROVED, REJECTED, SUPERSEDED or EXPIRED."""
@@ -157,7 +165,7 @@ class Workspaces(Stands):
             except (Refused, Malformed) as error:
                 await self._say(change_id, error.reason, error.message)
             else:
-                await self._move(row, ChangeState.APPROVED, request=encode(request))
+                await self._move(row, ChangeState.APPROVED, encode(request))
         self._preflight.forget(change_id)
 
     async def bring(self, change_id: str) -> None:
@@ -270,8 +278,10 @@ class Workspaces(Stands):
                 found.append(text)
         return found
 
-    async def _move(self, row: RowMapping | dict[str, Any], to: ChangeState, **values: Any) -> None:
-        await self._book.move(row["change_id"], ChangeState(row["state"]), to, **values)
+    async def _move(
+        self, row: RowMapping | dict[str, Any], to: ChangeState, document: bytes = b"", by: By = OURS, **values: Any
+    ) -> None:
+        await self._book.move(row["change_id"], ChangeState(row["state"]), to, document, by, **values)
         log.info("workspace change", change=row["change_id"], state=str(to), reason=str(values.get("reason", "")))
         self._news.ring(row["change_id"])
 

@@ -324,9 +324,11 @@ class Client(LogCalls):
         )
         return await self._call(self._stub.ProposeWorkspaceChange, request)
 
-    async def withdraw_workspace(self, change_id: str) -> pb.WorkspaceChange:
-        """Go on with a change no further."""
-        request = pb.WithdrawWorkspaceChangeRequest(request_id=fresh(), change_id=change_id)
+    async def withdraw_workspace(self, change_id: str, withdrawal: SignedWithdrawal) -> pb.WorkspaceChange:
+        """Go on with a change no further, at the word of whoever proposed it."""
+        request = pb.WithdrawWorkspaceChangeRequest(
+            request_id=fresh(), change_id=change_id, withdrawal=encode(withdrawal)
+        )
         return await self._call(self._stub.WithdrawWorkspaceChange, request)
 
     async def workspace_change(self, change_id: str) -> pb.WorkspaceChange:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from oms_core.chains.intent import Intent, Proposal, Subject
 from oms_core.errors import LocalError, Reason
 from oms_core.proposals import sign_proposal
-from oms_core.withdrawals import SignedWithdrawal, sign_withdrawal
+from oms_core.withdrawals import SignedWithdrawal, Withdrawable, sign_withdrawal
 from oms_core.workspace import ProposalKey
 
 
@@ -55,8 +55,8 @@ class ProposalSigner:
         """The subject under this key."""
         return sign_proposal(subject, self.key_id, self._sign)
 
-    def withdraw(self, order: Intent, instead: Intent | None = None) -> SignedWithdrawal:
-        """That an order of mine ends, or that another one takes its place."""
+    def withdraw(self, order: Withdrawable, instead: Intent | None = None) -> SignedWithdrawal:
+        """That an order or a change of mine ends, or that another order takes its place."""
         return sign_withdrawal(order, instead, self.key_id, self._sign)
 
     def _sign(self, digest: bytes) -> bytes:

@@ -1,4 +1,7 @@
-"""An initiator's word that an order of hers is not wanted any more, or that another one takes its place."""
+"""An initiator's word that an order of hers is not wanted any more, or that another one takes its place.
+
+She withdraws a change of the workspace that she has proposed in the same words.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ from oms_core.chains.intent import Intent, subject_digest
 from oms_core.crypto import p256
 from oms_core.encoding import digest, document
 from oms_core.errors import ProofInvalid, Reason, Refused
-from oms_core.workspace import User, Workspace, user
+from oms_core.workspace import ChangeWorkspace, User, Workspace, user
+
+Withdrawable = Intent | ChangeWorkspace
 
 
 @document("withdrawal/1")
 class Withdrawal:
-    """``subject`` is the digest of the order that ends; ``instead`` that of the one in its place, or empty."""
+    """``subject`` is the digest of the order or change that ends; ``instead`` of the order in its place, or empty."""
 
     subject: bytes
     instead: bytes
@@ -35,20 +40,22 @@ def withdrawal_digest(withdrawal: Withdrawal, key_id: str) -> bytes:
 
 
 def sign_withdrawal(
-    order: Intent, instead: Intent | None, key_id: str, sign: Callable[[bytes], bytes]
+    order: Withdrawable, instead: Intent | None, key_id: str, sign: Callable[[bytes], bytes]
 ) -> SignedWithdrawal:
     """``sign`` turns the 32-byte `withdrawal_digest` into raw r ‖ s, 64 bytes."""
     said = Withdrawal(subject_digest(order), subject_digest(instead) if instead else b"", order.initiator)
     return SignedWithdrawal(said, key_id, sign(withdrawal_digest(said, key_id)))
 
 
-def verify_withdrawal(signed: SignedWithdrawal, order: Intent, instead: Intent | None, workspace: Workspace) -> User:
+def verify_withdrawal(
+    signed: SignedWithdrawal, order: Withdrawable, instead: Intent | None, workspace: Workspace
+) -> User:
     """The initiator of ``order``, if she said that it ends, and so. Raises `Refused`, and `NotFound` for a stranger."""
     said = signed.withdrawal
     if (said.subject, said.instead) != (subject_digest(order), subject_digest(instead) if instead else b""):
-        raise Refused("the withdrawal is of another order, or for another one in its place", Reason.DIGEST_MISMATCH)
+        raise Refused("the withdrawal is of something else, or for another order in its place", Reason.DIGEST_MISMATCH)
     if said.initiator != order.initiator or (instead is not None and instead.initiator != order.initiator):
-        raise Refused("only its initiator withdraws or amends an order", Reason.NOT_ELIGIBLE)
+        raise Refused("only who proposed it withdraws or amends it", Reason.NOT_ELIGIBLE)
     initiator = user(workspace, said.initiator)
     for key in initiator.proposal_keys:
         if key.key_id == signed.key_id:

@@ -446,17 +446,21 @@ class WithdrawWorkspaceChangeRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CHANGE_ID_FIELD_NUMBER: _builtins.int
+    WITHDRAWAL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     change_id: _builtins.str
+    withdrawal: _builtins.bytes
+    """SignedWithdrawal by its initiator"""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         change_id: _builtins.str = ...,
+        withdrawal: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_id", b"change_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_id", b"change_id", "request_id", b"request_id", "withdrawal", b"withdrawal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,6 +15,7 @@ from oms.cli.shared import show as print_message
 from oms.client import Client
 from oms.zones import zones_named
 from oms_core.approvals import Verdict
+from oms_core.chains.intent import Proposal
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, LocalError, ProofInvalid, Reason
 from oms_core.evidence import SignedAdoption, SignedScheduling
@@ -122,8 +123,14 @@ def approve(context: click.Context, approver: str, change_id: str, key: Path, de
 @click.argument("change_id")
 @click.pass_context
 def withdraw(context: click.Context, change_id: str) -> None:
-    """Go on with a change no further. What cosigners have seen is stopped for certain by another change alone."""
-    _show(context, call(context, lambda client, _: client.withdraw_workspace(change_id)), [])
+    """Go on no further with a change of yours. Once people have approved it, another change alone stops it."""
+
+    async def work(client: Client, read: Settings) -> pb.WorkspaceChange:
+        wish = decode(Proposal, (await client.workspace_change(change_id)).proposal, _LIMIT).subject
+        assert isinstance(wish, ChangeWorkspace)
+        return await client.withdraw_workspace(change_id, read.signer().withdraw(wish))
+
+    _show(context, call(context, work), [])
 
 
 COMMANDS = (diff, propose, changes, show_change, watch, approve, withdraw)

@@ -241,6 +241,11 @@ async def test_people_do_all_of_it_on_the_command_line(network: Network, client:
     assert before.name in await oms(network, "workspace", "show", "--out", str(file))
     text = file.read_text()
     assert "amount: 50 ETH" in text
+    file.write_text(text.replace("amount: 50 ETH", "amount: 48 ETH"))
+    mistaken = (await oms(network, "workspace", "propose", str(file), "--purpose", "tests", user="adam")).split()[0]
+    with pytest.raises(AssertionError, match="CREDENTIAL_UNKNOWN"):
+        await oms(network, "workspace", "withdraw", mistaken)
+    assert "WITHDRAWN" in await oms(network, "workspace", "withdraw", mistaken, user="adam")
     file.write_text(text.replace("amount: 50 ETH", "amount: 49 ETH"))
     told = await oms(network, "workspace", "diff", str(file))
     assert "it only tightens what is possible" in told

@@ -29,7 +29,7 @@ async def test_a_change_is_taken_on_once_and_moves_by_the_table_alone(book: Chai
         await book.add({**change("b"), "subject": b"a"}, Call("b", "Propose", b""))
     with pytest.raises(Conflict):
         await book.move("wsc_a", ChangeState.PROPOSED, ChangeState.ACTIVE)
-    moves = [book.move("wsc_a", ChangeState.PROPOSED, ChangeState.APPROVED, request=b"r") for _ in range(4)]
+    moves = [book.move("wsc_a", ChangeState.PROPOSED, ChangeState.APPROVED, document=b"r") for _ in range(4)]
     done = await asyncio.gather(*moves, return_exceptions=True)
     assert sorted(type(one).__name__ for one in done) == ["Conflict", "Conflict", "Conflict", "NoneType"]
     assert [row["change_id"] for row in await book.changes(ChangeState.APPROVED)] == ["wsc_a"]

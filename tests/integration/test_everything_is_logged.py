@@ -156,7 +156,7 @@ CHANGES: list[tuple[str, Step, list[str]]] = [
     ),
     (
         "ChainBook.move",
-        lambda w: w.chain.move("wsc_1", ChangeState.PROPOSED, ChangeState.APPROVED, request=b"request"),
+        lambda w: w.chain.move("wsc_1", ChangeState.PROPOSED, ChangeState.APPROVED, document=b"request"),
         ["workspace.approved"],
     ),
     ("ChainBook.keep", lambda w: w.chain.keep(b"change", 1, SCHEDULING, b"seen"), ["workspace.scheduling"]),

@@ -10,7 +10,7 @@ from oms_core.chains.intent import Intent
 from oms_core.errors import Reason, Refused
 from oms_core.proposals import proposal_digest
 from oms_core.withdrawals import SignedWithdrawal, verify_withdrawal, withdrawal_digest
-from tests.people import intent, keys, workspace
+from tests.people import following, intent, keys, reform, workspace
 
 OLD, NEW = intent(), intent(60, intent_id="int_2")
 
@@ -35,6 +35,15 @@ def test_an_order_is_replaced_by_the_one_that_its_initiator_names() -> None:
 def test_a_cancellation_is_no_replacement_and_of_no_other_order() -> None:
     assert refused(keys().desk.withdraw(OLD), NEW) == Reason.DIGEST_MISMATCH
     assert refused(keys().desk.withdraw(NEW)) == Reason.DIGEST_MISMATCH
+
+
+def test_a_change_of_the_workspace_is_withdrawn_by_who_proposed_it() -> None:
+    wish = reform(following(name="another"))
+    signed = keys().proposers["adam"].withdraw(wish)
+    assert verify_withdrawal(signed, wish, None, workspace()).user_id == "adam"
+    with pytest.raises(Refused) as caught:
+        verify_withdrawal(keys().proposers["alice"].withdraw(wish), wish, None, workspace())
+    assert caught.value.reason is Reason.CREDENTIAL_UNKNOWN
 
 
 def test_nobody_withdraws_anothers_order() -> None:

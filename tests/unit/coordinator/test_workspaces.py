@@ -13,6 +13,7 @@ from coordinator.standing import Standing
 from coordinator.store import Call
 from oms_core.approvals import Verdict
 from oms_core.chains.intent import Proposal, subject_digest
+from oms_core.encoding import encode
 from oms_core.errors import Conflict, CountersealError, Malformed, NotFound, Reason, Refused
 from oms_core.workspace import ChangeWorkspace, Direction, Governance, workspace_digest
 from oms_core.workspace.lifecycle import NEXT, ChangeState, advance
@@ -23,6 +24,7 @@ from tests.people import (
     approve,
     committee,
     following,
+    keys,
     propose,
     reform,
     workspace,
@@ -335,18 +337,40 @@ async def test_a_change_that_nobody_approves_in_time_expires(desk: ChainDesk) ->
     assert await goes_on(desk) == ChangeState.EXPIRED
 
 
+def withdrawn(wish: ChangeWorkspace) -> bytes:
+    """Its initiator's word that it ends."""
+    return encode(keys().proposers[wish.initiator].withdraw(wish))
+
+
 async def test_a_change_can_be_withdrawn_until_people_have_approved_it(desk: ChainDesk) -> None:
     await desk.propose(LOOSE)
     await desk.decide(LOOSE, "alice")
-    await desk.workspaces.withdraw("wsc_1")
+    await desk.workspaces.withdraw("wsc_1", withdrawn(LOOSE))
+    await desk.workspaces.withdraw("wsc_1", withdrawn(LOOSE))
     desk.clock.now += DELAY
     assert await goes_on(desk) == ChangeState.WITHDRAWN
     assert desk.versions() == dict.fromkeys(ALL, 0)
     await desk.propose(other := reform(disabled("ravi2"), change_id="chg_2"), "wsc_2")
     await desk.decide(other, "alice", "wsc_2")
     await goes_on(desk, "wsc_2")
-    with pytest.raises(Refused):
-        await desk.workspaces.withdraw("wsc_2")
+    with pytest.raises(Refused) as caught:
+        await desk.workspaces.withdraw("wsc_2", withdrawn(other))
+    assert caught.value.reason is Reason.WRONG_STATE
+
+
+async def test_nobody_but_its_initiator_withdraws_a_change(desk: ChainDesk) -> None:
+    """Else a client of the order desk could have it that nobody is ever revoked."""
+    await desk.propose(TIGHT)
+    other = encode(keys().proposers["alice"].withdraw(TIGHT))
+    for word, reason in (
+        (other, Reason.CREDENTIAL_UNKNOWN),
+        (withdrawn(LOOSE), Reason.DIGEST_MISMATCH),
+        (b"", Reason.MALFORMED),
+    ):
+        with pytest.raises((Refused, Malformed)) as caught:
+            await desk.workspaces.withdraw("wsc_1", word)
+        assert caught.value.reason is reason
+    assert (await desk.chain_book.change("wsc_1"))["state"] == ChangeState.PROPOSED
 
 
 # The table
