@@ -69,12 +69,17 @@ async def _settle(connection: AsyncConnection, row: RowMapping, told: State, end
             to, detail = State.QUARANTINED, f"{detail}; but cosigners had been asked to sign it: {_where(row)}"
     if to is told:
         return
-    values = {"state": to, "reason": reason, "detail": detail}
-    await connection.execute(update(orders).where(orders.c.order_id == order_id).values(values))
     if to is State.DENIED and told is not State.PENDING_APPROVAL:  # nobody denies what does not wait for people
         await stage(connection, order_id, State.PENDING_APPROVAL, BACK)
+    await _put(connection, order_id, to, reason, detail)
+
+
+async def _put(connection: AsyncConnection, order_id: str, to: State, reason: str, detail: str) -> None:
+    """The order stands there now. Where it ends without its bytes, its nonce is either used, or free."""
+    values = {"state": to, "reason": reason, "detail": detail}
+    await connection.execute(update(orders).where(orders.c.order_id == order_id).values(values))
     await stage(connection, order_id, to, detail)
-    if to in TERMINAL:  # without the bytes its nonce is either used, or free
+    if to in TERMINAL:
         await give_back(connection, order_id)
 
 
@@ -86,11 +91,7 @@ async def _end_followers(connection: AsyncConnection, order_id: str) -> None:
             await _end_followers(connection, row["order_id"])
         elif row["state"] in RESERVED:
             detail = f"cosigners had been asked to sign {order_id}, in whose place it was put"
-            values = {"state": State.REJECTED, "reason": Reason.WRONG_STATE, "detail": detail}
-            mine = orders.c.order_id == row["order_id"]
-            await connection.execute(update(orders).where(mine).values(values))
-            await stage(connection, row["order_id"], State.REJECTED, detail)
-            await give_back(connection, row["order_id"])
+            await _put(connection, row["order_id"], State.REJECTED, str(Reason.WRONG_STATE), detail)
 
 
 def _where(row: RowMapping) -> str:
