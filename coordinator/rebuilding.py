@@ -58,6 +58,7 @@ class Rebuilding:
         self._names = dict[str, str]()  # of what was asked for anew, after the database was put back: its newer id
         self._replaced, self._replaces = (-1, ""), dict[str, str]()
         self._accounts = dict[tuple[str, tuple[int, ...]], str]()
+        self._authorized = set[str]()
         self.orders = dict[str, State]()
         """The orders that are back, and what the log says last of each."""
         self.wallets = set[str]()
@@ -108,7 +109,7 @@ class Rebuilding:
                 case None if (state := ORDERS.get(entry.event)) is not None:
                     self._move(entry, one_item, state)
                 case None if entry.event == "order.nonce_released":
-                    self._page.release(self.name(entry))
+                    self._release(self.name(entry))
                 case None if entry.event in WALLETS:
                     await self._move_wallet(entry, one_item)
         await self._page.write()
@@ -126,10 +127,15 @@ class Rebuilding:
         elif held != entry.subject:
             self._names[entry.subject] = held
         name = self.name(entry)
-        if page.orders[name]["state"] not in SIGNED_STATES:
-            execution = encode(request.execution) if request.execution is not None else None
-            page.change(name, state=State.APPROVED, execution=execution, authorized_at=entry.at)
+        row, execution = page.orders[name], encode(request.execution) if request.execution is not None else None
+        if name in self._authorized and row["execution"] != execution:
+            return  # the first one stands, as it does at cosigners
+        self._authorized.add(name)
         page.date(made.subject, entry.at)
+        if self.orders.get(name) in TERMINAL:
+            return  # a database that did not know of its end had asked for it anew
+        if row["state"] not in SIGNED_STATES:
+            page.change(name, state=State.APPROVED, execution=execution, authorized_at=entry.at)
         self._approvals(name, made, request.approvals)
         if request.execution is not None:
             await self._nonce(name, intent, request.execution)
@@ -187,6 +193,12 @@ class Rebuilding:
         self._page.change(name, state=to, reason="", detail=BACK, **signed)
         self._page.stages.append(_stage(name, entry, state))
         self.orders[name] = state
+
+    def _release(self, name: str) -> None:
+        """It gave its nonce back; not what cosigners were asked to sign: a database that had lost that said so."""
+        row = self._page.orders.get(name)
+        if row is None or not row["authorized_at"] or row["state"] in TERMINAL - SIGNED_STATES:
+            self._page.release(name)
 
     # Wallets
 

@@ -146,6 +146,68 @@ async def test_a_payment_is_a_payment_also_after_the_second_recovery(databases: 
     assert (await recovered(here, backup))[-1].endswith("entries")  # nothing more to be done
 
 
+@pytest.mark.parametrize("signed", [False, True])
+async def test_a_nonce_that_was_given_back_here_is_still_the_authorised_orders_after_the_second_recovery(
+    databases: Databases, signed: bool
+) -> None:
+    lost = await databases.begun()
+    await make_wallet(lost)
+    await submit(lost)
+    await reserve(lost)
+    backup = await databases.copied(lost, "backup")
+    await authorize(lost)
+    if signed:
+        await sign(lost)
+    here = await databases.copied(backup, "first_time")
+    await here.store.release_nonce("txn_1")
+    await recovered(lost, here)
+    await recovered(here, backup)
+    for desk in (here, backup):
+        assert await rows(desk, nonces) == await rows(lost, nonces) != []
+
+
+async def test_the_transaction_that_was_authorised_first_stands_also_after_the_second_recovery(
+    databases: Databases,
+) -> None:
+    lost = await databases.begun()
+    await make_wallet(lost)
+    await submit(lost)
+    backup = await databases.copied(lost, "backup")
+    await authorize(lost)
+    here = await databases.copied(backup, "first_time")
+    other = replace(EXECUTION, nonce=EXECUTION.nonce + 1)
+    await here.store.note("txn_1", execution=encode(other))
+    await here.authorizing.order("txn_1", sign_request(intent(), approve(intent(), "ravi"), execution=other))
+    await recovered(lost, here)
+    await recovered(here, backup)
+    for desk in (here, backup):
+        assert (await desk.store.order("txn_1"))["execution"] == encode(EXECUTION)
+        assert await desk.store.nonce_of("txn_1") == EXECUTION.nonce
+
+
+@pytest.mark.parametrize("end", [State.CANCELLED, State.REPLACED, State.DENIED])
+async def test_an_order_that_had_ended_is_not_begun_again_by_the_second_recovery(
+    databases: Databases, end: State
+) -> None:
+    lost = await databases.begun()
+    await make_wallet(lost)
+    await submit(lost)
+    backup = await databases.copied(lost, "backup")
+    if end is State.DENIED:
+        await lost.store.move("txn_1", State.APPROVED, State.PENDING_APPROVAL)
+        await lost.store.move("txn_1", State.PENDING_APPROVAL, end)
+    else:
+        call = Call("end", "End", b"")
+        await lost.store.withdraw("txn_1", State.APPROVED, end, Reason[end.name], "by desk", call, None)
+    here = await databases.copied(backup, "first_time")
+    await authorize(here)  # a standby that was behind, and did not know of it
+    await recovered(lost, here)
+    await recovered(here, backup)
+    for desk in (here, backup):
+        assert (await desk.store.order("txn_1"))["state"] == end
+    assert await rows(backup, nonces) == []
+
+
 async def test_a_key_in_use_stays_so_whatever_became_of_its_wallet_here(databases: Databases) -> None:
     lost = await databases.begun()
     backup = await databases.copied(lost, "backup")
