@@ -164,15 +164,15 @@ class History:
 
         def read() -> Workspace:
             query = select(log_versions.c.document).filter_by(digest=digest)
-            document = connection.execute(query).scalar()
-            if document is None:
-                text = f"entry {entry.index} stands on a version of the workspace that is not in the log"
-                raise _Unknown(text)
+            document = connection.execute(query).scalar_one()
             found = decode(Workspace, document, WORKSPACE_LIMIT)
             if workspace_digest(found) != digest:
                 raise LocalError("the store has another document for a version of the workspace", Reason.STORE_CORRUPT)
             return found
 
+        # Memory may hold one that stood in a piece of the log which was not taken in the end.
+        if connection.execute(select(log_versions.c.digest).filter_by(digest=digest)).scalar() is None:
+            raise _Unknown(f"entry {entry.index} stands on a version of the workspace that is not in the log")
         return self._versions.get(digest, read)
 
     def _judge(self, connection: Connection, index: int, current: Workspace) -> int | None:

@@ -61,6 +61,20 @@ def test_what_was_authorised_counts_for_all_that_were_authorised_later(log: Logb
     assert replica.counted() == [50, 60]
 
 
+def test_a_version_in_a_piece_of_the_log_that_was_not_taken_in_is_not_known(log: Logbook, replica: Replica) -> None:
+    """Else a node could be brought to follow what no other one can."""
+    before, dearer = log.fork(), following(name="dearer")
+    log.approve(workspace_request(reform(dearer)))
+    log.authorize(asked(order(50), under=dearer))
+    log.add(AUTHORIZED, "junk", b"junk")
+    with pytest.raises(Malformed):
+        replica.follow()
+    before.authorize(asked(order(50), under=dearer))
+    replica.log = before
+    with pytest.raises(Malformed, match="not in the log"):
+        replica.follow()
+
+
 def test_what_stands_in_the_store_for_a_version_or_a_change_is_what_its_digest_says(
     log: Logbook, replica: Replica, tmp_path: Path
 ) -> None:
