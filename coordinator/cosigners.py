@@ -10,6 +10,7 @@ the cosigner is not chosen until it comes back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -121,11 +122,14 @@ class Cosigners(pb_grpc.CosignerLinkServicer):
                 log.warning("cosigner detached", cosigner=link.index)
 
     async def _welcome(self, messages: AsyncIterator[pb.FromCosigner], context: Context) -> Link:
-        name = peer(context, "cosigner")
-        async with asyncio.timeout(SILENCE):
-            first = await anext(aiter(messages))
-        hello = first.hello
-        if first.WhichOneof("body") != "hello" or str(hello.index) != name:
+        first = pb.FromCosigner()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SILENCE):  # heard before any refusal: who still sends is told INTERNAL instead
+                first = await anext(aiter(messages), first)
+        name, hello = peer(context, "cosigner"), first.hello
+        if first.WhichOneof("body") != "hello":
+            raise Unauthenticated(f"certificate of cosigner {name}, and no hello", Reason.PEER_IDENTITY)
+        if str(hello.index) != name:
             raise Unauthenticated(f"certificate of cosigner {name}, hello of {hello.index}", Reason.PEER_IDENTITY)
         if identities(self._standing.current).get(hello.index) != hello.identity:
             raise Unauthenticated(f"cosigner {name} has another identity key than the roster's", Reason.PEER_IDENTITY)

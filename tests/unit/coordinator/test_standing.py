@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -120,3 +121,40 @@ async def test_a_node_whose_key_was_replaced_is_refused_and_the_new_one_is_let_i
         await welcomed(standing, monkeypatch, SECOND)
     assert caught.value.reason == Reason.PEER_IDENTITY
     assert set((await welcomed(standing, monkeypatch, standing.current, key=7)).attached()) == {2}
+
+
+async def test_a_peer_of_another_kind_is_heard_before_it_is_refused(standing: Standing) -> None:
+    """gRPC's client tells whoever is refused while it still sends that something internal failed, and nothing else."""
+    heard = []
+
+    async def messages() -> Any:
+        heard.append(True)
+        yield pb.FromCosigner(hello=pb.Hello(index=2))
+
+    with pytest.raises(Unauthenticated) as caught:
+        await Cosigners(standing)._welcome(messages(), stranger())
+    assert (caught.value.reason, heard) == (Reason.PEER_IDENTITY, [True])
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "waits"])
+async def test_a_peer_that_does_not_greet_is_refused(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    monkeypatch.setattr(module, "peer", lambda *_: "2")
+    monkeypatch.setattr(module, "SILENCE", 0.01)
+
+    async def messages() -> Any:
+        if not ends:
+            await asyncio.sleep(600)
+        for message in ():
+            yield message
+
+    with pytest.raises(Unauthenticated) as caught:
+        await Cosigners(standing)._welcome(messages(), stranger())
+    assert caught.value.reason == Reason.PEER_IDENTITY
+
+
+def stranger() -> Any:
+    """The context of a call under a certificate of an OMS."""
+    names = {"x509_subject_alternative_name": [b"spiffe://counterseal/oms/front-end"]}
+    return SimpleNamespace(auth_context=lambda: names)
