@@ -18,7 +18,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.approving import PENDING
 from coordinator.pages import SIZE, Page
-from coordinator.reservations import rows_of
 from coordinator.tables import decisions, one, orders, spends, wallets
 from coordinator.wallets import DENIED, FAILED, GENERATING, PRE_ACTIVE, Confirmations, account_of
 from oms_core.approvals import Approval
@@ -32,6 +31,7 @@ from oms_core.keys import KeyState
 from oms_core.lifecycle import TERMINAL, State
 from oms_core.log.entries import MADE, SIGNED, Entry, Item, read_entry, read_record
 from oms_core.policy.facts import Provenance
+from oms_core.policy.rows import rows_of
 from oms_core.policy.spends import spends as spends_of
 from oms_core.workspace import Workspace, workspace_digest
 

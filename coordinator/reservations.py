@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from sys import intern
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -16,16 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.tables import log_items, orders, reading, spends
 from oms_core.lifecycle import WITHDRAWN, State
-from oms_core.policy.facts import Provenance, Spend
-from oms_core.policy.rules import Action
+from oms_core.policy.facts import Spend
+from oms_core.policy.rows import COLUMNS, rows_of, spend_of
 
 RESERVED = (State.SUBMITTED, State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
 RELEASED = (State.REJECTED, State.DENIED, State.EXPIRED, State.FAILED_ON_CHAIN, *WITHDRAWN)
-_PLAIN = ("subject", "operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset", "at")
-_ACTIONS = {action.value: action for action in Action}
 _ORDER = ("order_id", "state", "authorized_at", "created_at")
-_SPEND = (*_PLAIN, "amount", "usd_micro")
-_COUNTED = select(*(orders.c[name] for name in _ORDER), *(spends.c[name] for name in _SPEND)).join_from(
+_COUNTED = select(*(orders.c[name] for name in _ORDER), *(spends.c[name] for name in COLUMNS)).join_from(
     orders, spends, orders.c.subject == spends.c.subject
 )
 _NEWEST = select(log_items.c.index, log_items.c.leaf).order_by(log_items.c.index.desc()).limit(1)
@@ -36,15 +32,6 @@ async def reserve(connection: AsyncConnection, adds: Iterable[Spend]) -> None:
     """Keep what a new order adds."""
     for row in rows_of(adds):
         await connection.execute(insert(spends).values(row))
-
-
-def rows_of(adds: Iterable[Spend]) -> list[dict[str, Any]]:
-    """As they are kept."""
-    return [
-        {name: getattr(spend, name) for name in _PLAIN}
-        | {"number": number, "amount": str(spend.amount), "usd_micro": str(spend.usd_micro)}
-        for number, spend in enumerate(adds)
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +104,8 @@ class Reservations:
                 if (order := self._orders.get(order_id)) is None:
                     order = _Order(State(state), authorized_at > 0, (created_at, order_id), [])
                     self._orders[order_id] = order
-                order.spends.append(_spend(*spend))
+                order.spends.append(spend_of(*spend))
 
 
 def _counts(order: _Order, since: int) -> bool:
     return order.state in RESERVED or any(spend.at > since for spend in order.spends)
-
-
-def _spend(
-    subject: bytes,
-    operation: int,
-    action: str,
-    wallet_id: str,
-    initiator: str,
-    chain: str,
-    destination: bytes,
-    protocol: str,
-    asset: str,
-    at: int,
-    amount: str,
-    usd_micro: str,
-) -> Spend:
-    """From the columns of `_SPEND`. Names are the same few in very many spends."""
-    what, who, whom = (
-        _ACTIONS[action],
-        (intern(wallet_id), intern(initiator), intern(chain)),
-        (destination, intern(protocol)),
-    )
-    return Spend(subject, operation, what, *who, *whom, intern(asset), int(amount), int(usd_micro), at, Provenance.OWN)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from sys import intern
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -14,19 +13,15 @@ from cosigner import logbook
 from cosigner.store import log_authorized, log_spends
 from oms_core.log.tree import EMPTY_ROOT
 from oms_core.log.witness import Head
-from oms_core.policy.facts import Provenance, Spend
-from oms_core.policy.rules import Action
+from oms_core.policy.facts import Spend
+from oms_core.policy.rows import COLUMNS, spend_of
 
 _SPARE = 3600  # seconds that are kept beyond what is asked for: others may ask for a little more
-_ACTIONS = {action.value: action for action in Action}
-_SPEND = (
-    *("operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset"),
-    *("amount", "usd_micro"),
-)
 COUNTED = select(
-    *(log_authorized.c[name] for name in ("subject", "first", "last", "at")), *(log_spends.c[name] for name in _SPEND)
+    *(log_authorized.c[name] for name in ("first", "last")),
+    *((log_authorized if name == "at" else log_spends).c[name] for name in COLUMNS),
 ).join_from(log_authorized, log_spends, log_authorized.c.subject == log_spends.c.subject)
-"""A row a spend: whose it is, between which entries that was authorised, when last, and what it adds."""
+"""A row a spend: between which entries it was authorised, and the spend, at the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +78,17 @@ class Counted:
         return head.tree == self._tree or (0 < size < head.size and logbook.root_at(connection, head, size) == root)
 
     def _take(self, rows: Sequence[Sequence[Any]]) -> None:
-        spends = spends_of(rows)
-        for subject in {row[0] for row in rows}:
-            self._subjects.pop(subject, None)
-        for subject, first, last, at, *_ in rows:
-            if subject not in self._subjects:
-                self._subjects[subject] = _Subject(first, at, [])
+        read = [(first, last, spend_of(*spend)) for first, last, *spend in rows]
+        for _, _, spend in read:
+            self._subjects.pop(spend.subject, None)
+        for first, last, spend in read:
+            if (one := self._subjects.get(spend.subject)) is None:
+                one = self._subjects[spend.subject] = _Subject(first, spend.at, [])
+            one.spends.append(spend)
             if last > self._newest[1]:
-                self._newest = subject, last
-        for spend in spends:
-            self._subjects[spend.subject].spends.append(spend)
+                self._newest = spend.subject, last
 
 
-def spends_of(rows: Iterable[Sequence[Any]]) -> list[Spend]:
-    """From rows of `COUNTED`. Names are the same few in very many spends."""
-    return [
-        Spend(
-            subject, operation, _ACTIONS[action], intern(wallet_id), intern(initiator), intern(chain), destination,
-            intern(protocol), intern(asset), int(amount), int(usd_micro), at, Provenance.OWN,
-        )
-        for subject, _, _, at, operation, action, wallet_id, initiator, chain, destination, protocol, asset, amount,
-        usd_micro in rows
-    ]  # fmt: skip
+def spends_of(rows: Iterable[Sequence[Any]]) -> tuple[Spend, ...]:
+    """From rows of `COUNTED`."""
+    return tuple(spend_of(*spend) for _, _, *spend in rows)

@@ -35,6 +35,7 @@ from oms_core.history import (
 from oms_core.log.entries import Entry, Item
 from oms_core.policy.facts import Facts, Spend
 from oms_core.policy.limits import YEAR
+from oms_core.policy.rows import rows_of
 from oms_core.workspace import Workspace, workspace_digest
 
 _KEPT = 4  # versions of the workspace in memory
@@ -113,11 +114,6 @@ class History:
                 text = f"a newer version of the workspace is due, by entry {index} of the log"
                 raise Refused(text, Reason.POLICY_VERSION_MISMATCH)
 
-    def approved(self, connection: Connection, change: bytes, current: Workspace) -> bool:
-        """Whether an entry says that this change of the version was approved, and it was."""
-        found = connection.execute(select(log_changes.c.index).filter_by(change=change)).scalars().all()
-        return any(self._judge(connection, index, current) is not None for index in found)
-
     def _change(self, connection: Connection, entry: Entry, approved: Approved) -> None:
         _note_version(connection, approved.digest, approved.following)
         row = {
@@ -152,7 +148,7 @@ class History:
         mine = log_authorized.c.subject == made.subject
         connection.execute(update(log_authorized).where(mine).values(last))
         if held.workspace != made.workspace:
-            before = tuple(spends_of(connection.execute(COUNTED.where(mine))))
+            before = spends_of(connection.execute(COUNTED.where(mine)))
             connection.execute(delete(log_spends).where(log_spends.c.subject == made.subject))
             _count(connection, worst(before, self._spends(connection, entry, made)))
 
@@ -188,7 +184,6 @@ class History:
         return self._judged.get((index, workspace_digest(current)), judge)
 
 
-_PLAIN = ("subject", "operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset")
 _AUTHORIZE, _SPEND = insert_new(log_authorized).on_conflict_do_nothing(), insert(log_spends)
 _PRESS = insert_new(log_counters).on_conflict_do_nothing()
 _FIND = select(log_authorized).where(log_authorized.c.subject == bindparam("subject"))
@@ -203,9 +198,7 @@ def _note_version(connection: Connection, digest: bytes, workspace: Workspace) -
 
 
 def _count(connection: Connection, spends: tuple[Spend, ...]) -> None:
-    rows = [
-        {name: getattr(spend, name) for name in _PLAIN}
-        | {"number": number, "amount": str(spend.amount), "usd_micro": str(spend.usd_micro)}
-        for number, spend in enumerate(spends)
-    ]
+    rows = rows_of(spends)
+    for row in rows:
+        del row["at"]  # it is their subject's, and will change
     connection.execute(_SPEND, rows)

@@ -33,8 +33,8 @@ FORBIDDEN_STDLIB = {
     "select", "selectors", "shelve", "shutil", "signal", "smtplib", "socket", "socketserver", "sqlite3", "ssl",
     "subprocess", "sys", "syslog", "tempfile", "threading", "time", "urllib", "uuid", "zoneinfo",
 }  # fmt: skip
-# A pure path is a string with slashes: it touches no disk.
-PURE_NAMES = {"pathlib.PurePath", "pathlib.PurePosixPath"}
+# A pure path is a string with slashes: it touches no disk. An interned string is the same string.
+PURE_NAMES = {"pathlib.PurePath", "pathlib.PurePosixPath", "sys.intern"}
 ALLOWED_PACKAGES = {"Crypto", "cbor2", "coincurve", "cryptography", "ecdsa", "fido2", "gmpy2", "yaml", "z3"}
 FORBIDDEN_CALLS = {"open", "print", "input", "breakpoint", "eval", "exec", "compile"}
 CLOCKS = {"now", "utcnow", "today"}

@@ -132,7 +132,7 @@ async def test_only_orders_to_which_something_has_happened_are_read_again(engine
     for number in range(20):
         await store.add_order(order(number), call())
     await store.facts(0)
-    with mock.patch.object(reservations, "_spend", wraps=reservations._spend) as read:
+    with mock.patch.object(reservations, "spend_of", wraps=reservations.spend_of) as read:
         for _ in range(3):
             assert len((await store.facts(0)).spent) == 40
         assert read.call_count == 0

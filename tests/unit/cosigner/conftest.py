@@ -16,8 +16,11 @@ from cosigner.hsm import Token
 from cosigner.keys import Keys
 from cosigner.ledger import Ledger
 from cosigner.pool import Pool
+from cosigner.store import open_store
 from cosigner.vault import Vault
 from tests.unit.cosigner.node import Node, activate, make_node
+from tests.unit.cosigner.replicas import Replica
+from tests.witnessed import Logbook
 
 
 @pytest.fixture(scope="session")
@@ -98,3 +101,17 @@ def guard(node: Node) -> Guard:
     """A node with the tests' workspace and an active wallet wal_1, 3 of 5."""
     activate(node)
     return node.guard
+
+
+@pytest.fixture
+def log() -> Logbook:
+    """A log that nobody follows yet."""
+    return Logbook()
+
+
+@pytest.fixture
+def replica(log: Logbook, tmp_path: Path) -> Iterator[Replica]:
+    """What a node counts by, following that log."""
+    store = open_store(tmp_path / "store.sqlite")
+    yield Replica(store, log)
+    store.dispose()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,10 @@ DEARER = following(assets=tuple(replace(one, usd_micro=2 * one.usd_micro) for on
 
 
 @pytest.fixture
-def replica(tmp_path: Path) -> Iterator[Replica]:
+def log() -> Logbook:
     log = Logbook()
     log.approve(workspace_request(reform(DEARER)), at=NOW - 20 * DAY)
-    store = open_store(tmp_path / "store.sqlite")
-    yield Replica(store, log)
-    store.dispose()
+    return log
 
 
 def plainly(connection: Connection, since: int, subject: bytes, before: int | None) -> Counter[Spend]:

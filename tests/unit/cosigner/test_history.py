@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,18 +36,6 @@ from tests.people import (
 from tests.unit.cosigner.replicas import Replica, asked, order
 from tests.unit.cosigner.test_chain import disabled
 from tests.witnessed import BEGAN, Logbook
-
-
-@pytest.fixture
-def log() -> Logbook:
-    return Logbook()
-
-
-@pytest.fixture
-def replica(log: Logbook, tmp_path: Path) -> Iterator[Replica]:
-    store = open_store(tmp_path / "store.sqlite")
-    yield Replica(store, log)
-    store.dispose()
 
 
 def test_what_was_authorised_counts_for_all_that_were_authorised_later(log: Logbook, replica: Replica) -> None:
