@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine
@@ -18,6 +19,7 @@ from cosigner.ledger import Ledger
 from cosigner.pool import Pool
 from cosigner.store import open_store
 from cosigner.vault import Vault
+from tests.people import NOW
 from tests.unit.cosigner.node import Node, activate, make_node
 from tests.unit.cosigner.replicas import Replica
 from tests.witnessed import Logbook
@@ -101,6 +103,12 @@ def guard(node: Node) -> Guard:
     """A node with the tests' workspace and an active wallet wal_1, 3 of 5."""
     activate(node)
     return node.guard
+
+
+@pytest.fixture
+def at_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are changed at NOW, around which the tests' documents are valid."""
+    monkeypatch.setattr("cosigner.keys.time", SimpleNamespace(time=lambda: NOW))
 
 
 @pytest.fixture

@@ -29,11 +29,7 @@ from tests.unit.cosigner.test_chain import disabled
 from tests.unit.cosigner.test_keys import asked, state
 from tests.unit.cosigner.test_pool import presignature
 
-
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' documents are valid around NOW."""
-    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+pytestmark = pytest.mark.usefixtures("at_now")
 
 
 @pytest.fixture

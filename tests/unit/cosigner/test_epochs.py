@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
 
-from cosigner import keys as module
 from cosigner.enclave import Enclave
 from cosigner.hsm import Token
 from cosigner.store import erasing
@@ -17,7 +15,7 @@ from cosigner.vault import SealedAux
 from oms_core.encoding import encode
 from oms_core.errors import Conflict, LocalError, NotFound, Reason, Refused
 from oms_core.keys import Change, KeyState
-from tests.people import NOW, approve, change, change_request
+from tests.people import approve, change, change_request
 from tests.unit.cosigner.epochs import certificate, dealt
 from tests.unit.cosigner.node import KEY_ID, Node, activate, load_module, material, wrapping_key
 
@@ -28,10 +26,7 @@ class Crash(BaseException):
     """The machine stops."""
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' documents are valid around NOW."""
-    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+pytestmark = pytest.mark.usefixtures("at_now")
 
 
 @pytest.fixture

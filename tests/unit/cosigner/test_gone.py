@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
 
-from cosigner import keys as module
 from cosigner.hsm import Token
 from cosigner.store import erasing, sealed
 from cosigner.vault import SealedAux
@@ -30,10 +28,7 @@ class Crash(BaseException):
     """The machine stops."""
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' documents are valid around NOW."""
-    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+pytestmark = pytest.mark.usefixtures("at_now")
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
-from cosigner import keys as keys_module
 from cosigner.guard import Creation, Guard, Presigning, Signing
 from oms_core.authorize import execution_digest
 from oms_core.chains.intent import CLOCK_SKEW, Intent, subject_digest
@@ -139,13 +137,7 @@ def test_a_wish_for_a_wallet_has_to_stand_in_the_log_too(guard: Guard, node: Nod
     assert isinstance(guard.decide(made, request, NOW, node.logged(request, by=THREE)), Creation)
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys are changed at NOW."""
-    monkeypatch.setattr(keys_module, "time", SimpleNamespace(time=lambda: NOW))
-
-
-@pytest.mark.usefixtures("clock", "guard")
+@pytest.mark.usefixtures("at_now", "guard")
 def test_a_key_is_suspended_without_the_log_and_changed_in_no_other_way(node: Node) -> None:
     for wanted in (Change.DEACTIVATE, Change.SUSPEND, Change.RESUME):
         subject = change(wanted)

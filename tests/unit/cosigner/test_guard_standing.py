@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import delete
 
-from cosigner import keys as keys_module
 from cosigner.guard import Creation, Dealing, Guard, Signing
 from cosigner.store import halts
 from cosigner.vault import SealedAux
@@ -301,10 +299,10 @@ def _members(aux: AuxInfo, parties: tuple[int, ...]) -> AuxInfo:
     return replace(aux, public=tuple(one for one in aux.public if one.index in parties))
 
 
-def test_a_key_is_stopped_whatever_cosigners_rules_want(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("at_now")
+def test_a_key_is_stopped_whatever_cosigners_rules_want(node: Node) -> None:
     shared = wanting(5)
     under(node, shared)
-    monkeypatch.setattr(keys_module, "time", SimpleNamespace(time=lambda: NOW))
     subject = change(Change.SUSPEND)
     given = tuple(approve(subject, name, under=shared) for name in ("sam", "sonja"))
     node.keys.change(encode(replace(change_request(subject, *given), workspace=workspace_digest(shared))))

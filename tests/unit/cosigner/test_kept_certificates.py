@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from cosigner import keys as module
 from cosigner.ledger import Ledger
 from oms_core.encoding import encode
 from oms_core.errors import CountersealError, NotFound, Reason
 from oms_core.evidence import EpochCertificate
 from oms_core.keys import Change, ChangeKey, KeyState
 from oms_core.protocol.shares import KeyMaterial
-from tests.people import NOW, approve, change_request, workspace
+from tests.people import approve, change_request, workspace
 from tests.unit.cosigner.epochs import certificate, dealt
 from tests.unit.cosigner.node import KEY_ID, Node, activate, make_node, material
 from tests.unit.cosigner.specs import about_the_key
@@ -31,10 +29,7 @@ class Crash(BaseException):
     """The machine stops."""
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' documents are valid around NOW."""
-    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+pytestmark = pytest.mark.usefixtures("at_now")
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cosigner import keys as module
 from cosigner.keys import Keys
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import encode
@@ -28,10 +26,7 @@ from tests.unit.cosigner.test_pool import presignature
 STATES = [state for state in KeyState if state not in (KeyState.PENDING, KeyState.DESTROYED)]
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' documents are valid around NOW."""
-    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+pytestmark = pytest.mark.usefixtures("at_now")
 
 
 def asked(wish: ChangeKey) -> bytes:

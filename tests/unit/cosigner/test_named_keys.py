@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
-from cosigner import keys as module
 from cosigner.guard import Dealing
 from cosigner.vault import SealedAux
 from oms_core.encoding import encode
@@ -28,10 +26,7 @@ LIKE = KEY_ID[:16] + b"another key's id"
 HUGE = (1 << 200, 10**1500, 10**5000)
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' documents are valid around NOW."""
-    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+pytestmark = pytest.mark.usefixtures("at_now")
 
 
 def as_key(held: KeyMaterial, key_id: bytes) -> KeyMaterial:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from cosigner import keys as module
 from cosigner.boots import Boots
 from oms_core.encoding import encode
 from oms_core.errors import Reason, Refused
@@ -25,10 +23,7 @@ class Crash(BaseException):
     """The machine stops."""
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' documents are valid around NOW."""
-    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOW))
+pytestmark = pytest.mark.usefixtures("at_now")
 
 
 def snapshot(node: Node, to: Path) -> Node:
