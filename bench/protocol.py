@@ -70,7 +70,7 @@ def _presigning(level: Level, quorum: tuple[int, ...]) -> Iterator[Figure]:
     held, n = key(3, 2, level), len(quorum)
     arithmetic = {i: Moduli(i, level, held[i].aux) for i in quorum}
     for own in arithmetic.values():
-        _ = own.paillier, own.pedersen, own.their_pedersen, own.their_paillier  # made once, not measured
+        _ = own.paillier, own.pedersen, own.their_pedersen  # made once, not measured
     presigns, signs, size = [], [], 0
     for _ in range(3):  # a presignature signs once, in the session that made it
         made = sessions(quorum, level)

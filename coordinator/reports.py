@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from oms_core.workspace import ChangeWorkspace, Direction, Privilege, Workspace, privileges, user
-from oms_core.workspace.change import Part, check_successor, parts, removal_report
+from oms_core.workspace.change import Part, check_successor, newly_unmet, parts
 from oms_core.workspace.check import check_workspace
 from oms_core.workspace.grants import gainers
 from oms_core.workspace.parts import direction_of
@@ -41,7 +41,7 @@ def described(current: Workspace, following: Workspace) -> Report:
     found = parts(current, following)
     way = direction_of(found)
     required = next(one.approvals for one in current.governance if one.direction is way)
-    unmet = tuple(one.words for one in removal_report(current, following).newly)
+    unmet = tuple(one.words for one in newly_unmet(current, following))
     return Report(found, way, unmet, requirement_words(required), required.delay)
 
 

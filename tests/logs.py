@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from oms_core.log import note, tiles
+from oms_core.log.conflict import LogConflict
 from oms_core.log.note import LOG, WITNESS, Checkpoint, Note, Signature, Verifier
-from oms_core.log.tree import Hashes, consistency_proof, inclusion_proof, leaf_hash, root
+from oms_core.log.tree import Hashes, consistency_path, consistency_proof, inclusion_proof, leaf_hash, root
 from oms_core.log.witness import AddCheckpoint
 
 ORIGIN = "log.example/counterseal"
@@ -86,3 +87,10 @@ def signed(checkpoint: Checkpoint, *witnesses: Signer, at: int = NOW, log: Signe
 def request(tree: Tree, old: int, new: int | None = None) -> AddCheckpoint:
     """What an honest log asks of a witness that stands at ``old``."""
     return AddCheckpoint(old, tree.consistency(old, new), signed(tree.checkpoint(new)))
+
+
+def against(tree: Tree, foreign: Note, size: int | None = None) -> LogConflict:
+    """Another head beside that of this tree, with the path by which whoever has the tree would show a conflict."""
+    ours = tree.checkpoint(size)
+    path = consistency_path(note.read_checkpoint(foreign.body).size, ours.size, tree.hashes())
+    return LogConflict(note.write_note(foreign), note.write_note(signed(ours)), path)

@@ -15,9 +15,9 @@ from oms_core.chains.wrappers import WRAPPERS
 from oms_core.policy.rules import Action, Kind, opens_unreadable
 from oms_core.workspace import ContractEntry, Workspace
 
+_PROGRAMS = frozenset(one.selector for one in router.EXECUTE)
 NOBODY = bytes(20)  # of calls of which it does not matter what they are inside of
 _TYPED = ("SafeTx(", "ForwardRequest(", "MetaTransaction(")  # data that makes others call
-_PROGRAMS = frozenset(one.selector for one in router.EXECUTE)
 
 
 def nests(workspaces: Sequence[Workspace], chain: str, action: Action = Action.CALL) -> bool:
@@ -28,7 +28,7 @@ def nests(workspaces: Sequence[Workspace], chain: str, action: Action = Action.C
     contracts = [entry for one in workspaces for entry in _contracts(one, chain)]
     if _opens(workspaces) or (action is Action.APPROVE and contracts):
         return True
-    carry = {*WRAPPERS, *(one.selector for one in router.EXECUTE)}
+    carry = _PROGRAMS | WRAPPERS.keys()
     return any(
         text.startswith(_TYPED) or (text in methods_of(entry) and methods_of(entry)[text].selector in carry)
         for entry in contracts
@@ -39,8 +39,7 @@ def nests(workspaces: Sequence[Workspace], chain: str, action: Action = Action.C
 def commands(workspaces: Sequence[Workspace], chain: str) -> Iterator[bytes]:
     """Contracts that may be given a router's program: its commands can be read, and may concern any counterparty."""
     contracts = [entry for one in workspaces for entry in _contracts(one, chain)]
-    programs = {one.selector for one in router.EXECUTE}
-    found = {one.address for one in contracts if programs & {held.selector for held in methods_of(one).values()}}
+    found = {one.address for one in contracts if _PROGRAMS & {held.selector for held in methods_of(one).values()}}
     if _opens(workspaces):
         found |= {unnamed({entry.address for entry in contracts}), *(one.address for one in contracts)}
     yield from sorted(found)

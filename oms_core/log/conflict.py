@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from oms_core.encoding import document
-from oms_core.errors import Malformed, ProofInvalid, Reason
+from oms_core.errors import ProofInvalid
 from oms_core.log.note import Checkpoint, Verifier, read_note, verify_log
-from oms_core.log.tree import EMPTY_ROOT, Hashes, consistency_path, root, roots_by_consistency
+from oms_core.log.tree import EMPTY_ROOT, roots_by_consistency
 
 
 @document("log-conflict/1")
@@ -42,25 +42,6 @@ def verify_conflict(conflict: LogConflict, log: Sequence[Verifier]) -> str:
         f"the log {older.origin} has signed a head of {older.size} entries with the root {older.root.hex()}, "
         f"and one of {newer.size} entries which begins with another tree, of the root {found.hex()}"
     )
-
-
-def find_conflict(ours: str, hashes: Hashes, foreign: str, log: Sequence[Verifier]) -> LogConflict | None:
-    """What another head of this log shows, against a tree that we trust and the log's signed head of it.
-
-    ``hashes`` is the tree of at least the size of ``ours``. None if the other head is a beginning of it. Raises
-    `ProofInvalid` if either is not the log's or ours is not of this tree; `Malformed` (WRONG_STATE) if the other one is
-    larger: then whoever has its tree has to look.
-    """
-    mine, other = verify_log(read_note(ours), *log), verify_log(read_note(foreign), *log)
-    if mine.origin != other.origin:
-        raise ProofInvalid("the two heads are of two logs")
-    if other.size > mine.size:
-        raise Malformed("the other head is of a larger tree than ours", Reason.WRONG_STATE)
-    if root(mine.size, hashes) != mine.root:
-        raise ProofInvalid("our signed head is not of our tree")
-    if root(other.size, hashes) == other.root:
-        return None
-    return LogConflict(foreign, ours, consistency_path(other.size, mine.size, hashes))
 
 
 def _at_one_size(older: Checkpoint, newer: Checkpoint, proof: Sequence[bytes]) -> str:

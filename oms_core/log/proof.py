@@ -6,23 +6,11 @@ what it is made from, is kept beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from oms_core.errors import Malformed, ProofInvalid, Reason
+from oms_core.errors import Malformed, Reason
 from oms_core.log.lines import base64, read_back, read_base64, read_number, read_path, read_text
-from oms_core.log.note import (
-    LIMIT,
-    Checkpoint,
-    Note,
-    Verifier,
-    cosignatures,
-    read_checkpoint,
-    read_note,
-    verify_log,
-    write_note,
-)
-from oms_core.log.tree import verify_inclusion
+from oms_core.log.note import LIMIT, Note, read_checkpoint, read_note, write_note
 
 HEADER = "c2sp.org/tlog-proof@v1"
 EXTRA_LIMIT = 64 * 1024
@@ -37,14 +25,6 @@ class LogProof:
     path: tuple[bytes, ...]
     note: Note
     extra: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Vouched:
-    """The head that a proof holds under, and who has cosigned it, by name, when (Unix seconds)."""
-
-    checkpoint: Checkpoint
-    cosigned: dict[str, int]
 
 
 def write_proof(proof: LogProof) -> str:
@@ -71,20 +51,3 @@ def read_proof(text: str | bytes) -> LogProof:
     found = LogProof(index, read_path(lines, "path"), read_note(note), extra)
     read_checkpoint(found.note.body)
     return found
-
-
-def verify_proof(
-    proof: LogProof, leaf_hash: bytes, log: Sequence[Verifier], witnesses: Sequence[Verifier], quorum: int
-) -> Vouched:
-    """The entry with this leaf hash is in the log, under a head that ``quorum`` of these witnesses have cosigned.
-
-    Raises `ProofInvalid` with the claim that failed, `Malformed` if the note is no checkpoint.
-    """
-    checkpoint = verify_log(proof.note, *log)
-    cosigned = cosignatures(proof.note, witnesses)
-    if len(cosigned) < quorum:
-        raise ProofInvalid(
-            f"{len(cosigned)} witnesses have cosigned, and {quorum} are needed", Reason.QUORUM_UNAVAILABLE
-        )
-    verify_inclusion(leaf_hash, proof.index, checkpoint.size, proof.path, checkpoint.root)
-    return Vouched(checkpoint, cosigned)

@@ -6,7 +6,6 @@ level at most the last one is partial. A proof of a tree of a million entries re
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from oms_core.errors import LocalError, Malformed, Reason
@@ -20,8 +19,6 @@ MAX_ENTRY = (1 << 16) - 1
 Read = Callable[[int, int], bytes]
 """(level, index) -> the hashes of a stored tile, whole or partial, one after the other."""
 
-_PATH = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/){0,7}[0-9]{3})(?:\.p/([0-9]{1,3}))?")
-
 
 def tile_path(level: int, index: int, width: int = TILE_WIDTH) -> str:
     """Where a tile is served, below the log's prefix. Raises `Malformed` on what no tree has."""
@@ -33,22 +30,6 @@ def tile_path(level: int, index: int, width: int = TILE_WIDTH) -> str:
 def entries_path(index: int, width: int = TILE_WIDTH) -> str:
     """Where a bundle of entries is served. Raises `Malformed`."""
     return _path("entries", index, width)
-
-
-def read_tile_path(path: str) -> tuple[int, int, int]:
-    """Level, index and width of what `tile_path` writes. Raises `Malformed`."""
-    kind, index, width = _read_path(path)
-    if kind == "entries" or tile_path(int(kind), index, width) != path:
-        raise Malformed("not the path of a tile")
-    return int(kind), index, width
-
-
-def read_entries_path(path: str) -> tuple[int, int]:
-    """Index and width of what `entries_path` writes. Raises `Malformed`."""
-    _, index, width = _read_path(path)
-    if entries_path(index, width) != path:
-        raise Malformed("not the path of a bundle of entries")
-    return index, width
 
 
 def bundle(entries: Sequence[bytes]) -> bytes:
@@ -146,11 +127,3 @@ def _path(kind: str, index: int, width: int) -> str:
     groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
     name = "/".join([*(f"x{group}" for group in groups[:-1]), groups[-1]])
     return f"tile/{kind}/{name}" + (f".p/{width}" if width < TILE_WIDTH else "")
-
-
-def _read_path(path: str) -> tuple[str, int, int]:
-    found = _PATH.fullmatch(path)
-    if not found:
-        raise Malformed("not the path of a tile or a bundle of entries")
-    kind, index, width = found.groups()
-    return kind, int(index.replace("x", "").replace("/", "")), int(width or TILE_WIDTH)

@@ -15,7 +15,6 @@ from oms_core.log.lines import base64, read_back, read_number, read_path, read_t
 from oms_core.log.note import LIMIT, Checkpoint, Note, Verifier, read_checkpoint, read_note, verify_log, write_note
 from oms_core.log.tree import EMPTY_ROOT, verify_consistency
 
-SIZE_TYPE = "text/x.tlog.size"
 REQUEST_LIMIT = LIMIT + 4096
 
 
@@ -46,10 +45,6 @@ class WitnessRefused(Refused):
         super().__init__(message, REASONS[answer], answer=str(answer.value), size=str(size))
         self.answer = answer
         self.size = size
-
-    def body(self) -> str:
-        """The answer's text: of a conflict the size, on which the log makes its next proof; else the message."""
-        return f"{self.size if self.answer is Answer.CONFLICT else self.message}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +80,6 @@ def read_request(text: str | bytes) -> AddCheckpoint:
     request = AddCheckpoint(read_number(first.removeprefix("old "), "old size"), path, read_note(note))
     read_checkpoint(request.note.body)
     return request
-
-
-def read_size(text: str | bytes) -> int:
-    """The size in the body of an `Answer.CONFLICT`. Raises `Malformed`."""
-    line = read_text(text, 32)
-    if not line.endswith("\n"):
-        raise Malformed("the size ends with a newline")
-    return read_number(line.removesuffix("\n"), "size")
 
 
 def decide(request: AddCheckpoint, head: Head | None, origin: str, log: Sequence[Verifier]) -> Checkpoint:

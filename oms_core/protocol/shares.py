@@ -158,11 +158,6 @@ class Moduli:
         return PedersenSecret(*self.aux.primes[2:], self.aux.t, self.aux.lam)
 
     @cached_property
-    def their_paillier(self) -> dict[int, PaillierPublic]:
-        """Peers' Paillier keys."""
-        return {peer.index: peer.paillier for peer in self.aux.public if peer.index != self.index}
-
-    @cached_property
     def their_pedersen(self) -> dict[int, PedersenPublic]:
         """Peers' ring-Pedersen keys, with tables of their powers."""
         return {p.index: PedersenTabled(p.pedersen, self.level) for p in self.aux.public if p.index != self.index}

@@ -35,12 +35,12 @@ from oms_core.workspace import (
 from oms_core.workspace.check import check_workspace
 from oms_core.workspace.grants import gainers
 from oms_core.workspace.parts import Part, direction, direction_of, parts
-from oms_core.workspace.quorums import RemovalReport, Unmet, removal_report, unsatisfiable
+from oms_core.workspace.quorums import Unmet, newly_unmet, unsatisfiable
 from oms_core.workspace.words import requirement_words, span_words, time_words
 
 __all__ = [
-    "Approved", "Part", "RemovalReport", "Removed", "Unmet", "check_successor", "direction", "honest_among",
-    "newly_listed", "parts", "ready", "removal_report", "removed_people", "sentences", "unsatisfiable", "verify_change",
+    "Approved", "Part", "Removed", "Unmet", "check_successor", "direction", "honest_among", "newly_listed",
+    "newly_unmet", "parts", "ready", "removed_people", "sentences", "unsatisfiable", "verify_change",
 ]  # fmt: skip
 MAX_LIFE = 31 * 86_400  # seconds: a wish cannot be dated back further than this
 MAX_WAIT = 86_400  # seconds between when a new entry says that it was added and when the last approver decided
@@ -75,7 +75,6 @@ def sentences(old: Workspace, new: Workspace) -> tuple[str, ...]:
     way = direction_of(found)
     approvals = governed(old, way).approvals
     what = "LOOSENS what is possible" if way is Direction.LOOSEN else "only tightens what is possible"
-    gone = removal_report(old, new).newly
     return (
         f"Change workspace {old.name} from version {old.version} to {new.version}; it {what}.",
         f"It stands on {workspace_digest(old).hex()} and becomes {workspace_digest(new).hex()}.",
@@ -83,7 +82,7 @@ def sentences(old: Workspace, new: Workspace) -> tuple[str, ...]:
         f"It takes {requirement_words(approvals)}.",
         f"It counts {span_words(approvals.delay)} after that." if approvals.delay else "It counts at once after that.",
         *(f"{part.direction}: {part.path}: {part.words}." for part in found),
-        *(f"WARNING: after this, {unmet.words}." for unmet in gone),
+        *(f"WARNING: after this, {unmet.words}." for unmet in newly_unmet(old, new)),
     )
 
 

@@ -33,14 +33,6 @@ class Unmet:
         return f"{self.what} can be met by nobody: there are {short}"
 
 
-@dataclass(frozen=True, slots=True)
-class RemovalReport:
-    """What a change would make impossible to meet, and what was so before."""
-
-    newly: tuple[Unmet, ...]
-    already: tuple[Unmet, ...]
-
-
 def listed(workspace: Workspace, quorum: Quorum) -> tuple[User, ...]:
     """Everybody whom a quorum names, by herself, a group or a role, able to approve or not."""
     groups = {one for group in workspace.groups if group.group_id in quorum.groups for one in group.members}
@@ -60,13 +52,10 @@ def unsatisfiable(workspace: Workspace) -> tuple[Unmet, ...]:
     return (*_unmet_rules(workspace), *unmet_governance(workspace))
 
 
-def removal_report(old: Workspace, new: Workspace) -> RemovalReport:
-    """What nobody could meet any more under ``new``, and which of it could not be met under ``old`` either."""
-    before, after = {unmet.what for unmet in unsatisfiable(old)}, unsatisfiable(new)
-    return RemovalReport(
-        newly=tuple(unmet for unmet in after if unmet.what not in before),
-        already=tuple(unmet for unmet in after if unmet.what in before),
-    )
+def newly_unmet(old: Workspace, new: Workspace) -> tuple[Unmet, ...]:
+    """What nobody could meet under ``new``, and somebody could under ``old``."""
+    before = {unmet.what for unmet in unsatisfiable(old)}
+    return tuple(unmet for unmet in unsatisfiable(new) if unmet.what not in before)
 
 
 def unmet_governance(workspace: Workspace) -> Iterator[Unmet]:

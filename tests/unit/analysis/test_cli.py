@@ -26,7 +26,6 @@ from tests.unit.policy.world import STRANGER
 
 PERMIT = "- rule: all\n  permit:\n  when: {action: TRANSFER}\n"
 BIG = "- rule: big\n  require: {approvals: 2, from groups: [risk]}\n  when: {amount.usd: above 1,000 USD}\n"
-TRADERS = "- rule: traders\n  deny:\n  when: {initiator.group: chiefs}\n"
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from oms_core.workspace import workspace_digest
 from tests.evidence import Story, story
 from tests.logs import Signer
 from tests.people import workspace
-from tests.witnessed import FOUR, Logbook
+from tests.witnessed import FOUR, TWO, Logbook
 
 PINNED = workspace_digest(workspace())
 SIZE = 1300  # more than a chunk, and more than a tile
@@ -348,7 +348,10 @@ def test_the_proof_of_an_entry_holds_the_entry_and_is_verified_before_it_is_writ
     text = entry_proof(made.items[77].entry, made.tree.inclusion(77), note, made.workspace)
     entry, vouched = verify_entry_proof(text, made.workspace)
     assert (entry.index, vouched.checkpoint.size) == (77, SIZE)
-    with pytest.raises(ProofInvalid):
-        entry_proof(made.items[78].entry, made.tree.inclusion(77), note, made.workspace)
+    path, fewer = made.tree.inclusion(77), read_note(made.note(by=TWO))
+    wrong = ((78, path, note), (77, path[1:], note), (77, (*path, bytes(32)), note), (77, path, fewer))
+    for place, way, under in wrong:
+        with pytest.raises(ProofInvalid):
+            entry_proof(made.items[place].entry, way, under, made.workspace)
     with pytest.raises((ProofInvalid, Malformed)):
         verify_entry_proof(text.replace("index 77", "index 78"), made.workspace)

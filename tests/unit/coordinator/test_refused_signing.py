@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -27,8 +27,6 @@ from oms_core.lifecycle import State
 from tests.parties import identity
 from tests.people import EXECUTION, intent, rules, workspace
 from tests.unit.coordinator.readers import ALL, Way, reads
-
-Says = Mapping[int, Reason]
 
 
 def no(index: int, reason: Reason) -> SignedRefusal:

@@ -10,7 +10,7 @@ from cosigner.logbook import Followed, followed, root_at
 from cosigner.rumours import trust
 from cosigner.witness import Witness, Witnessed
 from oms_core.log.entries import Item
-from oms_core.log.note import Verifier, cosignatures, read_note, read_signatures, with_signatures, write_note
+from oms_core.log.note import Verifier, cosignatures, read_signatures, with_signatures, write_note
 from oms_core.log.roster import witness_verifiers
 from oms_core.log.witness import AddCheckpoint, Answer, write_request
 from oms_core.workspace import Workspace
@@ -110,11 +110,6 @@ def request(log: Logbook, old: int, new: int | None = None) -> bytes:
     size = log.size if new is None else new
     proof = log.tree.consistency(old, size) if old <= size else ()
     return write_request(AddCheckpoint(old, proof, made)).encode()
-
-
-def body_of(note: bytes) -> str:
-    """The checkpoint's text."""
-    return read_note(note).body
 
 
 def bare_note(log: Logbook, size: int | None = None) -> bytes:

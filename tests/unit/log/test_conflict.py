@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -9,30 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms_core.encoding import decode, encode
-from oms_core.errors import Malformed, ProofInvalid, Reason
-from oms_core.log.conflict import LogConflict, find_conflict, verify_conflict
+from oms_core.errors import ProofInvalid
+from oms_core.log.conflict import LogConflict, verify_conflict
 from oms_core.log.note import LOG, Checkpoint, write_note
 from oms_core.log.tree import EMPTY_ROOT, consistency_path
-from tests.logs import LOG_KEY, ORIGIN, Signer, Tree, entries, signed
+from tests.logs import LOG_KEY, ORIGIN, Signer, Tree, against, entries, signed
 
 KEYS = [LOG_KEY.verifier]
 OURS = Tree(entries(300))
 FORK = Tree([*entries(150), *entries(150, "other")])
-EVIL = Tree([*entries(100), *entries(200, "other")])
 
 
 def text(tree: Tree, size: int | None = None) -> str:
     return write_note(signed(tree.checkpoint(size)))
 
 
-def found(foreign: str, ours: str | None = None) -> LogConflict | None:
-    return find_conflict(ours or text(OURS), OURS.hashes(), foreign, KEYS)
-
-
 @pytest.mark.parametrize("size", [151, 152, 200, 255, 256, 257, 299, 300])
 def test_a_fork_of_any_size_is_shown_to_somebody_who_has_neither_tree(size: int) -> None:
-    conflict = found(text(FORK, size))
-    assert conflict is not None
+    conflict = against(OURS, signed(FORK.checkpoint(size)))
     said = verify_conflict(decode(LogConflict, encode(conflict)), KEYS)
     assert FORK.root(size).hex() in said
     assert OURS.root(size).hex() in said
@@ -41,17 +36,17 @@ def test_a_fork_of_any_size_is_shown_to_somebody_who_has_neither_tree(size: int)
 
 @pytest.mark.parametrize("size", [0, 1, 64, 128, 150])
 def test_a_head_from_before_the_fork_shows_nothing(size: int) -> None:
-    assert found(text(FORK, size)) is None
+    with pytest.raises(ProofInvalid):
+        verify_conflict(against(OURS, signed(FORK.checkpoint(size))), KEYS)
 
 
 @settings(max_examples=80)
 @given(old=st.integers(1, 300), new=st.integers(1, 300), fork=st.integers(0, 300))
-def test_a_conflict_is_found_exactly_where_the_trees_part(old: int, new: int, fork: int) -> None:
+def test_a_conflict_is_shown_exactly_where_the_trees_part(old: int, new: int, fork: int) -> None:
     old, new = sorted((old, new))
     other = Tree([*entries(fork), *entries(300 - fork, "other")])
-    conflict = found(text(other, old), text(OURS, new))
-    assert (conflict is None) == (old <= fork)
-    if conflict:
+    conflict = against(OURS, signed(other.checkpoint(old)), new)
+    with pytest.raises(ProofInvalid) if old <= fork else nullcontext():
         verify_conflict(conflict, KEYS)
 
 
@@ -67,11 +62,10 @@ def test_no_two_heads_of_an_honest_log_are_a_conflict(old: int, new: int, path_o
 
 
 def test_a_signed_root_of_the_empty_tree_that_it_does_not_have_is_a_conflict() -> None:
-    wrong = write_note(signed(Checkpoint(ORIGIN, 0, OURS.root())))
+    rootless = signed(Checkpoint(ORIGIN, 0, OURS.root()))
+    wrong = write_note(rootless)
     right = write_note(signed(Checkpoint(ORIGIN, 0, EMPTY_ROOT)))
-    conflict = found(wrong)
-    assert conflict is not None
-    assert "empty" in verify_conflict(conflict, KEYS)
+    assert "empty" in verify_conflict(against(OURS, rootless), KEYS)
     assert "empty" in verify_conflict(LogConflict(right, wrong, ()), KEYS)
     assert "empty" in verify_conflict(LogConflict(wrong, wrong, ()), KEYS)
     with pytest.raises(ProofInvalid):
@@ -81,8 +75,6 @@ def test_a_signed_root_of_the_empty_tree_that_it_does_not_have_is_a_conflict() -
 def test_nobody_convicts_a_log_of_what_it_has_not_signed() -> None:
     stranger = Signer(ORIGIN, LOG, "stranger")
     forged = write_note(signed(FORK.checkpoint(), log=stranger))
-    with pytest.raises(ProofInvalid):
-        found(forged)
     with pytest.raises(ProofInvalid):
         verify_conflict(LogConflict(forged, text(OURS), ()), KEYS)
     with pytest.raises(ProofInvalid):
@@ -95,13 +87,10 @@ def test_heads_of_two_logs_are_no_conflict() -> None:
     both = [LOG_KEY.verifier, other.verifier]
     with pytest.raises(ProofInvalid):
         verify_conflict(LogConflict(theirs, text(OURS), ()), both)
-    with pytest.raises(ProofInvalid):
-        find_conflict(text(OURS), OURS.hashes(), theirs, both)
 
 
 def test_a_spoilt_path_shows_nothing() -> None:
-    conflict = found(text(FORK, 200))
-    assert conflict is not None
+    conflict = against(OURS, signed(FORK.checkpoint(200)))
     for at, one in enumerate(conflict.proof):
         wrong = (*conflict.proof[:at], bytes([one[0] ^ 1]) + one[1:], *conflict.proof[at + 1 :])
         with pytest.raises(ProofInvalid):
@@ -113,17 +102,3 @@ def test_a_spoilt_path_shows_nothing() -> None:
         verify_conflict(LogConflict(conflict.second, conflict.first, conflict.proof), KEYS)
     with pytest.raises(ProofInvalid):
         verify_conflict(LogConflict(text(OURS, 300), text(FORK, 300), (EMPTY_ROOT,)), KEYS)
-
-
-def test_a_larger_foreign_head_is_for_whoever_has_its_tree() -> None:
-    with pytest.raises(Malformed) as caught:
-        found(text(FORK, 300), text(OURS, 200))
-    assert caught.value.reason is Reason.WRONG_STATE
-    conflict = find_conflict(text(FORK, 300), FORK.hashes(), text(OURS, 200), KEYS)
-    assert conflict is not None
-    verify_conflict(conflict, KEYS)
-
-
-def test_a_head_that_is_not_of_the_trusted_tree_is_not_taken_for_it() -> None:
-    with pytest.raises(ProofInvalid):
-        find_conflict(text(EVIL), OURS.hashes(), text(FORK, 200), KEYS)

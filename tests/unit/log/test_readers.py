@@ -28,10 +28,7 @@ READERS: dict[str, tuple[Callable[[str], object], Callable[..., str], str]] = {
         WITNESSES[0].cosign(NOTE.body).line(),
     ),
     "request": (witness.read_request, witness.write_request, witness.write_request(request(TREE, 17))),
-    "size": (witness.read_size, lambda size: f"{size}\n", "40\n"),
     "proof": (proof.read_proof, proof.write_proof, proof.write_proof(LogProof(7, TREE.inclusion(7), NOTE, b"x"))),
-    "tile": (tiles.read_tile_path, lambda one: tiles.tile_path(*one), "tile/3/x001/x234/067.p/255"),
-    "entries": (tiles.read_entries_path, lambda one: tiles.entries_path(*one), "tile/entries/x001/067.p/9"),
 }
 PIECES = st.one_of(
     st.sampled_from(
@@ -78,7 +75,7 @@ def test_any_text_is_malformed_or_reads_as_what_it_says(name: str, text: str) ->
 @settings(max_examples=60)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_malformed_or_read_as_what_they_say(data: bytes) -> None:
-    for read in (note.read_note, note.read_signatures, witness.read_request, witness.read_size, proof.read_proof):
+    for read in (note.read_note, note.read_signatures, witness.read_request, proof.read_proof):
         try:
             read(data)
         except Malformed:

@@ -219,9 +219,6 @@ def bent(path: str, value: object) -> dict[str, Any]:
     return tables  # type: ignore[no-any-return]
 
 
-LOWER = "0x" + "ab" * 20
-
-
 @pytest.mark.parametrize(
     ("path", "value", "message", "reason"),
     [
