@@ -11,7 +11,6 @@ from sqlalchemy import RowMapping
 
 from coordinator import durable, views, wallets
 from coordinator.amending import Amending
-from coordinator.anchorbook import AnchorBook
 from coordinator.api_anchors import AnchorCalls
 from coordinator.api_keys import MAX_PROPOSAL, KeyCalls
 from coordinator.api_log import LogCalls
@@ -21,20 +20,15 @@ from coordinator.api_workspaces import WorkspaceCalls
 from coordinator.approving import PENDING, Approving
 from coordinator.calls import once
 from coordinator.chain.evm import EvmChain
-from coordinator.chainbook import ChainBook
 from coordinator.cosigners import Cosigners
-from coordinator.desk import Desk
 from coordinator.evidence import Packing
 from coordinator.ids import KEY, ORDER, WORKSPACE, kind_of
-from coordinator.journal import Journal
-from coordinator.key_changes import KeyChanges
-from coordinator.keybook import KeyBook
 from coordinator.news import News
+from coordinator.parts import Books, Ways
 from coordinator.standing import Standing
-from coordinator.store import Call, Store
+from coordinator.store import Call
 from coordinator.tls import Context, peer
 from coordinator.witnessing import Witnessing
-from coordinator.workspaces import Workspaces
 from oms_core.approvals import Approval, challenge
 from oms_core.chains.intent import CreateWallet, Proposal
 from oms_core.encoding import decode, encode
@@ -49,30 +43,22 @@ class OmsService(AnchorCalls, KeyCalls, LogCalls, OrderCalls, PrepareCalls, Work
 
     def __init__(
         self,
-        store: Store,
-        book: KeyBook,
+        books: Books,
+        ways: Ways,
         standing: Standing,
-        desk: Desk,
-        keys: wallets.Wallets,
-        changes: KeyChanges,
         approving: Approving,
         cosigners: Cosigners,
+        witnessing: Witnessing,
         chain: EvmChain,
         news: News,
-        chain_book: ChainBook,
-        workspaces: Workspaces,
-        anchors: AnchorBook,
-        journal: Journal,
-        witnessing: Witnessing,
     ) -> None:
-        self._witnessing = witnessing
-        self._store, self._standing, self._desk, self._keys = store, standing, desk, keys
-        self._book, self._changes = book, changes
-        self._chain_book, self._workspaces, self._reports = chain_book, workspaces, OrderedDict()
-        self._approving, self._cosigners, self._chain, self._news = approving, cosigners, chain, news
-        self._anchors, self._journal = anchors, journal
-        self._packing = Packing(journal, standing, store, chain_book, anchors)
-        self._amending = Amending(store, standing, desk, news)
+        self._store, self._book, self._chain_book = books.store, books.keys, books.chain
+        self._anchors, self._journal = books.anchors, books.journal
+        self._desk, self._keys, self._changes, self._workspaces = ways.orders, ways.wallets, ways.keys, ways.workspaces
+        self._standing, self._approving, self._cosigners = standing, approving, cosigners
+        self._witnessing, self._chain, self._news, self._reports = witnessing, chain, news, OrderedDict()
+        self._packing = Packing(books, standing)
+        self._amending = Amending(books.store, standing, ways.orders, news)
 
     # Wallets
 

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import RowMapping, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auditor.heads import known_lines, verify_head
 from auditor.pack import Held, Pack, PackAnchor, write_pack
-from coordinator.anchorbook import AnchorBook, AnchorState
-from coordinator.chainbook import ChainBook, name_of
-from coordinator.journal import Journal, append
+from coordinator.anchorbook import AnchorState
+from coordinator.chainbook import name_of
+from coordinator.journal import append
+from coordinator.parts import Books
 from coordinator.standing import Standing, Stands
-from coordinator.store import Store
 from coordinator.tables import log_items, reading
 from oms_core.encoding import decode
 from oms_core.errors import Malformed, ProofInvalid, Reason, Unavailable
@@ -22,9 +23,8 @@ from oms_core.evidence import ChangeWorkspaceRequest
 from oms_core.history import WORKSPACE_LIMIT
 from oms_core.log.anchor import AnchorReceipt
 from oms_core.log.entries import RECORD_LIMIT, WORKSPACE_APPROVED, Entry, Item, Record, read_entry, read_record
-from oms_core.log.note import Note, cosignatures, read_note, verify_log, write_note
+from oms_core.log.note import read_note, write_note
 from oms_core.log.quorum import degraded, full
-from oms_core.log.roster import log_verifier, witness_verifiers
 from oms_core.workspace import workspace_digest
 
 EXPORTED = "evidence.exported"
@@ -36,11 +36,9 @@ _ENDS = ("order.signed", "order.mined", "order.confirmed")  # what a pack shows 
 class Packing(Stands):
     """Makes packs, and writes down for whom."""
 
-    def __init__(
-        self, journal: Journal, standing: Standing, store: Store, chain_book: ChainBook, anchors: AnchorBook
-    ) -> None:
-        self._journal, self._standing, self._store = journal, standing, store
-        self._chain_book, self._anchors = chain_book, anchors
+    def __init__(self, books: Books, standing: Standing) -> None:
+        self._journal, self._store, self._chain_book = books.journal, books.store, books.chain
+        self._anchors, self._standing = books.anchors, standing
 
     async def export(self, order_id: str, whom: str) -> tuple[bytes, int]:
         """The pack of an order, and the size of the tree that it is under.
@@ -82,18 +80,12 @@ class Packing(Stands):
     async def _cosigned(self, wanted: int) -> tuple[str, int] | None:
         """The newest note that so many of the roster have cosigned, with no line that is anybody else's."""
         data, size, _ = await self._journal.newest(wanted)
-        note, log = read_note(data), log_verifier(self._workspace)
-        witnesses = list(witness_verifiers(self._workspace).values())
+        note = write_note(known_lines(read_note(data), self._workspace))
         try:
-            verify_log(note, log)
-            found = cosignatures(note, witnesses)
+            vouched = verify_head(note, self._workspace)
         except (ProofInvalid, Malformed):
             return None
-        if len(found) < wanted:
-            return None
-        known = {(one.name, one.key_id) for one in (log, *witnesses)}
-        lines = tuple(one for one in note.signatures if (one.name, one.key_id) in known)
-        return write_note(Note(note.body, lines)), size
+        return (note, size) if len(vouched.cosigned) >= wanted else None
 
     async def _anchor(self, last: int, size: int) -> tuple[PackAnchor | None, list[tuple[Entry, Item]]]:
         """The oldest anchor that comes after ``last``, or the newest one; with what the log says of its transaction."""

@@ -31,6 +31,7 @@ from coordinator.keybook import KeyBook
 from coordinator.log_key import log_keys
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
+from coordinator.parts import Books, Ways
 from coordinator.preflight import Preflight
 from coordinator.presigning import Presigning
 from coordinator.standing import Standing
@@ -112,27 +113,11 @@ async def serve(config: Config, desk_of: Callable[..., Desk] = Desk) -> None:
     outer = grpc.aio.server(
         interceptors=[ErrorInterceptor()], options=server_options(config), maximum_concurrent_rpcs=500
     )
-    service = OmsService(
-        store,
-        book,
-        standing,
-        desk,
-        keys,
-        changes,
-        approving,
-        cosigners,
-        chain,
-        news,
-        chain_book,
-        workspaces,
-        anchors,
-        journal,
-        witnessing,
-    )
+    books, ways = Books(store, book, chain_book, anchors, journal), Ways(desk, keys, changes, workspaces)
+    service = OmsService(books, ways, standing, approving, cosigners, witnessing, chain, news)
     oms_pb2_grpc.add_OmsServicer_to_server(service, outer)
     await _listen(outer, config.listen_oms, config)
-    ways = {"order": desk.steps(), "wallet": keys.steps(), "change": changes.steps(), "workspace": workspaces.steps()}
-    durable.launch("counterseal", durable_url(config.database), config.executor_id, ways)
+    durable.launch("counterseal", durable_url(config.database), config.executor_id, ways.steps())
     for kind, subject_id in await under_way(store, book, chain_book):
         await durable.resume(kind, subject_id)
     stop = asyncio.Event()

@@ -15,6 +15,8 @@ from coordinator.anchorbook import AnchorBook
 from coordinator.chainbook import ChainBook
 from coordinator.evidence import Packing
 from coordinator.journal import Journal
+from coordinator.keybook import KeyBook
+from coordinator.parts import Books
 from coordinator.standing import Standing
 from coordinator.store import Store
 from coordinator.tables import anchors, log_items, orders, workspace_changes, workspace_versions
@@ -49,8 +51,9 @@ class Kept:
     def __init__(self, engine: AsyncEngine, made: Story) -> None:
         self.engine, self.made = engine, made
         self.journal = Journal(engine, made.log.key, made.origin)
+        books = Books(Store(engine), KeyBook(engine), ChainBook(engine), AnchorBook(engine), self.journal)
         standing = Standing(made.workspace)
-        self.packing = Packing(self.journal, standing, Store(engine), ChainBook(engine), AnchorBook(engine))
+        self.packing = Packing(books, standing)
 
     async def write(self) -> None:
         """Everything that a coordinator would have by now."""
