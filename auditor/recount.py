@@ -1,9 +1,9 @@
 """What cosigners count from the whole log, counted again: approvals, limits over time, and that each counts once.
 
-What nobody signed may have been too much: that is what cosigners are there for. So a request is weighed when the log
-has it, and is wrong once an order was signed by it, or a key made. Clocks differ by a minute, and a session takes a
-while: what was permitted at any moment of that counts as permitted. Limits are counted as with all witnesses there, in
-the windows of the request's entry.
+What nobody signed may have been too much: that is what cosigners are there for. So a request is weighed whenever the
+log has it, and is wrong once an order was signed by it, or a key made: nodes take no other than the newest. Clocks
+differ by a minute, and a session takes a while: what was permitted at any moment of that counts as permitted. Limits
+are counted as with all witnesses there, in the windows of the request's entry.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ _STEP = 60  # seconds between the moments that a request is weighed at
 
 @dataclass(slots=True)
 class _Asked:
-    """A subject that cosigners were asked about: by which name, when, for what; ``why`` it was never permitted."""
+    """A subject that cosigners were asked about: by which name, when, for what.
+
+    ``permitted`` says when it was, as far as that is good yet, and for how long it then had to wait; ``why`` it is not.
+    """
 
     name: str
     first: int
@@ -51,7 +54,7 @@ class _Asked:
     workspace: bytes
     spends: tuple[Spend, ...]
     why: str = "nothing was weighed"
-    delay: int = 0
+    permitted: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -113,26 +116,25 @@ class Recount:
 
     def _authorize(self, entry: Entry, made: Authorization, versions: Versions) -> None:
         self.requests += 1
-        held = self._asked.pop(made.subject, None)
-        if held is not None and held.signs != made.signs:
-            self._asked[made.subject] = held
+        held = self._asked.get(made.subject)
+        if held is not None and held.signs != made.signs:  # it keeps its place: what is behind it is looked at by time
             self._say(entry, f"cosigners are asked for another signature than in entry {held.first}, for the same")
             return
         if isinstance(made.asked, SignRequest):
             self._check_name(entry, made, held)
         asked = held or _Asked(entry.subject, entry.index, entry.at, made.signs, made.workspace, ())
-        again = asked.workspace != made.workspace
-        if held is None or again:
+        if held is None or asked.workspace != made.workspace:
             asked.spends = worst(asked.spends, spends_in(made, self._version(made.workspace), entry.at))
         asked.spends = tuple(replace(spend, at=entry.at) for spend in asked.spends)
         asked.at, asked.workspace = entry.at, made.workspace
+        self._asked.pop(made.subject, None)
         self._asked[made.subject], self._names[entry.subject] = asked, made.subject
-        if (asked.why or again) and not isinstance(made.asked, ChangeRequest):
+        if not isinstance(made.asked, ChangeRequest):
+            asked.permitted = [one for one in asked.permitted if one[0] + AUTHORIZED_FOR + CLOCK_SKEW >= entry.at]
             try:
-                delay = self._weigh(entry, made, versions)
-                asked.delay, asked.why = delay if asked.why else min(asked.delay, delay), ""
+                asked.permitted.append((entry.at, self._weigh(entry, made, versions)))
             except CountersealError as error:
-                asked.why = asked.why and f"the request of entry {entry.index} was not permitted: {error.message}"
+                asked.why = f"the request of entry {entry.index} was not permitted: {error.message}"
         for one in pressed_in(made, self._version(made.workspace)):
             self._pressed.setdefault((one.authenticator, one.counter), (one.challenge, entry.index))
 
@@ -190,10 +192,11 @@ class Recount:
         if asked is None:
             self._say(entry, f"{what}, and no entry before says that cosigners were asked for it")
             return
-        if asked.why:
+        if not asked.permitted:
             self._say(entry, f"{what}; {asked.why}")
         since = self._submitted.get(entry.subject, (b"", entry.at))[1]
-        if entry.event == SIGNED and entry.at + CLOCK_SKEW < since + asked.delay:
+        delay = min((wait for _, wait in asked.permitted), default=0)
+        if entry.event == SIGNED and entry.at + CLOCK_SKEW < since + delay:
             self._say(entry, f"{what}, and did not wait as the rules say")
         record = read_record(entry, one)
         if entry.event == SIGNED and record is not None and not _signs(record.documents, asked.signs):

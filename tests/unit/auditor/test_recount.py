@@ -17,7 +17,7 @@ from oms_core.evidence import CreateRequest, SignRequest
 from oms_core.log.entries import AUTHORIZED
 from oms_core.workspace import workspace_digest
 from tests.evidence import TXN, WALLET, Story, story
-from tests.people import EXECUTION, NOW, approve, intent, keys, propose, rules, wish, workspace
+from tests.people import EXECUTION, NOW, RULES, approve, intent, keys, propose, rules, wish, workspace
 from tests.unit.auditor.test_logs import coordinator, exported
 
 LIMIT = """
@@ -168,6 +168,50 @@ def test_an_order_that_was_asked_for_again_counts_from_when_it_was_last() -> Non
     begin(made, replace(made.request(order, execution), approvals=given), "txn_2", NOW + 400)
     made.sign(order, execution, "txn_2")
     wrong(made, "txn_2 was signed", "are above", begins_with=workspace_digest(first))
+
+
+@pytest.mark.parametrize(("after", "permitted"), [(300, True), (420, False)])
+def test_a_request_that_is_logged_again_is_weighed_against_what_was_asked_for_since(
+    after: int, permitted: bool
+) -> None:
+    """Nodes go by the newest entry; but a session that was begun by the one before may not be over yet."""
+    made = plain()
+    order, execution = numbered(1, 900)
+    given = tuple(approve(order, one, expires_at=NOW + 900) for one in ("olga", "ravi"))
+    request = replace(made.request(order, execution), approvals=given)
+    begin(made, request, "txn_1", NOW + 10)
+    for number in (2, 3):
+        other, its = numbered(number, 900)
+        begin(made, made.request(other, its, "olga", "ravi"), f"txn_{number}", NOW + 20)
+    again = made.tell(AUTHORIZED, "txn_1", encode(request), at=NOW + 10 + after)
+    made.sign(order, execution, "txn_1")
+    if permitted:
+        recounted(made).check()
+    else:
+        wrong(made, "txn_1 was signed", f"the request of entry {again} was not permitted", "are above")
+
+
+def test_asking_for_another_signature_hides_nothing_that_counts() -> None:
+    """What is asked for once more comes to the end, where those are that were asked for last."""
+    first = replace(workspace(), rules=rules(RULES.replace("2,000, every: 24h", "1,500, every: 10m")))
+    made = Story(first)
+    made.wallet()
+    orders = [numbered(number, 900) for number in (1, 2, 3)]
+    asked = []
+    for one, at in zip(orders, (NOW, NOW + 600, NOW + 690), strict=True):
+        given = (approve(one[0], who, under=first, decided_at=at, expires_at=NOW + 1000) for who in ("olga", "ravi"))
+        asked.append(replace(made.request(*one), approvals=tuple(given)))
+    begin(made, asked[0], "txn_1", NOW)
+    begin(made, asked[1], "txn_2", NOW + 600)
+    other = replace(asked[0], execution=replace(orders[0][1], nonce=9))
+    made.tell(AUTHORIZED, "txn_1", encode(other), at=NOW + 610)
+    begin(made, asked[2], "txn_3", NOW + 690)
+    made.sign(*orders[2], "txn_3")
+    recount = recounted(made, workspace_digest(first)).recount
+    assert recount is not None
+    _, finding = recount.findings
+    assert "txn_3 was signed" in finding
+    assert "are above" in finding
 
 
 def test_a_counter_of_a_key_that_was_used_for_two_orders_is_named() -> None:
