@@ -125,8 +125,9 @@ class OrderCalls(Stands, pb_grpc.OmsServicer):
 
     async def _readings(self, subject_id: str, subject: Subject) -> list[pb.CosignerReading]:
         preflight = self._approving.preflight
+        rows = await preflight.readings(subject_id)  # once: else one that comes meanwhile looks like a different one
         try:
-            same = (await preflight.agreement(subject_id, subject)).same
+            same = preflight.agreement(subject, rows).same
         except (Refused, Malformed, NotFound):  # under this version nobody reads anything in it
             same = ()
-        return views.readings(await preflight.readings(subject_id), self._workspace, same)
+        return views.readings(rows, self._workspace, same)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Iterable
 
 import structlog
 from sqlalchemy import RowMapping
@@ -65,10 +66,9 @@ class Preflight(Stands):
         rows = await self._store.readings(subject_id)
         return [row for row in rows if decode(SignedReading, row["reading"]).reading.workspace == self._standing.digest]
 
-    async def agreement(self, subject_id: str, subject: Subject) -> Agreement:
-        """Who reads it as we do, and who does not."""
-        kept = [row["reading"] for row in await self.readings(subject_id)]
-        return agreement(subject, self._workspace, kept)
+    def agreement(self, subject: Subject, rows: Iterable[RowMapping]) -> Agreement:
+        """Who of those whose readings these are reads it as we do, and who does not."""
+        return agreement(subject, self._workspace, [row["reading"] for row in rows])
 
     async def _ask(self, subject_id: str, index: int, proposal: Proposal) -> None:
         request = ReadRequest(proposal, self._standing.digest)

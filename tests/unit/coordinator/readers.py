@@ -14,7 +14,7 @@ from oms_core.encoding import decode, encode
 from oms_core.errors import Reason
 from oms_core.evidence import ReadRequest, Refusal, SignedReading, SignedRefusal, request_digest
 from oms_core.policy.facts import Facts
-from oms_core.readings import read
+from oms_core.readings import Agreement, read
 from oms_core.workspace import Workspace
 from proto import cosigner_pb2 as pb
 from tests.parties import identity
@@ -78,6 +78,11 @@ class Way(Reviewing):
             {**row, "subject": subject_digest(subject)}, Call(f"call {order_id}", "SubmitIntent", b"")
         )
         return order_id
+
+    async def agreement(self, order_id: str, subject: Intent) -> Agreement:
+        """Who has read it as we do by now, and who has not."""
+        preflight = self._approving.preflight
+        return preflight.agreement(subject, await preflight.readings(order_id))
 
     async def row(self, order_id: str = "txn_1") -> tuple[str, str, str]:
         """State, reason, detail."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from coordinator import durable
+from coordinator import durable, orders, reviewing
 from coordinator.api_orders import OrderCalls
 from coordinator.ids import KEY, ORDER, WORKSPACE, kind_of, new_id
 from coordinator.store import Call
@@ -20,8 +21,8 @@ from oms_core.encoding import encode
 from oms_core.errors import NotFound, Unauthenticated
 from oms_core.lifecycle import State
 from proto import oms_pb2 as pb
-from tests.people import intent, propose
-from tests.unit.coordinator.readers import Way
+from tests.people import NOW, intent, propose
+from tests.unit.coordinator.readers import ALL, Way, reads
 from tests.unit.coordinator.test_api_log import OMS, asked_by
 
 PATIENT = 120.0  # seconds; nobody waits for them but a test that fails
@@ -56,6 +57,27 @@ async def test_orders_are_listed_newest_first_with_what_they_wait_for_by_one_loo
     assert one == shown[1]
     page = await calls.ListTransactions(pb.ListTransactionsRequest(limit=1, before="txn_2"), OMS)
     assert [one.transaction_id for one in page.transactions] == ["txn_1"]
+
+
+async def test_a_reading_that_comes_while_an_order_is_shown_does_not_look_like_a_different_one(
+    way: Way, calls: OrderCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reviewing, "time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr(orders, "time", SimpleNamespace(time=lambda: NOW))
+    way.desk.attach({index: reads(index) for index in ALL})
+    order_id = await way.submitted()
+    await way.review(order_id)
+    preflight = way.desk.preflight
+    kept = preflight.readings
+    looks = itertools.count(4)
+
+    async def one_more_each_time(subject_id: str) -> Any:
+        return (await kept(subject_id))[: next(looks)]
+
+    monkeypatch.setattr(preflight, "readings", one_more_each_time)
+    shown = await calls.GetTransaction(pb.GetTransactionRequest(transaction_id=order_id), OMS)
+    assert shown.agreement == "4 of 5 cosigners read this the same way"
+    assert [one.same for one in shown.readings] == [True] * 4
 
 
 async def test_an_order_that_is_submitted_twice_at_a_time_is_one_order_and_goes_its_way(

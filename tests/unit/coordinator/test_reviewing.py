@@ -82,7 +82,7 @@ async def test_people_are_asked_once_all_attached_cosigners_have_read_it(way: Wa
     order_id = await way.submitted()
     await way.review(order_id)
     assert (await way.row())[0] == "PENDING_APPROVAL"
-    assert (await way.desk.preflight.agreement(order_id, LARGE)).same == ALL
+    assert (await way.agreement(order_id, LARGE)).same == ALL
 
 
 async def test_nobody_is_asked_before_as_many_have_read_it_as_sign_and_the_order_says_so(way: Way) -> None:
@@ -94,7 +94,7 @@ async def test_nobody_is_asked_before_as_many_have_read_it_as_sign_and_the_order
     way.desk.attach(readers(4, 5))
     await asyncio.wait_for(work, PATIENT)
     assert (await way.row())[0] == "PENDING_APPROVAL"
-    assert (await way.desk.preflight.agreement(order_id, LARGE)).same == (1, 2, 3)
+    assert (await way.agreement(order_id, LARGE)).same == (1, 2, 3)
 
 
 async def test_each_cosigner_is_asked_once_and_one_that_comes_later_is_asked_then(way: Way) -> None:
@@ -119,14 +119,14 @@ async def test_an_order_that_needs_nobody_waits_for_no_reading_and_keeps_them_al
     async with asyncio.timeout(PATIENT):
         while len(await way.desk.preflight.readings(order_id)) < 2:
             await asyncio.sleep(0.02)
-    assert (await way.desk.preflight.agreement(order_id, intent(50))).same == (1, 2)
+    assert (await way.agreement(order_id, intent(50))).same == (1, 2)
 
 
 async def test_who_reads_something_else_is_named_with_what_it_read(way: Way) -> None:
     way.desk.attach(readers(n4=reads(4, ("Send it all to Mallory.",))))
     order_id = await way.submitted()
     await way.review(order_id)
-    found = await way.desk.preflight.agreement(order_id, LARGE)
+    found = await way.agreement(order_id, LARGE)
     assert (found.same, [one.index for one in found.different]) == ((1, 2, 3, 5), [4])
     [row] = [row for row in await way.desk.preflight.readings(order_id) if row["cosigner"] == 4]
     assert preflight.lines_of(row) == ("Send it all to Mallory.",)
@@ -154,7 +154,7 @@ async def test_what_a_cosigner_did_not_sign_about_this_is_not_kept_and_it_is_cho
     way.desk.attach(readers(n4=answer))
     order_id = await way.submitted()
     await way.review(order_id)
-    assert (await way.desk.preflight.agreement(order_id, LARGE)).same == (1, 2, 3, 5)
+    assert (await way.agreement(order_id, LARGE)).same == (1, 2, 3, 5)
     assert await way._store.refusals(order_id) == []
     assert way.desk.struck() == {4}
 
