@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from sqlalchemy import select
 
+from coordinator import meeting
 from coordinator.recovering import Recovered
 from coordinator.tables import log_checkpoints
 from oms_core.errors import Reason, Unavailable
 from oms_core.log.cover import Mode
 from proto import cosigner_pb2 as pb
 from tests.integration.put_back import again, back, grown, put_back
-from tests.unit.coordinator.test_witnessing import comes
+from tests.unit.coordinator.test_witnessing import PATIENT, comes
 from tests.unit.coordinator.witnesses import LogDesk, WitnessNode, witnessed
 
 
@@ -51,7 +50,7 @@ async def test_while_too_few_have_shown_how_far_the_log_went_no_head_is_signed(d
         assert (await desk.witnessing.covered(0, 2, 1.5)).count == 0
         assert all(not node.asked for node in desk.nodes.values())
         desk.attach(3)
-        assert (await desk.witnessing.covered(0, 3, 120)).count == 3
+        assert (await desk.witnessing.covered(0, 3, PATIENT)).count == 3
 
 
 async def test_a_lost_database_signs_no_head_of_a_new_beginning_for_anybody(desk: LogDesk) -> None:
@@ -83,19 +82,23 @@ async def test_who_answers_and_shows_nothing_has_not_shown_how_far_the_log_went(
         assert all(not node.asked for node in desk.nodes.values())
         desk.nodes[3].bend = None
         desk.cosigners._links[3] = desk.nodes[3] = WitnessNode(3)  # type: ignore[assignment]
-        assert (await desk.witnessing.covered(0, 5, 8)).count == 5  # now all are asked, these two as well
+        assert (await desk.witnessing.covered(0, 5, PATIENT)).count == 5  # now all are asked, these two as well
 
 
-async def test_what_one_node_alone_has_followed_is_heard_of_where_it_comes_after_three_others(desk: LogDesk) -> None:
+async def test_what_one_node_alone_has_followed_is_heard_of_where_it_comes_after_three_others(
+    desk: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meeting, "GRACE", PATIENT)
     await desk.append()
     desk.nodes[5].head, desk.nodes[5].closed = await desk.journal.sign_at(2), True
     await put_back(desk, 1)
     index = await desk.append("order.denied", "txn_2")
     async with witnessed(desk):
-        await asyncio.sleep(1)
+        assert await comes(lambda: desk.witnessing._meeting.told() == 4)
         desk.attach(5)
-        assert (await desk.witnessing.covered(index, 3, 6)).mode is Mode.STOPPED
-        assert "cosigner 5 has followed 2 entries of this log, and not all" in desk.witnessing.status()[-1]
+        words = "cosigner 5 has followed 2 entries of this log, and not all"
+        assert await comes(lambda: words in desk.witnessing.status()[-1])
+        assert (await desk.witnessing.covered(index, 3, 1)).mode is Mode.STOPPED
     async with desk.engine.begin() as connection:
         sizes = (await connection.execute(select(log_checkpoints.c.size))).scalars().all()
     assert max(sizes, default=0) <= 1
@@ -104,13 +107,14 @@ async def test_what_one_node_alone_has_followed_is_heard_of_where_it_comes_after
 async def test_a_database_that_loses_entries_under_a_coordinator_that_runs_stops_it(desk: LogDesk) -> None:
     await grown(desk, 9)
     async with witnessed(desk):
-        assert (await desk.witnessing.covered(9, 5, 8)).count == 5
+        assert (await desk.witnessing.covered(9, 5, PATIENT)).count == 5
         asked = {i: len(node.asked) for i, node in desk.nodes.items()}
         await put_back(desk, 4)
         for number in range(20):
             index = await desk.append("order.denied", f"txn_{number}")
-        assert (await desk.witnessing.covered(index, 3, 2)).mode is Mode.STOPPED
-        assert "this coordinator has signed a head of 10 entries" in desk.witnessing.status()[-1]
+        words = "this coordinator has signed a head of 10 entries"
+        assert await comes(lambda: words in desk.witnessing.status()[-1])
+        assert (await desk.witnessing.covered(index, 3, 1)).mode is Mode.STOPPED
     assert {i: len(node.asked) for i, node in desk.nodes.items()} == asked
     async with desk.engine.begin() as connection:
         sizes = (await connection.execute(select(log_checkpoints.c.size))).scalars().all()

@@ -121,7 +121,8 @@ async def test_after_a_long_absence_nothing_is_written_before_witnesses_say_what
         await once_witnessed(desk)
         desk.detach(*ALL)
         async with witnessed(desk):
-            set_clock(monkeypatch, lambda: time.time() + AWAY - 5)
+            said = desk.journal.clock._said()
+            set_clock(monkeypatch, lambda: said + AWAY)
             await desk.append()
             set_clock(monkeypatch, lambda: time.time() + AWAY + 5)
             with pytest.raises(Unavailable, match="say what time it is"):
