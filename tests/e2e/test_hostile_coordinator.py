@@ -158,10 +158,7 @@ async def test_an_invented_approval_is_refused_by_all_five_each_with_its_own_cod
 
 async def replaced(network: Network, module: tuple[str, ...], *indices: int) -> None:
     """Run another build at these cosigners."""
-    for index in indices:
-        network.kill_cosigner(index)
-        network.start_cosigner(index, module)
-    await network.attached(cluster.ALL, 60)
+    await cluster.restarted(network, *indices, module=module)
 
 
 @pytest.fixture

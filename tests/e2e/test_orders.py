@@ -144,8 +144,10 @@ async def test_a_cosigner_that_dies_during_a_session_is_replaced(network: Networ
     assert network.processes.exit_code(f"enclave-{dead}") == -signal.SIGKILL
     assert tx.state == "CONFIRMED", (tx.reason, tx.detail)
     assert dead not in tx.signers
-    first, *_, last = [re.findall(r"\d+", one.note) for one in tx.stages if one.state == "SIGNING"]
-    assert (str(dead) in first, str(dead) in last) == (True, False)
+    *before, last = [re.findall(r"\d+", one.note) for one in tx.stages if one.state == "SIGNING"]
+    # Others may have been asked first, for a presignature that was lost with the processes before these.
+    assert any(str(dead) in asked for asked in before)
+    assert str(dead) not in last
     await cluster.restarted(network, *doomed)
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -87,10 +88,28 @@ async def entries(client: Client) -> list[tuple[str, str, bool]]:
     return [(entry.event, entry.subject, read_record(entry, one) is not None) for entry, one in read]
 
 
+@pytest.fixture
+async def unanchored(network: Network) -> AsyncIterator[Network]:
+    """The network, where nobody anchors the log meanwhile: all that is asked for is the test's."""
+    config = network.root / "coordinator" / "coordinator.toml"
+    text = config.read_text()
+    network.processes.stop("coordinator")
+    config.write_text(text.partition("[anchoring]")[0])
+    network.start_coordinator()
+    await cluster.ready(network)
+    async with network.client() as client:
+        for one in await client.anchors():
+            with contextlib.suppress(NotFound):  # it was about to be asked for
+                await client.ended(one.transaction_id)
+    yield network
+    network.processes.stop("coordinator")
+    config.write_text(text)
+
+
 async def test_after_its_database_was_put_back_a_coordinator_stops_recovers_the_log_and_signs_again(
-    network: Network, tmp_path: Path
+    unanchored: Network, tmp_path: Path
 ) -> None:
-    home, copies = network.root / "coordinator", tmp_path / "copies"
+    network, home, copies = unanchored, unanchored.root / "coordinator", tmp_path / "copies"
     async with network.client() as client:
         assert (await cluster.settle(network, client)).state == "CONFIRMED"
     await backed_up(network, copies)

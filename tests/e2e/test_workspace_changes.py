@@ -257,6 +257,9 @@ async def test_people_do_all_of_it_on_the_command_line(network: Network, client:
             await asyncio.sleep(0.2)
     await oms(network, "workspace", "approve", "alice", change_id, "--key", key)
     assert "ACTIVE" in (await oms(network, "workspace", "watch", change_id)).splitlines()[-2:][0]
+    async with asyncio.timeout(cluster.PATIENT):  # the last one may go over after it is active
+        while len((change := await client.workspace_change(change_id)).adoptions) + len(change.schedulings) < 10:
+            await asyncio.sleep(0.2)
     shown = await oms(network, "workspace", "change", change_id)
     assert shown.count("signature verified") == 10
     assert "alice: APPROVE" in shown
