@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from oms_core.workspace import ChangeWorkspace, Direction, Privilege, Workspace, privileges, user
-from oms_core.workspace.change import Part, check_successor, newly_unmet, parts
+from oms_core.workspace import ChangeWorkspace, Direction, Privilege, Workspace, governed, privileges, user
+from oms_core.workspace.change import check_successor
 from oms_core.workspace.check import check_workspace
 from oms_core.workspace.grants import gainers
-from oms_core.workspace.parts import direction_of
-from oms_core.workspace.quorums import listed
+from oms_core.workspace.parts import Part, direction_of, parts
+from oms_core.workspace.quorums import listed, newly_unmet
 from oms_core.workspace.words import requirement_words
 
 
@@ -40,7 +40,7 @@ def described(current: Workspace, following: Workspace) -> Report:
     """The report on a version that was checked before."""
     found = parts(current, following)
     way = direction_of(found)
-    required = next(one.approvals for one in current.governance if one.direction is way)
+    required = governed(current, way).approvals
     unmet = tuple(one.words for one in newly_unmet(current, following))
     return Report(found, way, unmet, requirement_words(required), required.delay)
 
@@ -48,7 +48,7 @@ def described(current: Workspace, following: Workspace) -> Report:
 def eligible(current: Workspace, wish: ChangeWorkspace) -> frozenset[str]:
     """Users whose approval counts: named by the governance, privileged, not who asks, nor who gains by it."""
     way = direction_of(parts(current, wish.next))
-    required = next(one.approvals for one in current.governance if one.direction is way)
+    required = governed(current, way).approvals
     barred = {user(current, wish.initiator).person_id, *gainers(current, wish.next)}
     named = {one.user_id: one for quorum in (*required.all_of, *required.any_of) for one in listed(current, quorum)}
     return frozenset(

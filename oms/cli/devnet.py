@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import click
 
-from oms.devnet.network import Network
+from oms.devnet.network import Network, how_to_use
 from oms.devnet.processes import stop_recorded
 from oms_core.errors import LocalError, Reason
 
@@ -45,8 +46,6 @@ def down(root: Path, keep_files: bool) -> None:
     """Stop everything and remove the folder."""
     count = stop_recorded(root / "logs")
     if not keep_files:
-        import shutil
-
         shutil.rmtree(root, ignore_errors=True)
     click.echo(f"stopped {count} processes")
 
@@ -58,22 +57,3 @@ def demo(keep: bool) -> None:
     from oms.devnet.demo import main
 
     main(keep)
-
-
-def how_to_use(root: Path) -> list[str]:
-    """Commands to paste."""
-    base = f".venv/bin/oms --config {root}/oms.toml"
-    people = f"{root}/people"
-    return [
-        "The network is up. Try, in another terminal:",
-        f"  {base} status",
-        f"  {base} workspace show",
-        f"  {base} wallet create wal_mine --level L112",
-        f"  {base} approve sam wal_mine --key {people}/sam.json",
-        f"  {base} approve sonja wal_mine --key {people}/sonja.json",
-        f"  {base} wallet watch wal_mine",
-        f"  {base} transfer wal_mine entry:kraken-hot 2 --purpose 'rebalance'",
-        f"  {base} inbox ravi",
-        f"  {base} tx list",
-        f"  .venv/bin/oms devnet down --root {root}",
-    ]

@@ -21,9 +21,9 @@ from oms_core.errors import CountersealError, LocalError, ProofInvalid, Reason
 from oms_core.evidence import SignedAdoption, SignedScheduling
 from oms_core.protocol.identity import verify_identity
 from oms_core.workspace import ChangeWorkspace, Workspace, identities
-from oms_core.workspace.change import sentences
 from oms_core.workspace.check import check_workspace
 from oms_core.workspace.drafting import successor
+from oms_core.workspace.sentences import sentences
 from oms_core.workspace.text import workspace_from_yaml
 from proto import oms_pb2 as pb
 

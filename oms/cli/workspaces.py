@@ -15,8 +15,8 @@ from oms_core.errors import LocalError, Reason
 from oms_core.policy.text import rules_to_yaml
 from oms_core.policy.units import usd
 from oms_core.workspace import Workspace, workspace_digest
-from oms_core.workspace.change import unsatisfiable
 from oms_core.workspace.check import check_workspace
+from oms_core.workspace.quorums import unsatisfiable
 from oms_core.workspace.text import workspace_to_mapping
 from oms_core.workspace.words import governance_words
 

@@ -19,7 +19,7 @@ from oms.cli import prompts
 from oms.client import Client, Waiting
 from oms.devnet import rules_chapters
 from oms.devnet.cast import ETHER, ORIGIN
-from oms.devnet.network import Network
+from oms.devnet.network import Network, how_to_use
 from oms_core.chains.evm import address_of, decode_signed, sender, signing_digest, to_checksum
 from oms_core.chains.intent import CreateWallet
 from oms_core.crypto import ecdsa
@@ -301,8 +301,6 @@ def _names(tx: pb.Transaction) -> str:
 
 def main(keep: bool) -> None:
     """Run the demo; with ``keep`` the network stays up."""
-    from oms.cli.devnet import how_to_use
-
     root = Path(".devnet") if keep else Path(tempfile.mkdtemp(prefix="counterseal-"))
     if keep and root.exists():
         click.echo("CONFIG_INVALID: .devnet exists; run `.venv/bin/oms devnet down` first", err=True)

@@ -201,3 +201,22 @@ class Network:
         """End every process and delete the folder."""
         self.stop()
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def how_to_use(root: Path) -> list[str]:
+    """Commands to paste."""
+    base = f".venv/bin/oms --config {root}/oms.toml"
+    people = f"{root}/people"
+    return [
+        "The network is up. Try, in another terminal:",
+        f"  {base} status",
+        f"  {base} workspace show",
+        f"  {base} wallet create wal_mine --level L112",
+        f"  {base} approve sam wal_mine --key {people}/sam.json",
+        f"  {base} approve sonja wal_mine --key {people}/sonja.json",
+        f"  {base} wallet watch wal_mine",
+        f"  {base} transfer wal_mine entry:kraken-hot 2 --purpose 'rebalance'",
+        f"  {base} inbox ravi",
+        f"  {base} tx list",
+        f"  .venv/bin/oms devnet down --root {root}",
+    ]

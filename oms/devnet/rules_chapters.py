@@ -17,8 +17,8 @@ from oms_core.errors import CountersealError, LocalError, Reason
 from oms_core.evidence import SignedAdoption
 from oms_core.protocol.identity import verify_identity
 from oms_core.workspace import AddressEntry, ChangeWorkspace, EntryState, identities
-from oms_core.workspace.change import sentences
 from oms_core.workspace.drafting import successor
+from oms_core.workspace.sentences import sentences
 
 WALLET = "wal_treasury"
 PENSION = bytes.fromhex("9e" * 20)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from oms_core.chains.describe import describe
 from oms_core.chains.intent import CreateWallet, Intent, Subject
 from oms_core.encoding import digest, document
 from oms_core.errors import Malformed
 from oms_core.keys import Change, ChangeKey
 from oms_core.workspace import ChangeWorkspace, Workspace, member, user
-
-_LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
+from oms_core.workspace.sentences import sentences
+from oms_core.workspace.words import time_words
 
 
 @document("rendering/1")
@@ -31,19 +29,19 @@ def render(subject: Subject, workspace: Workspace) -> Rendering:
     """
     match subject:
         case Intent():
-            sentences = describe(subject, workspace)
+            told = describe(subject, workspace)
         case CreateWallet():
-            sentences = _wallet(subject, workspace)
+            told = _wallet(subject, workspace)
         case ChangeKey():
-            sentences = _change(subject, workspace)
+            told = _change(subject, workspace)
         case ChangeWorkspace():
-            sentences = _workspace(subject, workspace)
+            told = (*sentences(workspace, subject.next), f"This is change {subject.change_id}.")
     who = user(workspace, subject.initiator)
     lines = (
-        *sentences,
+        *told,
         f"Asked for by {who.name} ({who.user_id}, team {who.team}).",
         f"Reason given: {subject.purpose or 'none'}.",
-        f"Valid from {_time(subject.valid_from)} until {_time(subject.valid_until)}.",
+        f"Valid from {time_words(subject.valid_from)} until {time_words(subject.valid_until)}.",
     )
     if not all(line.isprintable() for line in lines):
         raise Malformed("control characters cannot be shown")
@@ -86,20 +84,6 @@ def _change(wish: ChangeKey, workspace: Workspace) -> tuple[str, ...]:
     return (*what, _committee(wish.threshold, wish.parties, workspace))
 
 
-def _workspace(wish: ChangeWorkspace, workspace: Workspace) -> tuple[str, ...]:
-    """Every part of the change; the module that knows them verifies changes too, and with it what was rendered."""
-    from oms_core.workspace.change import sentences
-
-    return (*sentences(workspace, wish.next), f"This is change {wish.change_id}.")
-
-
 def _committee(threshold: int, parties: tuple[int, ...], workspace: Workspace) -> str:
     names = ", ".join(f"{j} {member(workspace, j).name}" for j in parties)
     return f"Any {threshold} of {len(parties)} cosigners sign: {names}."
-
-
-def _time(seconds: int) -> str:
-    """RFC 3339 in UTC, for the years that it can name. Raises `Malformed`."""
-    if not 0 <= seconds <= _LAST_SECOND:
-        raise Malformed("a time is between 1970 and 9999")
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

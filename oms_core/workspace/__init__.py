@@ -295,6 +295,11 @@ def asset_named(workspace: Workspace, asset: str) -> Asset | None:
     return None
 
 
+def governed(workspace: Workspace, way: Direction) -> Governance:
+    """Who has to approve a change in this direction."""
+    return next(one for one in workspace.governance if one.direction is way)
+
+
 def privileges(workspace: Workspace, holder: User, wallet_id: str) -> frozenset[Privilege]:
     """What a user's roles let her do with this wallet ("" for what concerns no wallet); nothing if she is disabled."""
     if not holder.enabled:

@@ -23,25 +23,20 @@ from oms_core.workspace import (
     ChangeWorkspace,
     ContractEntry,
     Direction,
-    Governance,
     Member,
     Privilege,
     User,
     Workspace,
+    governed,
     privileges,
     user,
     workspace_digest,
 )
 from oms_core.workspace.check import check_workspace
 from oms_core.workspace.grants import gainers
-from oms_core.workspace.parts import Part, direction, direction_of, parts
-from oms_core.workspace.quorums import Unmet, newly_unmet, unsatisfiable
-from oms_core.workspace.words import requirement_words, span_words, time_words
+from oms_core.workspace.parts import Part, direction_of, parts
+from oms_core.workspace.words import span_words
 
-__all__ = [
-    "Approved", "Part", "Removed", "Unmet", "check_successor", "direction", "honest_among", "newly_listed",
-    "newly_unmet", "parts", "ready", "removed_people", "sentences", "unsatisfiable", "verify_change",
-]  # fmt: skip
 MAX_LIFE = 31 * 86_400  # seconds: a wish cannot be dated back further than this
 MAX_WAIT = 86_400  # seconds between when a new entry says that it was added and when the last approver decided
 
@@ -64,31 +59,6 @@ class Removed:
 
     users: frozenset[str]
     credentials: frozenset[bytes]
-
-
-def sentences(old: Workspace, new: Workspace) -> tuple[str, ...]:
-    """The whole change in plain words, every part of it.
-
-    Raises `Malformed` for what cannot be shown: an address that is none, a time beyond the calendar.
-    """
-    found = parts(old, new)
-    way = direction_of(found)
-    approvals = governed(old, way).approvals
-    what = "LOOSENS what is possible" if way is Direction.LOOSEN else "only tightens what is possible"
-    return (
-        f"Change workspace {old.name} from version {old.version} to {new.version}; it {what}.",
-        f"It stands on {workspace_digest(old).hex()} and becomes {workspace_digest(new).hex()}.",
-        f"Written {time_words(new.created_at)}, parent {new.parent.hex() or 'none'}.",
-        f"It takes {requirement_words(approvals)}.",
-        f"It counts {span_words(approvals.delay)} after that." if approvals.delay else "It counts at once after that.",
-        *(f"{part.direction}: {part.path}: {part.words}." for part in found),
-        *(f"WARNING: after this, {unmet.words}." for unmet in newly_unmet(old, new)),
-    )
-
-
-def governed(workspace: Workspace, way: Direction) -> Governance:
-    """Who has to approve a change in this direction."""
-    return next(one for one in workspace.governance if one.direction is way)
 
 
 def check_successor(current: Workspace, following: Workspace) -> None:

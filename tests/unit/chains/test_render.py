@@ -14,7 +14,7 @@ from oms_core.chains.render import render, rendering_digest
 from oms_core.errors import Malformed, NotFound, Reason
 from oms_core.keys import Change
 from oms_core.workspace import ChangeWorkspace, workspace_digest
-from oms_core.workspace.change import sentences
+from oms_core.workspace.sentences import sentences
 from tests.people import CHAIN, COIN, KNOWN, NOW, STRANGE, change, intent, wish, workspace
 
 ETHER = 10**18

@@ -8,9 +8,9 @@ import pytest
 
 from oms.devnet import cast
 from oms.devnet.contracts import NAMES, Deployed, address_of
-from oms_core.workspace import Direction, LogSettings, Workspace, privileges, user
-from oms_core.workspace.change import governed, unsatisfiable
+from oms_core.workspace import Direction, LogSettings, Workspace, governed, privileges, user
 from oms_core.workspace.check import check_workspace
+from oms_core.workspace.quorums import unsatisfiable
 from oms_core.workspace.text import workspace_from_mapping, workspace_to_mapping
 from tests.parties import identity
 from tests.people import CHAIN, witness

@@ -23,7 +23,8 @@ from oms_core.workspace import (
     Workspace,
     user,
 )
-from oms_core.workspace.change import direction, parts, sentences
+from oms_core.workspace.parts import direction, parts
+from oms_core.workspace.sentences import sentences
 from tests.people import CHAIN, COIN, NOW, STRANGE, committee, following, keys, rules, workspace
 from tests.unit.workspace.test_registry import ENTRY, ROUTER, USDC, WALLET
 

@@ -9,9 +9,8 @@ import pytest
 from oms_core.errors import Malformed, Reason
 from oms_core.policy.rules import Quorum, Requirement, Rule
 from oms_core.workspace import Direction, Governance, Group, Workspace, user
-from oms_core.workspace.change import newly_unmet, unsatisfiable
 from oms_core.workspace.check import check_workspace
-from oms_core.workspace.quorums import asks_for
+from oms_core.workspace.quorums import asks_for, newly_unmet, unsatisfiable
 from tests.people import DELAY, committee, rules, workspace
 
 PLAIN = workspace()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from oms_core.workspace import EntryState, Incompatible
-from oms_core.workspace.change import direction
+from oms_core.workspace.parts import direction
 from tests.people import rules
 from tests.unit.workspace.test_directions import BLIND, CASES, LOOSEN, PLAIN, POOL, TIGHTEN, each
 from tests.unit.workspace.test_registry import ROUTER

@@ -14,7 +14,7 @@ from oms_core.policy.judge import Given, Outcome, judge
 from oms_core.policy.rules import Cap, Kind, Operator, Per, Quorum, Requirement, Rule, Unit
 from oms_core.policy.rules import Test as Condition
 from oms_core.workspace import AddressEntry, Assurance, Direction, EntryState, Group, Workspace
-from oms_core.workspace.change import direction
+from oms_core.workspace.parts import direction
 from tests.people import CHAIN, COIN, DENIED, KNOWN, NOW, STRANGE, intent, spend, workspace
 
 BOOK = tuple(
