@@ -20,8 +20,6 @@ from coordinator import durable
 from coordinator.approving import Approving
 from coordinator.authorizing import Authorizing
 from coordinator.chain.evm import EvmChain, any_execution
-from coordinator.chain.evm import Standing as OnChain
-from coordinator.chain.rpc import RpcError
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
 from coordinator.objections import read_refusals, refusers, warn
@@ -29,6 +27,7 @@ from coordinator.orders import RETRY, execution_of, intent_of, proposal_of
 from coordinator.outcomes import Outcomes
 from coordinator.preparing import Preparing
 from coordinator.presigning import Presigning
+from coordinator.sending import LONGEST_PAUSE, Sending
 from coordinator.sessions import SessionFailed, new_spec, run_session
 from coordinator.standing import Standing
 from coordinator.store import Call, Store
@@ -59,7 +58,6 @@ from oms_core.refusals import NOT_FINAL
 
 log = structlog.get_logger()
 
-LONGEST_PAUSE = 30.0  # seconds
 MAX_FAILED_SESSIONS = 10
 _TO_SIGN = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
 
@@ -74,7 +72,7 @@ class Session:
     checkpoint: bytes
 
 
-class Desk(Preparing):
+class Desk(Preparing, Sending):
     """All orders under way."""
 
     def __init__(
@@ -297,51 +295,6 @@ class Desk(Preparing):
         if not valid:
             raise SessionFailed({}, (), set(results), "nobody reports a valid signature", parties=tuple(results))
         return next(iter(valid.values()))
-
-    async def broadcast(self, order_id: str) -> None:
-        """SIGNED → BROADCAST: the same bytes, as often as it takes. A message has reached its end when it is signed."""
-        while (row := await self._store.order(order_id))["state"] == State.SIGNED:
-            if is_message(intent_of(row)):
-                await self._move(order_id, State.SIGNED, State.CONFIRMED, "a message goes to no chain")
-                return
-            await self._store.sending(order_id)
-            try:
-                await self._chain.broadcast(row["raw"])
-            except Unavailable as error:
-                await self._wait(order_id, error.reason, error.message)
-            except RpcError as error:
-                await self._end(row, State.QUARANTINED, Reason.BROADCAST_REJECTED, error.message)
-            else:
-                await self._move(order_id, State.SIGNED, State.BROADCAST)
-
-    async def confirm(self, order_id: str) -> None:
-        """BROADCAST → MINED → CONFIRMED, and back when a reorganisation takes the block away."""
-        while (row := await self._store.order(order_id))["state"] in (State.BROADCAST, State.MINED):
-            try:
-                standing = await self._chain.standing(row["hash"])
-                if standing is None and row["state"] == State.MINED:
-                    await self._move(order_id, State.MINED, State.BROADCAST, "its block is gone", block_number=0)
-                elif standing is None:
-                    await self._chain.broadcast(row["raw"])
-                    await self._news.wait(order_id, RETRY)
-                elif row["state"] == State.BROADCAST:
-                    where = f"in block {standing.block} {standing.block_hash}"
-                    await self._move(order_id, State.BROADCAST, State.MINED, where, block_number=standing.block)
-                elif standing.depth < self._depth:
-                    await self._store.note(order_id, confirmations=standing.depth, block_number=standing.block)
-                    await self._news.wait(order_id, 0.25)
-                else:
-                    await self._finish(row, standing)
-            except (Unavailable, RpcError) as error:
-                await self._wait(order_id, error.reason, error.message)
-
-    async def _finish(self, row: RowMapping, standing: OnChain) -> None:
-        if standing.succeeded:
-            where = f"in block {standing.block} {standing.block_hash}"
-            depth = standing.depth
-            await self._move(row["order_id"], State.MINED, State.CONFIRMED, where, confirmations=depth)
-        else:
-            await self._end(row, State.FAILED_ON_CHAIN, Reason.FAILED_ON_CHAIN, "the chain reverted it")
 
 
 def _in_order(approvals: tuple[Approval, ...]) -> tuple[Approval, ...]:

@@ -59,14 +59,16 @@ class Preparing(Reviewing):
                 least = await self._chain.next_nonce(account)
                 nonce = await self._store.reserve_nonce(intent.chain, account.hex(), order_id, least)
                 if nonce is None:
-                    text = "an order before it has the account's next nonce, and is not sent yet"
+                    text = "an order before it has the account's next nonce, and is not sent"
                     await self._store.note(order_id, reason=str(Reason.NONCE_CONFLICT), detail=text)
                     await self._news.wait(intent.wallet_id, RETRY)
                     continue
                 await self._choose(row, account, nonce)
             except Unavailable as error:
                 await self._wait(order_id, error.reason, error.message)
-            except (Refused, RpcError) as error:
+            except RpcError as error:  # what the chain is asked here is not about the order
+                await self._wait(order_id, Reason.CHAIN_UNAVAILABLE, error.message)
+            except Refused as error:
                 await self._end(row, State.REJECTED, error.reason, error.message)
 
     async def _waits_unnamed(self, row: RowMapping) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.journal import last_event
 from coordinator.nonces import free, give_back
+from coordinator.nonces import reserve as reserve_one
 from coordinator.reservations import RESERVED, Reservations, reserve
 from coordinator.staging import OURS, By, record, said, stage, written
 from coordinator.tables import (
@@ -45,7 +46,6 @@ from oms_core.policy.limits import YEAR
 
 _SAID = {"reason", "detail", "trace", "confirmations", "block_number"}  # about an order; no part of its state
 _UNSIGNED = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
-_UNSENT = (*_UNSIGNED, State.SIGNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,24 +190,12 @@ class Store:
                 await record(connection, order_id, "sending", row["hash"] if row is not None else "")
 
     async def reserve_nonce(self, chain: str, account: str, order_id: str, least: int) -> int | None:
-        """The order's nonce: the one it has, or the next free one from ``least`` on.
+        """The order's nonce: the one it has, or the next free one from ``least`` on; None while it has to wait.
 
-        None while another order of the account has a nonce and is not broadcast: nonces are given out one by one, so
-        that an order which comes to nothing leaves no gap behind which others would wait.
+        Nonces are given out one by one (`nonces.reserve`).
         """
         async with self._engine.begin() as connection:
-            held = await one(connection, select(nonces).where(nonces.c.order_id == order_id))
-            if held is not None:
-                return int(held["nonce"])
-            ahead = select(nonces.c.order_id).join(orders, orders.c.order_id == nonces.c.order_id)
-            ahead = ahead.where(nonces.c.chain == chain, nonces.c.account == account, orders.c.state.in_(_UNSENT))
-            if await one(connection, ahead) is not None:
-                return None
-            nonce = await free(connection, chain, account, least)
-            values = {"chain": chain, "account": account, "nonce": nonce, "order_id": order_id}
-            await connection.execute(insert(nonces).values(values))
-            await record(connection, order_id, "nonce", f"{nonce} of {account} on {chain}")
-            return nonce
+            return await reserve_one(connection, chain, account, order_id, least)
 
     async def nonce_of(self, order_id: str) -> int | None:
         """The nonce that an order holds."""

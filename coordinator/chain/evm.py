@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
+from coordinator.chain.fates import Fate, Said, weigh
+from coordinator.chain.nodes import Standing as Standing
+from coordinator.chain.nodes import everywhere, name_of, offer, overtaken, proper, standing
 from coordinator.chain.rpc import Rpc, RpcError
 from oms_core.chains.evm import (
     TRANSFER_GAS,
     UnsignedTransaction,
     chain_id,
+    decode_signed,
     derive,
+    sender,
     to_checksum,
     transaction_hash,
 )
@@ -22,7 +25,6 @@ from oms_core.chains.trie import transactions_root
 from oms_core.errors import Malformed, Reason, Refused, Unavailable
 
 _AT_ONCE = 16  # calls of a node
-_KNOWN = ("already known", "already imported", "alreadyknown", "known transaction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +34,6 @@ class Block:
     header: bytes
     transactions: tuple[bytes, ...]
     index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A mined transaction: its block, whether it succeeded, and how deep it is (1 in the newest block)."""
-
-    block: int
-    block_hash: str
-    succeeded: bool
-    depth: int
-
-
-@contextmanager
-def _proper(what: str) -> Iterator[None]:
-    """A node that shows something else than it should is as good as none. Raises `Unavailable` (CHAIN_UNAVAILABLE)."""
-    try:
-        yield
-    except (Malformed, ValueError, TypeError, LookupError) as error:
-        text = error.message if isinstance(error, Malformed) else type(error).__name__
-        raise Unavailable(f"the node shows no proper {what}: {text}", Reason.CHAIN_UNAVAILABLE) from None
 
 
 def any_execution(intent: Intent) -> Execution:
@@ -97,7 +79,7 @@ class EvmChain:
     async def _base_fee(self) -> int:
         """What the newest block asks for a unit of gas, in wei."""
         block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
-        with _proper("block"):
+        with proper("block"):
             return int(block["baseFeePerGas"], 16)
 
     async def _gas(self, shape: UnsignedTransaction, account: bytes, cap: int) -> int:
@@ -115,29 +97,51 @@ class EvmChain:
             raise Refused(f"the transaction needs {gas} gas, and {cap} are allowed", Reason.FEE_EXCEEDED)
         return gas
 
-    async def broadcast(self, raw: bytes) -> str:
-        """Send identical bytes as often as one likes. Raises `RpcError`, `Unavailable`."""
-        expected = "0x" + transaction_hash(raw).hex()
+    async def send(self, raw: bytes, depth: int) -> Said:
+        """Show signed bytes to all nodes, which may have them already, and say what becomes of them.
+
+        Never `Fate.USED`: where their nonce is used, and not by them, they stay what they are once that is ``depth``
+        blocks deep, and may still be found until then.
+        """
+        said = weigh(await asyncio.gather(*(offer(node, raw, chain_id(self.name)) for node in self._rpc.apart())))
+        return said if said.fate is not Fate.USED else await self._used(raw, depth)
+
+    async def _used(self, raw: bytes, depth: int) -> Said:
+        nonce, account = decode_signed(raw)[0].nonce, to_checksum(sender(raw))
+        words = f"nonce {nonce} of {account} is used on the chain"
         try:
-            answered = await self._rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
-        except RpcError as error:
-            known = any(word in error.message.lower() for word in _KNOWN)
-            if known or await self._rpc.call("eth_getTransactionByHash", expected) is not None:
-                return expected
-            raise
-        if answered != expected:
-            raise Malformed("the node names another transaction hash than ours")
-        return expected
+            shown = await everywhere(self._rpc, lambda node: overtaken(node, account, nonce, name_of(raw), depth))
+        except Unavailable as error:
+            return Said(Fate.PASSES, Reason.NONCE_CONFLICT, f"{words}, by what is not known: {error.message}")
+        if all(shown):
+            return Said(
+                Fate.STAYS, Reason.NONCE_CONFLICT, f"{words}, and not by these bytes: look by what, it may be paid"
+            )
+        return Said(Fate.PASSES, Reason.NONCE_CONFLICT, f"{words}, and no node shows by what yet")
 
     async def standing(self, tx_hash: str) -> Standing | None:
-        """Where a transaction stands; None while it is in no block."""
-        receipt = await self._rpc.call("eth_getTransactionReceipt", tx_hash)
-        if receipt is None:
-            return None
-        newest = await self._rpc.number("eth_blockNumber")
-        with _proper("receipt"):
-            block = int(receipt["blockNumber"], 16)
-            return Standing(block, str(receipt["blockHash"]), receipt["status"] == "0x1", newest - block + 1)
+        """Where a transaction stands; None while no node that answers knows a block of it.
+
+        Raises `Unavailable` while none answers properly, or two name different blocks or ends.
+        """
+        shown = await everywhere(self._rpc, lambda node: standing(node, tx_hash))
+        found = [one for one in shown if one is not None]
+        if len({(one.block_hash, one.succeeded) for one in found}) > 1:
+            places = " and ".join(sorted({f"{one.block} {one.block_hash}" for one in found}))
+            raise Unavailable(f"nodes do not agree where it stands: {places}", Reason.CHAIN_UNAVAILABLE)
+        return found[0] if found else None
+
+    async def pending(self, raw: bytes) -> Said:
+        """What keeps bytes out of a block that nodes have taken, as far as the chain shows it. Raises `Unavailable`."""
+        tx, account = decode_signed(raw)[0], to_checksum(sender(raw))
+        following = await self._rpc.number("eth_getTransactionCount", account, "latest")
+        if following < tx.nonce:
+            text = f"in no block yet: its nonce is {tx.nonce}, and the next of its account is {following}"
+            return Said(Fate.PASSES, Reason.NONCE_CONFLICT, text)
+        if tx.max_fee_per_gas < await self._base_fee():
+            text = f"in no block yet: the newest asks for more than the {tx.max_fee_per_gas} wei a unit of gas it pays"
+            return Said(Fate.PASSES, Reason.FEE_EXCEEDED, text)
+        return Said(Fate.PASSES, Reason.NOT_MINED, "in no block yet, and no node refuses it")
 
     async def balance(self, account: bytes) -> int:
         """What the account holds in wei, pending transactions counted."""
@@ -152,12 +156,12 @@ class EvmChain:
         receipt = await self._rpc.call("eth_getTransactionReceipt", tx_hash)
         if receipt is None:
             return None
-        with _proper("receipt"):
+        with proper("receipt"):
             place, index = receipt["blockHash"], int(receipt["transactionIndex"], 16)
         block = await self._rpc.call("eth_getBlockByHash", place, False)
         if block is None:
             return None
-        with _proper("block"):
+        with proper("block"):
             header = header_of(block)
             raws = await self._transactions(place, len(block["transactions"]))
             found = Block(header, raws, index)

@@ -205,6 +205,7 @@ WRITERS = {
     "journal": "the log itself",
     "keybook": "a book",
     "rebuilding": "what entries that are back say of orders and wallets (test_rebuilding.py)",
+    "nonces": "called by Store and settling, in their transactions",
     "pages": "called by rebuilding alone, in its transaction",
     "recovering": "leaves its own entry (test_recovering.py)",
     "reservations": "called by Store alone, in its transactions",

@@ -176,6 +176,10 @@ async def test_an_order_that_ends_unsigned_gives_its_nonce_back_in_the_same_mome
     await store.move("txn_2", State.SIGNING, State.SIGNED)
     await store.move("txn_2", State.SIGNED, State.QUARANTINED)  # its bytes are out: nobody else gets it
     assert await store.nonce_of("txn_2") == 5
+    await store.add_order(order("txn_3"), call())
+    await store.move("txn_3", State.SUBMITTED, State.APPROVED)
+    assert await store.reserve_nonce("eip155:1", "aa", "txn_3", 5) is None  # nothing behind a gap would be mined
+    assert await store.reserve_nonce("eip155:1", "aa", "txn_3", 6) == 6  # they were mined after all
 
 
 async def test_a_nonce_that_was_given_back_is_given_out_again(store: Store) -> None:

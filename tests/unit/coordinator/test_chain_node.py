@@ -14,7 +14,14 @@ from oms_core.errors import Reason, Unavailable
 from tests.people import CHAIN, EXECUTION
 
 HASH = "0x" + "11" * 32
-RECEIPT = {"blockNumber": "0x5", "blockHash": "0x" + "22" * 32, "status": "0x1", "transactionIndex": "0x0"}
+BLOCK = "0x" + "22" * 32
+RECEIPT = {
+    "transactionHash": HASH,
+    "blockNumber": "0x5",
+    "blockHash": BLOCK,
+    "status": "0x1",
+    "transactionIndex": "0x0",
+}
 
 
 def chain(answers: dict[str, Any], urls: tuple[str, ...] = ("http://node",)) -> EvmChain:
@@ -32,13 +39,22 @@ def chain(answers: dict[str, Any], urls: tuple[str, ...] = ("http://node",)) -> 
 
 async def test_a_mined_transaction_is_where_its_receipt_says() -> None:
     made = chain({"eth_getTransactionReceipt": RECEIPT, "eth_blockNumber": "0x7"})
-    assert await made.standing(HASH) == Standing(5, RECEIPT["blockHash"], True, 3)
+    assert await made.standing(HASH) == Standing(5, BLOCK, True, 3)
 
 
 NO_RECEIPTS: list[Any] = [[], "0x1", 7, {}]
 
 
-@pytest.mark.parametrize("receipt", [*NO_RECEIPTS, {**RECEIPT, "blockNumber": None}, {**RECEIPT, "blockNumber": "x"}])
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        *NO_RECEIPTS,
+        {**RECEIPT, "blockNumber": None},
+        {**RECEIPT, "blockNumber": "x"},
+        {**RECEIPT, "blockHash": "in block 1"},
+        {**RECEIPT, "transactionHash": BLOCK},
+    ],
+)
 async def test_a_receipt_that_is_none_is_waited_out(receipt: Any) -> None:
     with pytest.raises(Unavailable, match="no proper receipt") as caught:
         await chain({"eth_getTransactionReceipt": receipt, "eth_blockNumber": "0x7"}).standing(HASH)
@@ -63,6 +79,14 @@ async def test_an_error_that_says_nothing_is_no_answer_and_the_next_node_is_aske
     both = chain(answers, ("http://one", "http://two"))
     assert await both._rpc.number("eth_blockNumber") == 7
     with pytest.raises(Unavailable, match="no chain node answers"):
+        await chain(answers, ("http://one",))._rpc.number("eth_blockNumber")
+
+
+@pytest.mark.parametrize("words", ["rate limit exceeded", "node is syncing", "Internal error"])
+async def test_a_node_that_cannot_answer_now_is_passed_over_for_the_next_one(words: str) -> None:
+    answers = {"one eth_blockNumber": {"error": {"code": -32000, "message": words}}, "eth_blockNumber": "0x7"}
+    assert await chain(answers, ("http://one", "http://two"))._rpc.number("eth_blockNumber") == 7
+    with pytest.raises(Unavailable, match=words):
         await chain(answers, ("http://one",))._rpc.number("eth_blockNumber")
 
 

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import RowMapping, select
 
 from coordinator import desk as module
-from coordinator import orders
+from coordinator import orders, sending
+from coordinator.chain.fates import TAKEN, Fate, Said
 from coordinator.desk import Session
 from coordinator.tables import log_items, reading
 from oms_core.encoding import decode, encode
-from oms_core.errors import Reason, Unavailable
+from oms_core.errors import Reason
 from oms_core.evidence import SignRequest
 from oms_core.lifecycle import State
 from oms_core.log.entries import AUTHORIZED, Item, Record, read_entry, read_record
@@ -54,25 +55,26 @@ class Watched(Signing):
         self.asked_for.append(session.request)
         await super()._sign_with(row, session)
 
-    async def broadcast_of_chain(self, raw: bytes) -> str:
+    async def send(self, raw: bytes, depth: int) -> Said:
+        """What a chain does."""
         self.at.append(("sent", await self.events()))
         if self.away:
             self.away -= 1
-            raise Unavailable("no node answers", Reason.CHAIN_UNAVAILABLE)
-        return ""
+            return Said(Fate.PASSES, Reason.CHAIN_UNAVAILABLE, "no node answers")
+        return TAKEN
 
 
 @pytest.fixture
 async def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
     monkeypatch.setattr(module, "RETRY", 0.001)
     monkeypatch.setattr(orders, "RETRY", 0.001)
+    monkeypatch.setattr(sending, "RETRY", 0.001)
     way = await Way.open(tmp_path)
     way.desk.attach({i: reads(i) for i in ALL})
     now = int(time.time())
     await way.submitted(intent(50, valid_from=now - 10, valid_until=now + 1000))
     await way._store.move("txn_1", State.SUBMITTED, State.APPROVED)
     made = Watched(way)
-    monkeypatch.setattr(made, "_chain", type("Chain", (), {"broadcast": staticmethod(made.broadcast_of_chain)}))
     yield made
     await way.desk.engine.dispose()
 

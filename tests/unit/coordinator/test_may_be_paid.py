@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from coordinator.chain.rpc import RpcError
 from oms_core.errors import Reason, Unavailable
 from oms_core.lifecycle import State
 from tests.unit.coordinator.test_exact import Signing
@@ -59,3 +60,18 @@ async def test_while_the_chain_does_not_answer_nothing_is_said(desk: Signing, mo
     with pytest.raises(Unavailable):
         await desk._expired(await desk._store.order(order_id))
     assert (await desk._store.order(order_id))["state"] == State.APPROVED
+
+
+async def test_a_node_that_refuses_a_question_rejects_no_order(desk: Signing, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_id, asked = await desk.submitted(1, 50), list[bytes]()
+
+    async def once(account: bytes) -> int:
+        asked.append(account)
+        if len(asked) == 1:
+            raise RpcError(-32000, "what nobody has ever seen")
+        return 7
+
+    monkeypatch.setattr(desk.chain, "next_nonce", once)
+    await desk.prepare(order_id)
+    assert (await desk._store.order(order_id))["state"] == State.APPROVED
+    assert await desk._store.nonce_of(order_id) == 7
