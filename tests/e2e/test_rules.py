@@ -90,7 +90,7 @@ async def test_a_traders_day_is_limited_whatever_leaves_and_however(network: Net
         assert "300,025 USD before" in said, said  # at most 0.01 ETH may have been paid
         assert "500,000" in said, said
 
-        waiting = await order(network, client, Transfer(USDC, KRAKEN, 150_000 * DOLLAR), "tara", seconds=30)
+        waiting = await order(network, client, Transfer(USDC, KRAKEN, 150_000 * DOLLAR), "tara", seconds=60)
         await cluster.until(client, waiting.transaction_id, "PENDING_APPROVAL")
         assert (await refusal(network, Transfer(USDC, KRAKEN, 100_000 * DOLLAR), "tara"))[0] == Reason.VELOCITY_EXCEEDED
         await cluster.until(client, waiting.transaction_id, "EXPIRED")

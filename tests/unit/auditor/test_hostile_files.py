@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_an_export_that_ends_in_nonsense_is_refused(text: str, tmp_path: Path) -
         Export(file)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(300)
 def test_a_folder_of_tiles_with_pipes_devices_or_endless_files_in_it_is_refused_at_once(tmp_path: Path) -> None:
     path = folder(long(), tmp_path)
     for place in (path / entries_path(3), path / tile_path(0, 2), path / "checkpoint"):
@@ -169,7 +170,7 @@ def test_a_tile_or_a_bundle_that_is_cut_off_is_refused(tmp_path: Path) -> None:
         place.write_bytes(whole)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("command", ["pack", "proof", "anchor", "conflict", "ots"])
 def test_a_file_without_an_end_is_read_no_further_than_it_may_be_long(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -189,15 +190,16 @@ def test_a_file_without_an_end_is_read_no_further_than_it_may_be_long(
     assert main([command, str(tmp_path), *pinned]) == 2
 
 
-@pytest.mark.timeout(20)
 def test_a_pack_of_millions_of_empty_lists_is_refused_before_they_are_made() -> None:
     """Each would take sixty times its one byte."""
+    began = time.thread_time()
     flat = b"\x9a" + (60 << 20).to_bytes(4, "big") + b"\x80" * (60 << 20)
     many = b"\x82" + (b"\x9a" + (600_000).to_bytes(4, "big") + b"\x80" * 600_000) * 2
     for data in (flat, many):
         with pytest.raises(Malformed) as caught:
             read_pack(data)
         assert caught.value.reason == Reason.TOO_LARGE
+    assert time.thread_time() - began < 20  # seconds of our own work, however busy others are
 
 
 def test_a_number_of_a_block_that_nobody_could_count_to_is_refused(tmp_path: Path) -> None:
