@@ -58,9 +58,7 @@ class PrepareCalls(Stands, pb_grpc.OmsServicer):
             return self._prepared(request, decode_one_of(kinds, request.action, MAX_ACTION), request.gas_limit_cap)
         if len(request.unsigned) > MAX_ACTION:
             raise Malformed(f"a transaction has at most {MAX_ACTION} bytes", Reason.TOO_LARGE)
-        action, asked, chain = read_unsigned(request.unsigned)
-        if chain != self._chain.name:
-            raise Malformed(f"the transaction is for {chain}", Reason.CHAIN_MISMATCH)
+        action, asked, _ = read_unsigned(request.unsigned, self._chain.name)
         return self._prepared(request, action, request.gas_limit_cap or asked.gas_limit, asked)
 
     def _prepared(

@@ -13,13 +13,13 @@ YEARS = 3  # ahead: governments change their minds at short notice, and from the
 _NAMED = re.compile(r"""\bzone\s*:\s*["']?([A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)+)""")
 
 
-def zone(name: str, now: int, years: int = YEARS) -> Zone:
-    """The zone from a year before the Unix second ``now`` to ``years`` after. Raises `Malformed` if there is none."""
+def zone(name: str, now: int) -> Zone:
+    """The zone from a year before the Unix second ``now`` to `YEARS` after. Raises `Malformed` if there is none."""
     try:
         place = ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise Malformed(f"there is no time zone {name[:64]!r}") from None
-    start, end = (now - 366 * DAY) // DAY * DAY, (now + 366 * DAY * years) // DAY * DAY
+    start, end = (now - 366 * DAY) // DAY * DAY, (now + 366 * DAY * YEARS) // DAY * DAY
     offsets = [(start, _minutes(place, start))]
     for day in range(start, end, DAY):
         if _minutes(place, day + DAY) != offsets[-1][1]:

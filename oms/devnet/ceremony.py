@@ -80,14 +80,14 @@ def log_key(root: Path) -> bytes:
     return key.public_key().public_bytes_raw()
 
 
-def coordinator_files(root: Path, oms: str, cosigners: str, chain: str, rpc: str, database: str) -> Path:
+def coordinator_files(root: Path, oms: str, cosigners: str, chain: str, rpc: str) -> Path:
     """The coordinator's folder; returns the configuration's path."""
     home = root / "coordinator"
     config = home / "coordinator.toml"
     config.write_text(
         f"""listen_oms = "{oms}"
 listen_cosigners = "{cosigners}"
-database = "{database or f"sqlite:///{home / 'orders.sqlite'}"}"
+database = "sqlite:///{home / "orders.sqlite"}"
 workspace = "../workspace.cbor"
 
 [tls]

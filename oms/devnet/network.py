@@ -21,6 +21,7 @@ from oms_core.workspace import LogSettings, Workspace, workspace_digest
 
 CHAIN = "eip155:31337"
 LOG_ORIGIN = "counterseal.example/devnet"
+LOG_SECONDS = 60, 86_400  # how fresh the log has to be, and how long fewer witnesses than all are enough
 DELAY = 5  # seconds that a loosening change of the workspace waits
 ANVIL = Path("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil")
 
@@ -33,16 +34,11 @@ class Network:
     def __init__(
         self,
         root: Path,
-        count: int = 5,
         level: str = "L112",
         keep: bool = False,
-        database: str = "",
-        delay: int = DELAY,
-        log_seconds: tuple[int, int] = (60, 86_400),
         block_seconds: float = 1,
     ) -> None:
-        self.root, self.count, self.level, self._database, self._delay = root, count, level, database, delay
-        self._log_seconds, self._block_seconds = log_seconds, block_seconds
+        self.root, self.count, self.level, self._block_seconds = root, 5, level, block_seconds
         self.processes = Processes(root / "logs", keep)
         self.oms, self.inner, self.rpc = free_ports(3)
         self.workspace: Workspace | None = None
@@ -58,19 +54,16 @@ class Network:
         self.start_chain()
         deployed = contracts.deploy(f"http://127.0.0.1:{self.rpc}")
         say("a chain with WETH, a USDC and Uniswap V2 on it")
-        self.workspace = cast.workspace(self.root, cards, CHAIN, deployed, self._delay, self._log_settings())
+        log = LogSettings(LOG_ORIGIN, ceremony.log_key(self.root), *LOG_SECONDS)
+        self.workspace = cast.workspace(self.root, cards, CHAIN, deployed, DELAY, log)
         digest = workspace_digest(self.workspace)
         for config in configs.values():
             ceremony.pin(config, self.root, digest)
         say(f"workspace version 0, {digest.hex()[:16]}…, pinned by every cosigner")
         addresses = (f"127.0.0.1:{self.oms}", f"127.0.0.1:{self.inner}")
         url = f"http://127.0.0.1:{self.rpc}"
-        ceremony.coordinator_files(self.root, *addresses, CHAIN, url, self._database)
+        ceremony.coordinator_files(self.root, *addresses, CHAIN, url)
         ceremony.client_file(self.root, f"localhost:{self.oms}")
-
-    def _log_settings(self) -> LogSettings:
-        fresh, window = self._log_seconds
-        return LogSettings(LOG_ORIGIN, ceremony.log_key(self.root), fresh, window)
 
     def start(self) -> None:
         """Start everything."""

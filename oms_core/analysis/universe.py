@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 
 from oms_core.analysis.methods import calls, texts
 from oms_core.analysis.moments import moments
@@ -53,13 +54,15 @@ class Universe:
     observed: tuple[tuple[Observation | None, ...], ...]
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many choices there are, in the order of the fields."""
+        chosen = (self.who, self.wallet, self.path, self.deed, self.to, self.now, self.fee, self.gas, self.purpose)
+        return tuple(map(len, (*chosen, *self.observed)))
+
+    @property
     def size(self) -> int:
         """How many orders can be put together, before those are left out that make no sense."""
-        made = len(self.who) * len(self.wallet) * len(self.path) * len(self.deed) * len(self.to) * len(self.now)
-        made *= len(self.fee) * len(self.gas) * len(self.purpose)
-        for choices in self.observed:
-            made *= len(choices)
-        return made
+        return prod(self.sizes)
 
     def order(self, places: Sequence[int]) -> Order | None:
         """The order of these choices, by their places in the order of the fields; None where they make no sense."""

@@ -44,9 +44,9 @@ INCOMPATIBLE: tuple[Incompatible, ...] = (
 )
 
 
-def roles(names: Iterable[str], wallets: tuple[str, ...] = (ANY,)) -> tuple[Role, ...]:
-    """These templates as roles, for all wallets or for some. Raises KeyError for a name that is none of them."""
-    return tuple(Role(name, TEMPLATES[name], wallets) for name in names)
+def roles(names: Iterable[str]) -> tuple[Role, ...]:
+    """These templates as roles, for all wallets. Raises KeyError for a name that is none of them."""
+    return tuple(Role(name, TEMPLATES[name], (ANY,)) for name in names)
 
 
 def incompatible(names: Iterable[str]) -> tuple[Incompatible, ...]:

@@ -42,26 +42,19 @@ _WHOLE = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z")
 _FLAGS = {"yes": True, "true": True, "no": False, "false": False}
 
 
-def workspace_from_mapping(table: Mapping[str, object], rules: str = "", zones: Iterable[Zone] = ()) -> Workspace:
-    """Read and check a workspace; ``rules`` is the text of their own file, if they have one.
-
-    Raises `Malformed` naming the field, UNKNOWN_FIELD for a key that there is not.
-    """
+def workspace_from_mapping(table: Mapping[str, object], zones: Iterable[Zone] = ()) -> Workspace:
+    """Read and check a workspace. Raises `Malformed` naming the field, UNKNOWN_FIELD for a key that there is not."""
     if not isinstance(table, Mapping):
         raise Malformed("a workspace is not a table")
-    if rules and table.get("rules"):
-        raise Malformed("rules: in the table or in a file of their own, not in both")
-    made: Workspace = _Reader(table.get("created_at"), tuple(zones)).workspace(
-        {**table, "rules": rules} if rules else table
-    )
+    made: Workspace = _Reader(table.get("created_at"), tuple(zones)).workspace(table)
     check_workspace(made)
     return made
 
 
-def workspace_from_yaml(text: str, rules: str = "", zones: Iterable[Zone] = ()) -> Workspace:
+def workspace_from_yaml(text: str, zones: Iterable[Zone] = ()) -> Workspace:
     """The same from YAML. Raises `Malformed` naming the line or the field."""
     plain = _plain(read_tree(text))
-    return workspace_from_mapping(plain if isinstance(plain, dict) else [], rules, zones)  # type: ignore[arg-type]
+    return workspace_from_mapping(plain if isinstance(plain, dict) else [], zones)  # type: ignore[arg-type]
 
 
 def workspace_to_mapping(workspace: Workspace) -> dict[str, Any]:

@@ -17,9 +17,9 @@ def claim(holds: object, text: str) -> None:
         raise ProofInvalid(text)
 
 
-def in_range(value: int, bits: int, scale: int = 1) -> bool:
-    """Whether value ∈ ±2^bits·scale; compares only, so a huge value costs nothing."""
-    return abs(value) <= scale << bits
+def in_range(value: int, bits: int) -> bool:
+    """Whether value ∈ ±2^bits; compares only, so a huge value costs nothing."""
+    return abs(value) <= 1 << bits
 
 
 def scalars(values: Iterable[int], text: str) -> None:

@@ -62,6 +62,12 @@ def test_a_press_for_another_claim_does_not_count_for_this_one(field: str) -> No
     assert why(replace(elsewhere, claim=claim())) is Reason.CHALLENGE_MISMATCH
 
 
+@pytest.mark.parametrize("field", FIELDS)
+def test_an_approval_whose_claim_was_changed_after_the_key_was_pressed_is_refused(field: str) -> None:
+    with pytest.raises(Refused):
+        verify_approval(replace(pressed(claim()), claim=claim(**{field: OTHER[field]})), workspace(), LARGE, NOW)
+
+
 @pytest.mark.parametrize("field", ["subject", "rendering", "simulation", "execution"])
 def test_an_honest_press_over_something_else_does_not_approve_this(field: str) -> None:
     assert why(pressed(claim(**{field: OTHER[field]}))) is Reason.CHALLENGE_MISMATCH

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from oms_core.analysis.orders import Order
+from oms_core.analysis.tables import Tables
+from oms_core.analysis.universe import universe
+from oms_core.chains.operations import Operation
 from oms_core.policy.rules import Cap, Kind, Operator, Rule, Test, Unit
+from oms_core.workspace import Workspace
 from tests.unit.analysis.world import COIN, NOW, USDC
 from tests.unit.policy.world import DOLLAR, TEXT, quorum, require, rule
 
@@ -68,4 +74,14 @@ def rules(draw: st.DrawFn, fees: bool = False) -> tuple[Rule, ...]:
     return tuple(made)
 
 
-__all__ = ["rules", "tests"]
+def orders(under: list[Workspace], data: st.DataObject, count: int = 60) -> Iterator[tuple[Order, Sequence[Operation]]]:
+    """Some of those that stand for all, with what they do."""
+    choices = universe(under, NOW)
+    tables = Tables(under[0], choices)
+    for _ in range(count):
+        order = choices.order([data.draw(st.integers(0, size - 1)) for size in choices.sizes])
+        if order is not None and tables.operation(order) is not None:
+            yield order, tables.operations(order)
+
+
+__all__ = ["orders", "rules", "tests"]

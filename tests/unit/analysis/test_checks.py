@@ -13,8 +13,6 @@ from oms_core.analysis.checks import Finding, Problem, check_rules
 from oms_core.analysis.claims import Asker, People
 from oms_core.analysis.orders import KEYS, Order
 from oms_core.analysis.stricter import limit_covers, requirement_covers
-from oms_core.analysis.tables import Tables
-from oms_core.analysis.universe import universe
 from oms_core.policy.decision import Decision, Outcome
 from oms_core.policy.judge import judge_operations
 from oms_core.policy.rules import Kind, Requirement, Rule
@@ -144,19 +142,11 @@ def test_what_is_found_changes_no_decision_when_it_goes(rules: tuple[Rule, ...],
     permits = {one.rule_id for one in rules if one.kind is Kind.PERMIT}
     idle |= {one.about for one in findings if one.problem is Problem.CONTRADICTORY} & permits
     kept = replace(under, rules=tuple(one for one in rules if one.rule_id not in idle))
-    choices = universe([under], NOW)
-    tables = Tables(under, choices)
-    sizes = [len(getattr(choices, name)) for name in
-             ("who", "wallet", "path", "deed", "to", "now", "fee", "gas", "purpose")]  # fmt: skip
-    sizes += [len(one) for one in choices.observed]
-    for _ in range(60):
-        order = choices.order([data.draw(st.integers(0, size - 1)) for size in sizes])
-        if order is not None and tables.operation(order) is not None:
-            made = tables.operations(order)
-            one, other = (judge_operations(those, order.subject, made, order.facts) for those in (under, kept))
-            assert one.outcome is other.outcome
-            if one.outcome is not Outcome.DENY:
-                assert asked(under, order, one) == asked(kept, order, other)
+    for order, made in generated.orders([under], data):
+        one, other = (judge_operations(those, order.subject, made, order.facts) for those in (under, kept))
+        assert one.outcome is other.outcome
+        if one.outcome is not Outcome.DENY:
+            assert asked(under, order, one) == asked(kept, order, other)
 
 
 def asked(under: Workspace, order: Order, decision: Decision) -> object:

@@ -8,8 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oms_core.analysis.diff import Effect, difference, effect_of
-from oms_core.analysis.tables import Tables
-from oms_core.analysis.universe import universe
 from oms_core.policy.decision import Outcome
 from oms_core.policy.judge import judge, judge_operations
 from oms_core.policy.rules import Rule
@@ -86,17 +84,9 @@ def test_where_nothing_is_said_to_change_no_order_fares_otherwise(
     shown = {one.effect for one in found.examples}
     for one in found.examples:
         assert effect_of(one.before, one.after) is one.effect
-    choices = universe([old, new], NOW)
-    tables = Tables(old, choices)
-    sizes = [len(getattr(choices, name)) for name in
-             ("who", "wallet", "path", "deed", "to", "now", "fee", "gas", "purpose")]  # fmt: skip
-    sizes += [len(one) for one in choices.observed]
-    for _ in range(60):
-        order = choices.order([data.draw(st.integers(0, size - 1)) for size in sizes])
-        if order is not None and tables.operation(order) is not None:
-            made = tables.operations(order)
-            effect = effect_of(*(judge_operations(under, order.subject, made, order.facts) for under in (old, new)))
-            assert effect is None or effect in shown or (order.deed.inside and not found.complete)
+    for order, made in generated.orders([old, new], data):
+        effect = effect_of(*(judge_operations(under, order.subject, made, order.facts) for under in (old, new)))
+        assert effect is None or effect in shown or (order.deed.inside and not found.complete)
 
 
 COINS = """

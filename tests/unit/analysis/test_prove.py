@@ -295,9 +295,7 @@ def passing(under: Workspace, condition: Condition, claim: Approvals) -> bool:
     """Whether any order there is passes, fits, and asks for too little: by asking the engine about each."""
     choices = universe([under], NOW, [condition])
     tables, people = Tables(under, choices), People(under)
-    axes = [range(len(getattr(choices, name))) for name in
-            ("who", "wallet", "path", "deed", "to", "now", "fee", "gas", "purpose")]  # fmt: skip
-    for places in product(*axes, *(range(len(one)) for one in choices.observed)):
+    for places in product(*map(range, choices.sizes)):
         order = choices.order(places)
         if order is None or tables.operation(order) is None:
             continue

@@ -281,18 +281,6 @@ async def test_a_denial_comes_too_late_once_it_is_approved_since_cosigners_wait_
     await desk.engine.dispose()
 
 
-async def test_a_change_that_waits_gives_way_to_one_that_tightens(desk: ChainDesk) -> None:
-    await desk.propose(LOOSE)
-    await desk.decide(LOOSE, "alice")
-    await desk.decide(LOOSE, "carol")
-    assert await goes_on(desk) == ChangeState.SCHEDULED
-    await desk.propose(other := reform(disabled("ravi2"), change_id="chg_2"), "wsc_2")
-    await desk.decide(other, "alice", "wsc_2")
-    assert await goes_on(desk, "wsc_2") == ChangeState.ACTIVE
-    desk.clock.now += DELAY
-    assert await goes_on(desk) == ChangeState.SUPERSEDED
-
-
 async def test_what_was_approved_stays_so_when_its_approvals_end_before_any_node_is_there(desk: ChainDesk) -> None:
     for node in desk.nodes.values():
         node.closed = True

@@ -186,13 +186,8 @@ def yaml_of(value: Any, depth: int = 0) -> str:
     return f" {value}\n" if isinstance(value, int) else f" {json.dumps(value)}\n"
 
 
-def test_a_workspace_is_read_from_yaml_its_rules_with_it_or_from_a_file_of_their_own() -> None:
-    tables = workspace_to_mapping(RICH)
-    assert workspace_from_yaml(yaml_of(tables)) == RICH
-    rules = tables.pop("rules")
-    assert workspace_from_yaml(yaml_of(tables), rules) == RICH
-    with pytest.raises(Malformed, match="rules: in the table or in a file of their own"):
-        workspace_from_yaml(yaml_of(workspace_to_mapping(RICH)), rules)
+def test_a_workspace_is_read_from_yaml_its_rules_with_it() -> None:
+    assert workspace_from_yaml(yaml_of(workspace_to_mapping(RICH))) == RICH
     with pytest.raises(Malformed, match="line 2"):
         workspace_from_yaml("name: x\n  y: z")
     with pytest.raises(Malformed, match="a workspace is not a table"):
