@@ -73,9 +73,9 @@ _ROWS: tuple[tuple[Fate, Reason, tuple[str, ...]], ...] = (
         Reason.SIGNATURE_INVALID,
         (
             r"invalid sender",
-            r"invalid (transaction )?(signature|v, r, s)",
+            r"^invalid signature",  # a provider may dislike other signatures, further on in its text
+            r"invalid transaction (signature|v, r, s)",
             r"failed ?to ?(recover|resolve) ?sender",
-            r"signature .*(is )?invalid",
         ),
     ),
     (

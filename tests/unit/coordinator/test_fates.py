@@ -88,6 +88,7 @@ SAYINGS: list[tuple[str, int, str, Fate, str]] = [
     ("anybody", -32603, "what nobody has ever seen", PASSES, LATER),
     ("besu", -32603, "Timeout expired", PASSES, LATER),
     ("erigon", -32000, "context deadline exceeded", PASSES, LATER),
+    ("a provider", -32600, "the token's signature is invalid", PASSES, NO),
     # What is an operator's to set right, or is not known: people see it, and it is tried again.
     ("geth", -32000, "tx fee (1.20 ether) exceeds the configured cap (1.00 ether)", PASSES, NO),
     ("besu", -32007, "Sender account not authorized to send transactions", PASSES, NO),
