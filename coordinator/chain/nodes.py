@@ -66,20 +66,22 @@ async def _look(look: Callable[[Rpc], Awaitable[T]], node: Rpc) -> T | Unavailab
 
 
 async def offer(node: Rpc, raw: bytes, chain: int) -> Said:
-    """What one node says to signed bytes; where it would never take them, whether it is in a position to say so."""
+    """What one node says to signed bytes. It may have them whatever it says, or if the answer is lost.
+
+    Where it would never take them, it is asked whether it is in a position to say so.
+    """
     try:
-        answered = await node.call("eth_sendRawTransaction", "0x" + raw.hex())
+        if await node.call("eth_sendRawTransaction", "0x" + raw.hex()) == name_of(raw):
+            return TAKEN
+        said = Said(Fate.PASSES, Reason.CHAIN_UNAVAILABLE, "the node names another transaction hash than ours")
     except Unavailable as error:
-        return Said(Fate.PASSES, error.reason, error.message)
+        said = Said(Fate.PASSES, error.reason, error.message)
     except RpcError as error:
         said = meaning(error.code, error.words)
-        if said.fate is Fate.DONE or await _knows(node, name_of(raw)):
-            return TAKEN
-        trouble = await _not_there(node, chain) if said.fate is Fate.STAYS else ""
-        return Said(Fate.PASSES, Reason.CHAIN_UNAVAILABLE, f"{trouble}; {said.words}") if trouble else said
-    if answered != name_of(raw):
-        return Said(Fate.PASSES, Reason.CHAIN_UNAVAILABLE, "the node names another transaction hash than ours")
-    return TAKEN
+    if said.fate is Fate.DONE or await _knows(node, name_of(raw)):
+        return TAKEN
+    trouble = await _not_there(node, chain) if said.fate is Fate.STAYS else ""
+    return Said(Fate.PASSES, Reason.CHAIN_UNAVAILABLE, f"{trouble}; {said.words}") if trouble else said
 
 
 async def _knows(node: Rpc, tx_hash: str) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
+from coordinator.chain import rpc as module
 from coordinator.chain.evm import EvmChain, Standing
 from coordinator.chain.rpc import Rpc, RpcError
 from oms_core.errors import Reason, Unavailable
@@ -88,6 +91,21 @@ async def test_a_node_that_cannot_answer_now_is_passed_over_for_the_next_one(wor
     assert await chain(answers, ("http://one", "http://two"))._rpc.number("eth_blockNumber") == 7
     with pytest.raises(Unavailable, match=words):
         await chain(answers, ("http://one",))._rpc.number("eth_blockNumber")
+
+
+async def test_a_node_that_never_ends_its_answer_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, and there is always another one."""
+    monkeypatch.setattr(module, "_WHOLE", 0.05)
+
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.001)
+
+    rpc = Rpc(("http://one",))
+    rpc._client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, content=drip())))
+    with pytest.raises(Unavailable, match="no chain node answers"):
+        await rpc.call("eth_blockNumber")
 
 
 @pytest.mark.parametrize(("code", "said"), [(-32000, -32000), (None, 0), ("x", 0)])

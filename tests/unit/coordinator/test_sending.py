@@ -45,6 +45,7 @@ STAYING = [
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RETRY", "LONGEST_PAUSE", "LOOK"):
         monkeypatch.setattr(sending, name, 0.01)
+    monkeypatch.setattr(sending, "LATE", 3600.0)
 
 
 async def name_of(desk: Signing, order_id: str) -> str:
