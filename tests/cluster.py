@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from oms.authenticator import SoftwareAuthenticator
-from oms.client import Client
+from oms.client import Client, Waiting
 from oms.devnet import cast
 from oms.devnet.cast import ETHER, ORIGIN
 from oms.devnet.network import Network
 from oms_core.chains.intent import CreateWallet
-from oms_core.errors import CountersealError
+from oms_core.errors import CountersealError, Unavailable
 from oms_core.keys import Change, ChangeKey
 from oms_core.workspace import User
 from proto import oms_pb2 as pb
@@ -43,6 +43,14 @@ async def mode(client: Client, wanted: str, seconds: float = PATIENT) -> pb.LogS
         assert time.monotonic() < deadline, (said.mode, said.detail)
         await asyncio.sleep(0.1)
     return said
+
+
+async def covered(client: Client) -> None:
+    """Wait until as many as it takes in full have cosigned all that is in the log by now."""
+    _, size = await client.log_items(0, 1)
+    async with asyncio.timeout(PATIENT):
+        while (await client.checkpoint(4)).size < size:
+            await asyncio.sleep(0.1)
 
 
 async def restarted(network: Network, *indices: int, module: tuple[str, ...] = ("cosigner",)) -> None:
@@ -73,7 +81,10 @@ async def approve(network: Network, client: Client, subject_id: str, *people: st
 async def approve_all(network: Network, client: Client, person: str) -> None:
     """Whatever reaches her inbox, for ever."""
     while True:
-        for one in await client.inbox(person):
+        waiting = list[Waiting]()
+        with contextlib.suppress(Unavailable):  # nobody would notice that she has stopped
+            waiting = await client.inbox(person)
+        for one in waiting:
             approval = network.authenticator(person).approve(one.claim, ORIGIN)
             with contextlib.suppress(CountersealError):  # it may have been chosen anew meanwhile
                 await client.decide(one.subject_id, approval)

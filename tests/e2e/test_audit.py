@@ -58,6 +58,7 @@ async def test_the_pack_of_a_settled_order_is_verified_where_there_is_no_network
 ) -> None:
     txn = await settled(network)
     async with network.client() as client:
+        await cluster.covered(client)
         data = await client.evidence_pack(txn)
     file, pinned = tmp_path / "pack", workspace_digest(network.workspace).hex()
     file.write_bytes(data)

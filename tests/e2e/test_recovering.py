@@ -169,6 +169,7 @@ async def test_after_its_database_was_put_back_a_coordinator_stops_recovers_the_
         tx = await client.submit(network.desk().propose(intent))
         assert (await client.ended(tx.transaction_id)).state == "CONFIRMED"
         assert (await cluster.settle(network, client)).state == "CONFIRMED"
+        await cluster.covered(client)
         packs = [await client.evidence_pack(txn) for txn in (lost.transaction_id, under_way)]
     for data in packs:
         (tmp_path / "pack").write_bytes(data)

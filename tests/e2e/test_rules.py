@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -80,8 +81,9 @@ async def test_a_traders_day_is_limited_whatever_leaves_and_however(network: Net
     """Tokens, coins, calls with coins, allowances and what waits for approval all count towards 500,000 USD."""
     account = await treasury(network)
     async with network.client() as client:
-        before = await token(network, "balanceOf(address)", KRAKEN)
+        before, began = await token(network, "balanceOf(address)", KRAKEN), time.monotonic()
         sent = await settled(network, client, Transfer(USDC, KRAKEN, 300_000 * DOLLAR), "tara")
+        soon = 30 + 5 * int(time.monotonic() - began)  # seconds in which others are refused, however busy the machine
         assert sent.state == "CONFIRMED", (sent.reason, sent.detail)
         assert await token(network, "balanceOf(address)", KRAKEN) == before + 300_000 * DOLLAR
 
@@ -90,10 +92,10 @@ async def test_a_traders_day_is_limited_whatever_leaves_and_however(network: Net
         assert "300,025 USD before" in said, said  # at most 0.01 ETH may have been paid
         assert "500,000" in said, said
 
-        waiting = await order(network, client, Transfer(USDC, KRAKEN, 150_000 * DOLLAR), "tara", seconds=60)
+        waiting = await order(network, client, Transfer(USDC, KRAKEN, 150_000 * DOLLAR), "tara", seconds=soon)
         await cluster.until(client, waiting.transaction_id, "PENDING_APPROVAL")
         assert (await refusal(network, Transfer(USDC, KRAKEN, 100_000 * DOLLAR), "tara"))[0] == Reason.VELOCITY_EXCEEDED
-        await cluster.until(client, waiting.transaction_id, "EXPIRED")
+        await cluster.until(client, waiting.transaction_id, "EXPIRED", seconds=soon + cluster.PATIENT)
 
         allowed = await settled(network, client, Allow(USDC, ROUTER, 150_000 * DOLLAR), "tara")
         assert allowed.state == "CONFIRMED", (allowed.reason, allowed.detail)
