@@ -280,7 +280,7 @@ async def test_of_two_orders_at_once_the_earlier_does_not_wait_for_the_later(sto
 
 async def test_one_person_decides_once_and_a_counter_only_rises(store: Store) -> None:
     subject = intent(500)
-    first, second = approve(subject, "ravi"), approve(subject, "ravi")
+    first, second = (approve(subject, "ravi", expires_at=int(time.time()) + 500) for _ in range(2))
 
     async def decide(subject_id: str, approval: Approval, person: str, counter: int) -> None:
         await store.decide(subject_id, approval, person, counter, "", call())
