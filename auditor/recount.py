@@ -31,7 +31,7 @@ from oms_core.history import (
     spends_in,
     worst,
 )
-from oms_core.log.entries import COUNTED, MADE, RECORD_LIMIT, SIGNED, Entry, Item, read_record
+from oms_core.log.entries import COUNTED, FORMERLY, MADE, NOW, RECORD_LIMIT, SIGNED, Entry, Item, read_record
 from oms_core.policy.facts import Facts, Spend
 from oms_core.workspace import Workspace, workspace_digest
 
@@ -73,6 +73,8 @@ class Recount:
     _names: dict[str, bytes] = field(default_factory=dict)
     _submitted: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     _orders: dict[bytes, str] = field(default_factory=dict)
+    _formerly: tuple[int, str] = (-1, "")
+    _same: set[tuple[str, str]] = field(default_factory=set)  # ids of one order, the earlier one first
     _pressed: dict[tuple[bytes, int], tuple[bytes, int]] = field(default_factory=dict)
     _versions: dict[bytes, Workspace] = field(default_factory=dict)
     _due: dict[bytes, tuple[int, int]] = field(default_factory=dict)
@@ -89,6 +91,10 @@ class Recount:
                     self._authorize(entry, made, versions)
         elif entry.event == SUBMITTED:
             self._submit(entry, one)
+        elif entry.event == FORMERLY:
+            self._formerly = entry.index, entry.subject
+        elif entry.event == NOW and self._formerly[0] == entry.index - 1:
+            self._same.add((self._formerly[1], entry.subject))
         elif entry.event in (SIGNED, MADE):
             self._finish(entry, one)
 
@@ -145,7 +151,7 @@ class Recount:
             self._say(entry, f"it asks for another order than was submitted as {entry.subject}")
         elif said is None and name is not None:
             self._say(entry, f"it asks, as {entry.subject or 'nothing'}, for what was submitted as {name}")
-        elif held is not None and held.name != entry.subject:
+        elif held is not None and held.name != entry.subject and (held.name, entry.subject) not in self._same:
             self._say(entry, f"it asks for what entry {held.first} asked for as {held.name}")
         self.unknown += said is None
 

@@ -13,12 +13,15 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.approving import PENDING
+from coordinator.ids import ORDER, kind_of
+from coordinator.journal import events
 from coordinator.pages import SIZE, Page
-from coordinator.tables import decisions, one, orders, spends, wallets
+from coordinator.renaming import Names
+from coordinator.tables import decisions, nonces, one, orders, spends, wallets
 from coordinator.wallets import DENIED, FAILED, GENERATING, PRE_ACTIVE, Confirmations, account_of
 from oms_core.approvals import Approval
 from oms_core.chains.evm import transaction_hash
@@ -29,7 +32,7 @@ from oms_core.evidence import CreateRequest, SignRequest
 from oms_core.history import REPLAYED, Approved, Authorization, Began, read_effect
 from oms_core.keys import KeyState
 from oms_core.lifecycle import TERMINAL, State
-from oms_core.log.entries import MADE, SIGNED, Entry, Item, read_entry, read_record
+from oms_core.log.entries import AUTHORIZED, FORMERLY, MADE, NOW, SIGNED, Entry, Item, read_entry, read_record
 from oms_core.policy.facts import Provenance
 from oms_core.policy.rows import rows_of
 from oms_core.policy.spends import spends as spends_of
@@ -55,7 +58,8 @@ class Rebuilding:
         self._connection, self._page = connection, Page(connection)
         self._versions = {workspace_digest(one): one for one in versions}
         self._submitted = dict[str, int]()  # when
-        self._names = dict[str, str]()  # of what was asked for anew, after the database was put back: its newer id
+        self.names = Names(connection)
+        """Of what was asked for anew, after the database was put back, its other ids."""
         self._replaced, self._replaces = (-1, ""), dict[str, str]()
         self._accounts = dict[tuple[str, tuple[int, ...]], str]()
         self._authorized = set[str]()
@@ -66,11 +70,11 @@ class Rebuilding:
     @property
     def unknown(self) -> int:
         """How many orders came to nobody but the lost database."""
-        return len(set(self._submitted) - set(self.orders) - set(self._names))
+        return len(set(self._submitted) - set(self.orders) - {name for name in self._submitted if name in self.names})
 
     def name(self, entry: Entry) -> str:
         """By which id the database knows an entry's order."""
-        return self._names.get(entry.subject, entry.subject)
+        return self.names(entry.subject)
 
     def overrules(self, entry: Entry) -> bool:
         """Whether it is a step of something that is back, which this database took without knowing of that."""
@@ -85,17 +89,57 @@ class Rebuilding:
 
     async def asked_again(self, entry: Entry, at: int) -> None:
         """An order that this database itself had authorised stands in the log at a later time."""
-        mine = orders.c.order_id == entry.subject
+        mine = orders.c.order_id == self.name(entry)
         authorized = update(orders).where(mine, orders.c.authorized_at > 0).values(authorized_at=at)
         if (await self._connection.execute(authorized)).rowcount:
             subject = select(orders.c.subject).where(mine).scalar_subquery()
             await self._connection.execute(update(spends).where(spends.c.subject == subject).values(at=at))
 
+    async def has_given_away(self, entry: Entry, one_item: Item) -> bool:
+        """Whether what this database had authorised, and no cosigner has seen, is against what the log has authorised.
+
+        Its order has ended, or is another transaction, or its nonce is another order's: then nobody is asked for it. An
+        order of which the log knows no such request is as if it had never been authorised, and is chosen anew.
+        """
+        if entry.event != AUTHORIZED:
+            return False
+        made = read_effect(entry, one_item)
+        if not isinstance(made, Authorization) or not isinstance(made.asked, SignRequest):
+            return False
+        row = await one(self._connection, select(orders).where(orders.c.subject == made.subject))
+        if row is None or row["raw"] is not None or not await self._is_against(row, made.asked):
+            return False
+        if row["order_id"] not in self._authorized and not await self._was_asked(row["order_id"]):
+            mine = update(orders).where(orders.c.order_id == row["order_id"])
+            await self._connection.execute(mine.values(authorized_at=0))
+        return True
+
+    async def _was_asked(self, name: str) -> bool:
+        """Whether the log has a request for it, by this id or by another."""
+        return not {AUTHORIZED, FORMERLY, NOW}.isdisjoint(await events(self._connection, name))
+
+    async def _is_against(self, row: RowMapping, request: SignRequest) -> bool:
+        name, execution = str(row["order_id"]), request.execution
+        if self.orders.get(name) in TERMINAL:
+            return True
+        if execution is None:
+            return False
+        if name in self._authorized:
+            return bool(row["execution"] != encode(execution))
+        intent = request.proposal.subject
+        assert isinstance(intent, Intent)
+        account = await self._account(intent)
+        holds = (nonces.c.chain == intent.chain) & (nonces.c.account == account) & (nonces.c.nonce == execution.nonce)
+        held = (await self._connection.execute(select(nonces.c.order_id).where(holds))).scalar()
+        return held in self._authorized
+
     async def _take(self, read: list[tuple[Entry, Item]]) -> None:
         self._page = Page(self._connection)
         effects = [read_effect(entry, one_item) if entry.event in REPLAYED else None for entry, one_item in read]
-        names = {self.name(entry) for entry, _ in read if entry.subject}
+        names = {self.name(entry) for entry, _ in read if entry.subject} | {self.names.pending}
         await self._page.load(names, {one.subject for one in effects if isinstance(one, Authorization)})
+        strange = {name for name in names if kind_of(name) == ORDER and name not in self._page.orders}
+        await self._page.load(await self.names.recognise(strange, read[0][0].index), set())
         for (entry, one_item), effect in zip(read, effects, strict=True):
             match effect:
                 case Began(digest=digest, workspace=workspace):
@@ -110,6 +154,8 @@ class Rebuilding:
                     self._move(entry, one_item, state)
                 case None if entry.event == "order.nonce_released":
                     self._release(self.name(entry))
+                case None if entry.event in (FORMERLY, NOW):
+                    self.names.take(entry, self._page.orders)
                 case None if entry.event in WALLETS:
                     await self._move_wallet(entry, one_item)
         await self._page.write()
@@ -125,7 +171,7 @@ class Rebuilding:
                 return  # no honest coordinator gives two orders one name, or none
             self._add(entry, made, request, intent)
         elif held != entry.subject:
-            self._names[entry.subject] = held
+            self.names.add(entry.subject, held)
         name = self.name(entry)
         row, execution = page.orders[name], encode(request.execution) if request.execution is not None else None
         if name in self._authorized and row["execution"] != execution:
@@ -167,18 +213,23 @@ class Rebuilding:
 
     async def _nonce(self, name: str, intent: Intent, execution: Execution) -> None:
         """It is this order's, whoever was given it since: what others hold is not authorised, and chosen anew."""
+        if account := await self._account(intent):
+            self._page.hold(name, intent.chain, account, execution.nonce)
+
+    async def _account(self, intent: Intent) -> str:
+        """Whose nonces it takes; empty if the wallet's key is not known."""
         key = intent.wallet_id, intent.path
         if key not in self._accounts:
             row = await one(self._connection, select(wallets).where(wallets.c.wallet_id == intent.wallet_id))
             if row is None or not row["confirmations"]:
-                return
+                return ""
             self._accounts[key] = account_of(row, intent.path).hex()
-        self._page.hold(name, intent.chain, self._accounts[key], execution.nonce)
+        return self._accounts[key]
 
     def _move(self, entry: Entry, one_item: Item, state: State) -> None:
         """An order's step, if the database has it: never back from where it was signed."""
         if state is State.REPLACED:
-            self._replaced = entry.index, entry.subject
+            self._replaced = entry.index, self.name(entry)
         if state is State.SUBMITTED:
             self._submitted[entry.subject] = entry.at
             if self._replaced[0] == entry.index - 1:  # both are written down at once

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from coordinator.chainbook import ChainBook
 from coordinator.config import Config
 from coordinator.cosigners import Cosigners, Link
+from coordinator.ids import kind_of
 from coordinator.journal import OPERATOR, Journal, append
 from coordinator.log_key import log_keys
 from coordinator.rebuilding import Rebuilding
@@ -207,8 +208,8 @@ async def _follow_anew(
         event, record = entry.event, read_record(entry, one)
         if record is None and event in COUNTED:
             raise Conflict(f"the record of entry {entry.index}, which cosigners keep, is gone", Reason.WRONG_STATE)
-        if books.overrules(entry):
-            event = f"{event.partition('.')[0]}.{MEANWHILE}"
+        if books.overrules(entry) or await books.has_given_away(entry, one):
+            event = f"{kind_of(entry.subject)}.{MEANWHILE}"
             record = record and replace(record, note=f"{entry.event}: {record.note}")
         made = await append(connection, event, entry.subject, record or GONE)
         if event == AUTHORIZED:
@@ -218,6 +219,7 @@ async def _follow_anew(
             await connection.execute(update(log_items).where(log_items.c.index == made).values(record=b"", salt=b""))
     said = f"entries {done.first} to {done.size - 1} as cosigner {index} has followed them; {len(again)} follow anew"
     await append(connection, "log.recovered", "", Record(OPERATOR, b"", said, ()))
+    await books.names.tell()
     return replace(done, again=len(again))
 
 

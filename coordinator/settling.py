@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.approving import PENDING
 from coordinator.nonces import give_back
-from coordinator.orders import execution_of
+from coordinator.orders import execution_of, intent_of
 from coordinator.pages import SIZE
 from coordinator.rebuilding import BACK, ORDERS, SIGNED_STATES, WALLETS, Rebuilding
 from coordinator.reservations import RESERVED
 from coordinator.staging import stage
-from coordinator.tables import orders, wallets
-from coordinator.wallets import DENIED, FAILED, GENERATING
+from coordinator.tables import nonces, orders, wallets
+from coordinator.wallets import DENIED, FAILED, GENERATING, account_of
 from oms_core.errors import Reason
 from oms_core.lifecycle import TERMINAL, State
 from oms_core.log.entries import Item, read_entry
@@ -67,11 +67,29 @@ async def _settle(connection: AsyncConnection, row: RowMapping, told: State, end
         to, reason, detail = end, str(_REASONS[end]), f"{end} here, before the log was back"
         if row["authorized_at"]:
             to, detail = State.QUARANTINED, f"{detail}; but cosigners had been asked to sign it: {_where(row)}"
+    elif to not in SIGNED_STATES | TERMINAL and (other := await _nonce_is_of(connection, row)):
+        to, reason, detail = State.QUARANTINED, str(Reason.NONCE_CONFLICT), f"{other} has its nonce: {_where(row)}"
     if to is told:
         return
     if to is State.DENIED and told is not State.PENDING_APPROVAL:  # nobody denies what does not wait for people
         await stage(connection, order_id, State.PENDING_APPROVAL, BACK)
     await _put(connection, order_id, to, reason, detail)
+
+
+async def _nonce_is_of(connection: AsyncConnection, row: RowMapping) -> str:
+    """Whose nonce it is that cosigners were asked to sign this order with, if not its own; empty if it is.
+
+    They never sign it with another one, and of the two that have this one only one is paid.
+    """
+    execution = execution_of(row)
+    if not row["authorized_at"] or execution is None:
+        return ""
+    wallet = (await connection.execute(select(wallets).where(wallets.c.wallet_id == row["wallet_id"]))).mappings().one()
+    intent = intent_of(row)
+    account = account_of(wallet, intent.path).hex() if wallet["confirmations"] else ""
+    mine = (nonces.c.chain == intent.chain) & (nonces.c.account == account) & (nonces.c.nonce == execution.nonce)
+    held = (await connection.execute(select(nonces.c.order_id).where(mine))).scalar()
+    return str(held) if held is not None and held != row["order_id"] else ""
 
 
 async def _put(connection: AsyncConnection, order_id: str, to: State, reason: str, detail: str) -> None:

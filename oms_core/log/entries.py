@@ -21,6 +21,8 @@ SIGNED = "order.signed"
 """An order's bytes are signed: its record holds the transaction, or a message's signature."""
 MADE = "wallet.pre_active"
 """A key is made: its record holds everyone's signed confirmation."""
+FORMERLY, NOW = "order.formerly", "order.now"
+"""An order has another id now; it had another one before. They stand one behind the other: each names the other's."""
 COUNTED = frozenset({AUTHORIZED, GENESIS, WORKSPACE_APPROVED})
 """What cosigners count by: whoever follows the log from its beginning needs these records."""
 KEPT = COUNTED | {SIGNED, MADE}

@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.tables import metadata, open_database
+from tests.integration.databases import Databases
+from tests.people import NOW as THEN
 from tests.postgres import Postgres
 from tests.unit.coordinator.witnesses import LogDesk
 
@@ -44,3 +46,13 @@ async def desk(engine: AsyncEngine) -> LogDesk:
     made = LogDesk(engine, 10.0)
     await made.journal.begin(made.standing.current)
     return made
+
+
+@pytest.fixture
+async def databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Databases]:
+    """None yet; the tests' approvals and intents are good now."""
+    monkeypatch.setattr("time.time", lambda: float(THEN))
+    made = Databases(tmp_path)
+    yield made
+    for desk in made.desks.values():
+        await desk.engine.dispose()

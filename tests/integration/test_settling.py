@@ -2,84 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from coordinator.journal import Journal
-from coordinator.recovering import recover
-from coordinator.standing import Standing
 from coordinator.store import Call
-from coordinator.tables import log_items, nonces, open_database, orders, spends, wallets
+from coordinator.tables import log_items, nonces, orders, spends, wallets
 from coordinator.wallets import FAILED, GENERATING
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import encode
 from oms_core.errors import Reason, Refused
 from oms_core.lifecycle import State, advance
-from oms_core.log.entries import MADE, SIGNED, Item, read_entry
-from proto import cosigner_pb2 as pb
-from tests.integration.test_journal import KEY
+from oms_core.log.entries import MADE, SIGNED, read_entry
+from tests.integration.databases import Databases, recovered
 from tests.integration.test_rebuilding import authorize, kept, make_wallet, raw_of, reserve, rows, sign, submit
-from tests.logs import ORIGIN
-from tests.people import EXECUTION, NOW, approve, create_request, intent, propose, sign_request, wish, workspace
+from tests.people import EXECUTION, NOW, approve, create_request, intent, propose, sign_request, wish
 from tests.unit.coordinator.desk import Desk
-
-
-class Keeper:
-    """A cosigner that has followed a log, and hands it back without the records of entries ``without`` which."""
-
-    def __init__(self, index: int, note: bytes, items: list[Item], without: str = "") -> None:
-        self.index, self.note = index, note
-        gone = [Item(one.entry, b"", b"") if read_entry(one.entry).event == without else one for one in items]
-        self.items = [pb.LogItem(entry=one.entry, record=one.record, salt=one.salt) for one in gone]
-
-    async def ask(self, request: pb.ToCosigner, seconds: float) -> pb.FromCosigner:
-        """A few at a time, not as many as others."""
-        start = request.recall.start
-        found = self.items[start : start + 3 + self.index]
-        return pb.FromCosigner(recalled=pb.Recalled(head=self.note, items=found))
-
-
-class Databases:
-    """One coordinator's, as they come and go."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.desks = root, dict[str, Desk]()
-
-    async def begun(self, name: str = "first") -> Desk:
-        self.desks[name] = Desk(await open_database(f"sqlite:///{self.root / name}"))
-        return self.desks[name]
-
-    async def copied(self, of: Desk, name: str) -> Desk:
-        """A backup of this moment, as it is put back later."""
-        source = next(held for held, desk in self.desks.items() if desk is of)
-        with sqlite3.connect(self.root / source) as one, sqlite3.connect(self.root / name) as other:
-            one.backup(other)
-        return await self.begun(name)
-
-
-@pytest.fixture
-async def databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Databases]:
-    monkeypatch.setattr("time.time", lambda: float(NOW))
-    made = Databases(tmp_path)
-    yield made
-    for desk in made.desks.values():
-        await desk.engine.dispose()
-
-
-async def recovered(lost: Desk, here: Desk, **without: str) -> list[str]:
-    """What cosigners hand back of the lost database's log, ``without`` some records at some; what was said."""
-    note, _ = await Journal(lost.engine, KEY, ORIGIN).checkpoint()
-    items, told = await kept(lost), list[str]()
-    links: Any = {i: Keeper(i, note, items, without.get(f"at_{i}", without.get("all", ""))) for i in (1, 2, 3)}
-    await recover(Journal(here.engine, KEY, ORIGIN), links, Standing(workspace()), told.append)
-    return told
 
 
 async def steps(desk: Desk, order_id: str = "txn_1") -> list[State]:

@@ -14,7 +14,8 @@ from oms_core.chains.intent import Execution, Intent, subject_digest
 from oms_core.encoding import encode
 from oms_core.errors import ProofInvalid
 from oms_core.evidence import CreateRequest, SignRequest
-from oms_core.log.entries import AUTHORIZED
+from oms_core.log.entries import AUTHORIZED, FORMERLY
+from oms_core.log.entries import NOW as RENAMED
 from oms_core.workspace import workspace_digest
 from tests.evidence import TXN, WALLET, Story, story
 from tests.people import EXECUTION, NOW, RULES, approve, intent, keys, propose, rules, wish, workspace
@@ -251,6 +252,23 @@ def test_a_request_that_stands_in_the_log_under_another_name_is_named() -> None:
     begin(other, request, TXN)
     begin(other, request, "txn_02")
     wrong(other, "as txn_01")
+
+
+def test_an_order_that_a_restored_database_was_asked_for_anew_has_two_names_if_the_log_says_so() -> None:
+    for told_as in ((FORMERLY, RENAMED), (RENAMED, FORMERLY)):
+        made = plain()
+        order, execution = numbered(1)
+        request = made.request(order, execution, "olga", "ravi")
+        begin(made, request, TXN)
+        made.tell("order.submitted", "txn_02", encode(request.proposal))
+        for event, name in zip(told_as, (TXN, "txn_02"), strict=True):
+            made.tell(event, name)
+        made.tell(AUTHORIZED, "txn_02", encode(request), at=NOW + 100)
+        made.sign(order, execution, "txn_02")
+        if told_as == (FORMERLY, RENAMED):
+            recounted(made).check()
+        else:
+            wrong(made, "as txn_01")
 
 
 def _asked_as(other: Story, request: SignRequest, txn: str, submitted: Intent) -> Story:
