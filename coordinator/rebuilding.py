@@ -128,10 +128,13 @@ class Rebuilding:
             return bool(row["execution"] != encode(execution))
         intent = request.proposal.subject
         assert isinstance(intent, Intent)
+        return await self.holder(intent, execution) in self._authorized
+
+    async def holder(self, intent: Intent, execution: Execution) -> str:
+        """Which order has this nonce of the account; empty if none has."""
         account = await self._account(intent)
-        holds = (nonces.c.chain == intent.chain) & (nonces.c.account == account) & (nonces.c.nonce == execution.nonce)
-        held = (await self._connection.execute(select(nonces.c.order_id).where(holds))).scalar()
-        return held in self._authorized
+        mine = (nonces.c.chain == intent.chain) & (nonces.c.account == account) & (nonces.c.nonce == execution.nonce)
+        return str((await self._connection.execute(select(nonces.c.order_id).where(mine))).scalar() or "")
 
     async def _take(self, read: list[tuple[Entry, Item]]) -> None:
         self._page = Page(self._connection)

@@ -19,8 +19,8 @@ from coordinator.pages import SIZE
 from coordinator.rebuilding import BACK, ORDERS, SIGNED_STATES, WALLETS, Rebuilding
 from coordinator.reservations import RESERVED
 from coordinator.staging import stage
-from coordinator.tables import nonces, orders, wallets
-from coordinator.wallets import DENIED, FAILED, GENERATING, account_of
+from coordinator.tables import orders, wallets
+from coordinator.wallets import DENIED, FAILED, GENERATING
 from oms_core.errors import Reason
 from oms_core.lifecycle import TERMINAL, State
 from oms_core.log.entries import Item, read_entry
@@ -50,14 +50,15 @@ async def settle(connection: AsyncConnection, books: Rebuilding, loose: Iterable
     while chunk := list(islice(names, SIZE)):
         query = select(orders).where(orders.c.order_id.in_(chunk)).order_by(orders.c.order_id)
         for row in (await connection.execute(query)).mappings().all():
-            await _settle(connection, row, books.orders[row["order_id"]], ends.get(row["order_id"]))
+            await _settle(connection, books, row, ends.get(row["order_id"]))
     for wallet_id in sorted(books.wallets):
         row = (await connection.execute(select(wallets).where(wallets.c.wallet_id == wallet_id))).mappings().one()
         await _settle_wallet(connection, row, wallet_id in denied)
 
 
-async def _settle(connection: AsyncConnection, row: RowMapping, told: State, end: State | None) -> None:
-    """One order, of which the log says last that it was ``told``, and which has come to its ``end`` here."""
+async def _settle(connection: AsyncConnection, books: Rebuilding, row: RowMapping, end: State | None) -> None:
+    """One order, which has come to its ``end`` here; or to what the log says of it last."""
+    told = books.orders[row["order_id"]]
     order_id, to, reason, detail = row["order_id"], State(row["state"]), "", BACK
     if end is State.REPLACED and (row["authorized_at"] or to in SIGNED_STATES):
         await _end_followers(connection, order_id)
@@ -67,7 +68,7 @@ async def _settle(connection: AsyncConnection, row: RowMapping, told: State, end
         to, reason, detail = end, str(_REASONS[end]), f"{end} here, before the log was back"
         if row["authorized_at"]:
             to, detail = State.QUARANTINED, f"{detail}; but cosigners had been asked to sign it: {_where(row)}"
-    elif to not in SIGNED_STATES | TERMINAL and (other := await _nonce_is_of(connection, row)):
+    elif to not in SIGNED_STATES | TERMINAL and (other := await _nonce_is_of(books, row)):
         to, reason, detail = State.QUARANTINED, str(Reason.NONCE_CONFLICT), f"{other} has its nonce: {_where(row)}"
     if to is told:
         return
@@ -76,7 +77,7 @@ async def _settle(connection: AsyncConnection, row: RowMapping, told: State, end
     await _put(connection, order_id, to, reason, detail)
 
 
-async def _nonce_is_of(connection: AsyncConnection, row: RowMapping) -> str:
+async def _nonce_is_of(books: Rebuilding, row: RowMapping) -> str:
     """Whose nonce it is that cosigners were asked to sign this order with, if not its own; empty if it is.
 
     They never sign it with another one, and of the two that have this one only one is paid.
@@ -84,12 +85,8 @@ async def _nonce_is_of(connection: AsyncConnection, row: RowMapping) -> str:
     execution = execution_of(row)
     if not row["authorized_at"] or execution is None:
         return ""
-    wallet = (await connection.execute(select(wallets).where(wallets.c.wallet_id == row["wallet_id"]))).mappings().one()
-    intent = intent_of(row)
-    account = account_of(wallet, intent.path).hex() if wallet["confirmations"] else ""
-    mine = (nonces.c.chain == intent.chain) & (nonces.c.account == account) & (nonces.c.nonce == execution.nonce)
-    held = (await connection.execute(select(nonces.c.order_id).where(mine))).scalar()
-    return str(held) if held is not None and held != row["order_id"] else ""
+    held = await books.holder(intent_of(row), execution)
+    return held if held != row["order_id"] else ""
 
 
 async def _put(connection: AsyncConnection, order_id: str, to: State, reason: str, detail: str) -> None:
