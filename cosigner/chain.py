@@ -67,7 +67,8 @@ class Chain:
                 text = f"version {following.version} does not follow this node's version {current.version}"
                 raise Refused(text, Reason.POLICY_VERSION_MISMATCH)
             seen, others = self._seen(change), self._others(request, change, current, now)
-            moments = [*self._logged(change), *(one.scheduling.at for one in (*([seen] if seen else []), *others))]
+            logged = self._logged(change, request)
+            moments = [*logged, *(one.scheduling.at for one in (*([seen] if seen else []), *others))]
             delay = _delay(request, current, [*moments, now])
             check_identities(following, current, self._versions.before(current).values())
             if seen is None:
@@ -92,10 +93,10 @@ class Chain:
         self._boots.settle()
         return said
 
-    def _logged(self, change: bytes) -> list[int]:
+    def _logged(self, change: bytes, request: ChangeWorkspaceRequest) -> list[int]:
         """When the log that this node follows says that people had approved it: it may be shown here much later."""
         with self._engine.begin() as connection:
-            return list(connection.execute(select(log_changes.c.at).filter_by(change=change)).scalars())
+            return _logged_at(connection, change, request)
 
     def _seen(self, change: bytes) -> SignedScheduling | None:
         """What this node said when it saw the change approved first; it believes its own signature only."""
@@ -147,7 +148,8 @@ class Chain:
         signed = SignedAdoption(said, self._token.sign("adoption", encode(said)))
         try:
             with self._engine.begin() as connection:
-                _check_logged(connection, seen.scheduling.change)
+                if not _logged_at(connection, seen.scheduling.change, request):
+                    raise Refused("the change does not stand in the log that this node follows", Reason.NOT_LOGGED)
                 # The next version names the witnesses that are believed from then on: whoever was left behind for
                 # longer could be taken over by people who have been revoked meanwhile.
                 check_window(logbook.followed(connection).full_at, now, window)
@@ -161,10 +163,15 @@ class Chain:
         return Said(seen, signed)
 
 
-def _check_logged(connection: Connection, change: bytes) -> None:
-    """An entry of the log says that this change was approved. Whether it was is looked at here anyway."""
-    if connection.execute(select(log_changes.c.index).filter_by(change=change)).first() is None:
-        raise Refused("the change does not stand in the log that this node follows", Reason.NOT_LOGGED)
+def _logged_at(connection: Connection, change: bytes, request: ChangeWorkspaceRequest) -> list[int]:
+    """When entries of the log were made that have this change with these very approvals; it is held against them here.
+
+    One without them tells nobody that it was approved, and nothing about when: they may have been kept back until they
+    had ended, while all who follow the log passed that entry over.
+    """
+    rows = connection.execute(select(log_changes.c.at, log_changes.c.request).filter_by(change=change))
+    given = set(request.approvals)
+    return [at for at, data in rows if set(decode(ChangeWorkspaceRequest, data, LIMIT).approvals) == given]
 
 
 def _delay(request: ChangeWorkspaceRequest, current: Workspace, moments: list[int]) -> int:

@@ -15,11 +15,11 @@ from sqlalchemy.dialects.sqlite import insert as insert_new
 
 from cosigner.counted import COUNTED, Counted, spends_of
 from cosigner.recent import Recent
-from cosigner.store import log_authorized, log_changes, log_counters, log_passed, log_spends, log_versions
+from cosigner.store import log_authorized, log_changes, log_counters, log_passed, log_spends, log_versions, log_wishes
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import LocalError, Malformed, Reason, Refused
-from oms_core.evidence import ChangeWorkspaceRequest
+from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, request_digest
 from oms_core.history import (
     WORKSPACE_LIMIT,
     Approved,
@@ -84,6 +84,19 @@ class History:
         row = connection.execute(_FIND, {"subject": subject}).first()
         return Logged(row.first, row.last, row.at, row.request, row.signs, row.workspace) if row else None
 
+    def wished(self, connection: Connection, request: ChangeRequest) -> int | None:
+        """When (Unix seconds) this wish stood in the log first, with these very approvals; None if it never did.
+
+        An entry with others says nothing about when these were there. A store that followed before it kept them all
+        knows the newest of a subject.
+        """
+        asked = request_digest(request)
+        at = connection.execute(select(log_wishes.c.at).filter_by(request=asked)).scalar()
+        if at is None:
+            newest = self.authorized(connection, subject_digest(request.proposal.subject))
+            at = newest.at if newest is not None and newest.request == asked else None
+        return at
+
     def facts(self, connection: Connection, subject: bytes, now: int, back: int = YEAR, share: int = 1) -> Facts:
         """What others were authorised for within ``back`` seconds before ``now``, and before this subject last was.
 
@@ -137,6 +150,8 @@ class History:
         held = None if is_first else self.authorized(connection, made.subject)
         if held is not None and held.signs != made.signs:
             return  # the first one stands, and nobody signs this
+        if isinstance(made.asked, ChangeRequest):
+            connection.execute(_WISH, {"request": made.request, "at": entry.at})
         if pressed := pressed_in(made, self._version(connection, entry, made.workspace)):
             rows = [
                 {"credential": one.authenticator, "counter": one.counter, "challenge": one.challenge} for one in pressed
@@ -186,6 +201,7 @@ class History:
 
 _AUTHORIZE, _SPEND = insert_new(log_authorized).on_conflict_do_nothing(), insert(log_spends)
 _PRESS = insert_new(log_counters).on_conflict_do_nothing()
+_WISH = insert_new(log_wishes).on_conflict_do_nothing()
 _FIND = select(log_authorized).where(log_authorized.c.subject == bindparam("subject"))
 _CHALLENGE = select(log_counters.c.challenge).where(
     log_counters.c.credential == bindparam("credential"), log_counters.c.counter == bindparam("counter")

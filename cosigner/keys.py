@@ -187,7 +187,9 @@ class Keys:
         else:
             clear = self._find(key_id, epoch)
             self._check_wish(wish, request, clear, material.share.parties)
-            self._check_certificate(signed, material.share.parties, _own(clear, material), request)
+            self._check_certificate(
+                signed, material.share.parties, _own(clear, material), request, material.share.roster
+            )
             stopped = self._ledger.stopped(clear.wallet_id)
             self._vault.commit_epoch(key_id, epoch, note, KeyState.SUSPENDED if stopped else KeyState.ACTIVE)
         self._pool.drop_key(key_id, epoch)
@@ -262,9 +264,17 @@ class Keys:
         parties: tuple[int, ...],
         expected: tuple[object, ...],
         request: ChangeRequest,
+        held: tuple[tuple[int, bytes], ...] | None = None,
     ) -> None:
+        """All of ``parties`` confirm it, under the version that the wish names.
+
+        ``held`` are the identity keys with which a member has made the epoch: a token that has been replaced since that
+        version, and may be stolen, does not speak for its successor, which may hold nothing.
+        """
         roster = {j: key for j, key in identities(self._then(request)[0]).items() if j in parties}
         try:
+            if held is not None and roster != dict(held):
+                raise ProofInvalid("the members are those who have made it")
             said = check_confirmations(signed, roster)
             if len(roster) != len(parties) or _said(said) != expected:
                 raise ProofInvalid("all members confirm this epoch of this key")

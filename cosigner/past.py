@@ -13,7 +13,7 @@ from cosigner.history import History
 from cosigner.witness import Witness
 from oms_core.chains.intent import subject_digest
 from oms_core.errors import Reason, Refused
-from oms_core.evidence import SignRequest, request_digest
+from oms_core.evidence import ChangeRequest, SignRequest, request_digest
 from oms_core.history import AUTHORIZED_FOR, Asked, presses, what_it_signs
 from oms_core.log.cover import check_window
 from oms_core.policy.facts import Facts
@@ -54,17 +54,17 @@ class Past:
         self._history.check_pressed(connection, presses(request.approvals, workspace))
         return logged.last
 
-    def check_was_authorized(self, request: Asked, then: Workspace, degraded_window: int, now: int) -> None:
+    def check_was_authorized(self, request: ChangeRequest, then: Workspace, degraded_window: int, now: int) -> None:
         """What was carried out elsewhere stands in the log, of when the version ``then`` that it names still counted.
 
-        So nobody who has been revoked since makes it up afterwards. Raises `Refused`: NOT_LOGGED,
-        POLICY_VERSION_MISMATCH, LOG_STALE for a node that may have been left behind.
+        So nobody who has been revoked since makes it up afterwards, or approves then what was written down bare before.
+        Raises `Refused`: NOT_LOGGED, POLICY_VERSION_MISMATCH, LOG_STALE for a node that may have been left behind.
         """
         with self._engine.begin() as connection:
-            logged = self._history.authorized(connection, subject_digest(request.proposal.subject))
-            if logged is None:
+            at = self._history.wished(connection, request)
+            if at is None:
                 raise Refused("this is not in the log that this node follows", Reason.NOT_LOGGED)
-            self._history.check_due(connection, then, logged.at)
+            self._history.check_due(connection, then, at)
             check_window(logbook.followed(connection).full_at, now, degraded_window)
 
     def check_due(self, connection: Connection, workspace: Workspace, now: int) -> None:

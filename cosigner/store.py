@@ -64,6 +64,14 @@ log_authorized = Table(
 )
 """By subject: between which entries, and when last, cosigners were asked for it; what for; under which version."""
 
+log_wishes = Table(
+    "log_wishes",
+    metadata,
+    Column("request", LargeBinary, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+)
+"""Requests to change a key, by their digests, approvals and all, and when each stood in the log first."""
+
 log_spends = Table(
     "log_spends",
     metadata,

@@ -30,14 +30,16 @@ class LoggedChain(Chain):
 
 
 def follow(connection: Connection, data: bytes, at: int) -> None:
-    """The log says, since this moment, that the change was approved; at this moment it has full cosignatures."""
+    """The log says, since this moment, that these approved the change; at this moment it has full cosignatures."""
     head = followed(connection)
     put(connection, replace(head, full_at=max(head.full_at, at)))
     wish = decode(ChangeWorkspaceRequest, data, LIMIT).proposal.subject
     if not isinstance(wish, ChangeWorkspace):
         return
     change = subject_digest(wish)
-    if connection.execute(select(log_changes.c.index).filter_by(change=change)).first() is None:
+    held = connection.execute(select(log_changes.c.request).filter_by(change=change)).scalars()
+    given = decode(ChangeWorkspaceRequest, data, LIMIT).approvals
+    if all(decode(ChangeWorkspaceRequest, one, LIMIT).approvals != given for one in held):
         index = max(APART, connection.execute(select(func.max(log_changes.c.index))).scalar() or 0) + 1
         row = {"index": index, "at": at, "change": change, "parent": wish.next.parent, "request": data}
         connection.execute(insert(log_changes).values(row))
