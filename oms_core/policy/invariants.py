@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from oms_core.chains.address import to_checksum
+from oms_core.chains.address import TOKENS, to_checksum, token_of
 from oms_core.chains.intent import Intent
 from oms_core.chains.operations import Operation
-from oms_core.errors import Reason
+from oms_core.errors import Malformed, Reason
 from oms_core.policy.decision import Objection
 from oms_core.policy.index import Index
 from oms_core.policy.spends import Judged
@@ -30,7 +30,7 @@ def broken(
         if operation.unlimited:
             text = "an allowance without a bound"
             found.append(Objection("", Reason.UNLIMITED_ALLOWANCE, place, text))
-        for address in sorted({operation.target, operation.counterparty} - {b""}):
+        for address in sorted({operation.target, operation.counterparty, _token(operation)} - {b""}):
             found += [
                 Objection("", Reason.ENTRY_SUSPENDED, place, f"{entry.entry_id} at {to_checksum(address)} {why}")
                 for entry in (
@@ -40,6 +40,16 @@ def broken(
                 if entry is not None and (why := _unusable(entry, now))
             ]
     return found
+
+
+def _token(operation: Operation) -> bytes:
+    """The contract of the token that moves: another one that was allowed to may be what is called, or signed for."""
+    if operation.asset.partition("/")[2].partition(":")[0] not in TOKENS:
+        return b""
+    try:
+        return token_of(operation.asset)[2]
+    except Malformed:  # no call can be about it
+        return b""
 
 
 def _unusable(entry: AddressEntry | ContractEntry, now: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from oms_core.chains.address import to_checksum
 from oms_core.chains.operations import Operation
 from oms_core.errors import NotFound, Reason
 from oms_core.keys import Change, ChangeKey
@@ -164,6 +165,18 @@ def test_a_contract_that_is_revoked_suspended_or_expired_is_neither_called_nor_a
         assert reasons(decide([permit()], operation, contracts=spoilt)) == [Reason.ENTRY_SUSPENDED]
     fresh = (replace(router, expires_at=NOW + 1),)
     assert decide([permit()], call(), contracts=fresh).outcome is Outcome.PERMIT
+
+
+@pytest.mark.parametrize("state", [EntryState.REVOKED, EntryState.SUSPENDED])
+def test_a_token_whose_contract_is_out_of_use_is_moved_by_no_other_contract(state: EntryState) -> None:
+    """As Permit2 does, or whoever has a signed permit."""
+    (router,) = world.workspace().contracts
+    stopped = replace(router, entry_id="coin", address=b"\x66" * 20, protocol="coin", state=state)
+    asset = f"{world.CHAIN}/erc20:{to_checksum(stopped.address)}"
+    for operation in (token(asset=asset, target=router.address), allow(asset=asset), token(asset=asset)):
+        assert reasons(decide([permit()], operation, contracts=(router, stopped))) == [Reason.ENTRY_SUSPENDED]
+        fine = (router, replace(stopped, state=EntryState.ACTIVE))
+        assert decide([permit()], operation, contracts=fine).outcome is Outcome.PERMIT
 
 
 def test_what_nobody_can_read_needs_a_permit_that_says_so() -> None:
