@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oms_core.policy.rules import Kind, Operator, Requirement
-from oms_core.workspace import User, Workspace
+from oms_core.workspace import Assurance, User, Workspace
 from oms_core.workspace.narrower import requires_as_much
 
 Grant = tuple[object, ...]
@@ -16,7 +16,19 @@ def gainers(old: Workspace, new: Workspace) -> frozenset[str]:
     people = {one.person_id for one in (*old.users, *new.users)}
     following = dict(_requirements(new))
     weaker = {what for what, asked in _requirements(old) if not _as_much(following.get(what), asked)}
-    return frozenset(person for person in people if _gained(grants(old, person), grants(new, person), weaker))
+    gained = {person for person in people if _gained(grants(old, person), grants(new, person), weaker)}
+    return frozenset(gained | _moved(old, new))
+
+
+def _moved(old: Workspace, new: Workspace) -> set[str]:
+    """Ids of the people who come to another team or site, where rules or quorums ask for these."""
+    quorums = [one for _, asked in _requirements(new) for one in (*asked.all_of, *asked.any_of)]
+    teams = any(one.distinct_teams for one in quorums)
+    teams |= any(test.field == "initiator.team" for rule in new.rules for test in rule.when)
+    sites = any(one.distinct_sites for one in quorums)
+    before = {one.user_id: one for one in old.users}
+    held = [(before[one.user_id], one) for one in new.users if one.user_id in before]
+    return {now.person_id for was, now in held if (teams and was.team != now.team) or (sites and was.site != now.site)}
 
 
 def _as_much(new: Requirement | None, old: Requirement) -> bool:
@@ -43,6 +55,8 @@ def grants(workspace: Workspace, person: str) -> frozenset[Grant]:
             continue
         held.add(("user", one.user_id))
         held |= {("credential", key.public_key) for key in one.credentials if not key.revoked}
+        bound = [key for key in one.credentials if key.assurance is Assurance.DEVICE_BOUND and not key.revoked]
+        held |= {("bound credential", key.public_key) for key in bound}
         held |= {("proposal key", key.public) for key in one.proposal_keys}
         held |= {("role", role) for role in one.roles}
         held |= {

@@ -30,15 +30,16 @@ def leaving_tightens(rules: Iterable[Rule], entry: AddressEntry | ContractEntry)
     kind = "WHITELISTED" if isinstance(entry, AddressEntry) else "CONTRACT"
     lost = {"destination.entry": (entry.entry_id,), "destination.tag": entry.tags, "destination.type": (kind,)}
     if isinstance(entry, ContractEntry):
-        lost["protocol"] = (entry.protocol,)
+        lost["protocol"], lost["registry.state"] = (entry.protocol,), (entry.state,)
         if entry.expires_at or ((entry.methods or entry.unwraps) and not unreadable_tightens(rules)):
             return False
         if any(Per.PROTOCOL in cap.per for rule in rules for cap in rule.caps):
             return False
     for rule in rules:
         for test in rule.when:
-            near = test.field == "destination.lookalike"
-            if near or (rule.kind is not Kind.PERMIT and test.field.startswith(("destination.age", "registry."))):
+            # What stands in the book and in the registry is as old as the later entry: without it, it is older.
+            other = test.field in ("destination.lookalike", "destination.age")
+            if other or (rule.kind is not Kind.PERMIT and test.field.startswith("registry.")):
                 return False
     return losing_tightens(rules, lost, {"destination.type": ("ONE_TIME",)})
 

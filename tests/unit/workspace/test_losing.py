@@ -18,6 +18,8 @@ BAD_TAG = "- rule: bad\n  deny:\n  when: {destination.tag: exchange}\n"
 STRANGERS = "- rule: strangers\n  permit:\n  when: {destination.type: ONE_TIME}\n"
 NEAR = "- rule: near\n  deny:\n  when: {destination.lookalike: below 5}\n"
 PER_PROTOCOL = "- rule: each\n  limit: {count: 5, every: 24h, per: [protocol]}\n"
+UNLISTED = "- rule: unlisted\n  permit:\n  when: {registry.state: not ACTIVE}\n"
+AGED = "- rule: aged\n  permit:\n  when: {destination.age: at least 30d}\n"
 STALE = "- rule: stale\n  deny:\n  when: {registry.audit_age: above 7d}\n"
 
 
@@ -32,6 +34,9 @@ STALE = "- rule: stale\n  deny:\n  when: {registry.audit_age: above 7d}\n"
         (NEAR, "an address less"),
         (PER_PROTOCOL, "a contract less"),
         (STALE, "a contract less"),
+        (UNLISTED, "a contract less"),
+        (AGED, "an address less"),
+        (AGED, "a contract less"),
         ("- rule: r\n  require: {approvals: 1, from groups: [risk]}\n  when: {protocol: uniswap}\n", "a contract less"),
     ],
 )

@@ -1,0 +1,36 @@
+"""Who gains by a change without a role, a group or a key more: whoever counts where she did not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from oms_core.workspace import Assurance, Workspace, user
+from oms_core.workspace.grants import gainers
+from tests.people import workspace
+from tests.unit.workspace.test_change import with_user
+
+PLAIN = workspace()
+
+
+def ours(**changes: object) -> Workspace:
+    """A committee of which no two are of one team or site, each with a key that is bound to its device."""
+    one = PLAIN.governance[0].approvals
+    apart = replace(one, all_of=(replace(one.all_of[0], distinct_teams=True, distinct_sites=True),))
+    governance = tuple(replace(each, approvals=replace(apart, delay=each.approvals.delay)) for each in PLAIN.governance)
+    return replace(PLAIN, governance=governance, **changes)  # type: ignore[arg-type]
+
+
+def test_who_comes_to_another_team_or_site_or_whose_key_counts_for_more_gains_by_it() -> None:
+    """She would count beside somebody beside whom she did not, or in a quorum in which her key did not."""
+    (key,) = user(PLAIN, "carol").credentials
+    synced = with_user("carol", credentials=(replace(key, assurance=Assurance.SYNCED),))
+    bound = with_user("carol", synced, credentials=(replace(key, assurance=Assurance.DEVICE_BOUND),))
+    for base, made in (
+        (ours(), with_user("carol", ours(), team="elsewhere")),
+        (ours(), with_user("carol", ours(), site="elsewhere")),
+        (synced, bound),
+    ):
+        assert gainers(base, made) == {"person-carol"}
+        assert gainers(made, made) == frozenset()
+    assert gainers(bound, synced) == frozenset()
+    assert gainers(PLAIN, with_user("carol", team="elsewhere", site="elsewhere")) == frozenset()
