@@ -30,7 +30,17 @@ from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Decision, Given, Outcome, judge
 from oms_core.policy.limits import horizon
 from oms_core.proposals import verify_proposal
-from oms_core.workspace import Assurance, Credential, User, Workspace, identities, user, workspace_digest
+from oms_core.workspace import (
+    Assurance,
+    ChangeWorkspace,
+    Credential,
+    User,
+    Workspace,
+    identities,
+    privileges,
+    user,
+    workspace_digest,
+)
 
 MAX_APPROVALS = 32
 _NONE: Mapping[bytes, Workspace] = MappingProxyType({})
@@ -111,7 +121,8 @@ def verify_approval(
     It may name the exact transaction, and then that has to be ``execution``, the digest of what would be signed.
 
     One that was given under an earlier version stands if the subject still reads the same, and if in no version since
-    she was disabled or the key was not hers: what was void once is not made good by undoing it.
+    she or who proposed it was disabled, or the key was not hers, or a role, a group or what she may with this wallet:
+    what was void once is not made good by undoing it.
     """
     claim = approval.claim
     then = workspace if claim.workspace == workspace_digest(workspace) else older.get(claim.workspace)
@@ -147,6 +158,7 @@ def verify_approval(
         raise Refused("a key that is bound to its device says that it can be backed up", Reason.ASSURANCE_TOO_LOW)
     for _, version in _since(claim.workspace, workspace, older):  # last: only what people signed is worth the way back
         _check_then(credential, user(version, claim.approver))
+        _check_between(claim.approver, subject, then, version, workspace)
     return Approver(approver, credential, said.counter, claim.decided_at)
 
 
@@ -166,6 +178,25 @@ def _check_then(credential: Credential, then: User) -> None:
         raise Refused(f"{then.user_id} was disabled in the meantime", Reason.NOT_ELIGIBLE)
     if _credential(credential.credential_id, then).public_key != credential.public_key:
         raise Refused(f"this credential of {then.user_id} was another key", Reason.CREDENTIAL_UNKNOWN)
+
+
+def _check_between(approver: str, subject: Subject, then: Workspace, between: Workspace, current: Workspace) -> None:
+    """That she was asked, and it could be proposed, in a version in between as well. Raises `Refused`."""
+    if not user(between, subject.initiator).enabled:
+        raise Refused(f"{subject.initiator}, who proposed it, was disabled in the meantime", Reason.NOT_ELIGIBLE)
+    before, meanwhile, after = (_standing(one, approver, subject) for one in (then, between, current))
+    if not before & after <= meanwhile:
+        text = f"{approver} did not have all the time what makes her one of those who are asked"
+        raise Refused(text, Reason.NOT_ELIGIBLE)
+
+
+def _standing(workspace: Workspace, name: str, subject: Subject) -> frozenset[object]:
+    """By what somebody may be among those who are asked about a subject."""
+    one = user(workspace, name)
+    wallet_id = "" if isinstance(subject, ChangeWorkspace) else subject.wallet_id
+    groups = (group.group_id for group in workspace.groups if name in group.members)
+    held = (("role", one.roles), ("group", groups), ("may", privileges(workspace, one, wallet_id)))
+    return frozenset((kind, each) for kind, names in held for each in names)
 
 
 def _since(claimed: bytes, workspace: Workspace, older: Versions) -> Iterator[tuple[bytes, Workspace]]:

@@ -10,7 +10,7 @@ from oms_core.approvals import Approval, ApprovalClaim, Verdict, challenge
 from oms_core.authorize import MAX_APPROVALS, expected_claim, verify_approval, verify_approvals, versions_since
 from oms_core.chains.intent import CLOCK_SKEW, Bounds, CreateWallet, Intent, Subject, Transfer
 from oms_core.errors import CountersealError, NotFound, Reason, Refused
-from oms_core.workspace import Assurance, Workspace, workspace_digest
+from oms_core.workspace import Assurance, Privilege, Workspace, workspace_digest
 from tests.people import COIN, NOW, ORIGIN, STRANGE, approve, following, intent, keys, person, wish, workspace
 
 LARGE = intent(500)
@@ -210,17 +210,52 @@ OTHER_KEY = {"credentials": (replace(CARD, public_key=keys().approvers["olga"].c
         ([{}], None),
         ([{"team": "another"}, {"roles": ("risk", "trader")}], None),
         ([{"enabled": False}], Reason.NOT_ELIGIBLE),
+        ([{}, {"roles": ("trader",)}], Reason.NOT_ELIGIBLE),
         ([{}, {"enabled": False}, {}], Reason.NOT_ELIGIBLE),
         ([{"credentials": (replace(CARD, revoked=True),)}], Reason.CREDENTIAL_REVOKED),
         ([{"credentials": ()}], Reason.CREDENTIAL_UNKNOWN),
         ([OTHER_KEY], Reason.CREDENTIAL_UNKNOWN),
     ],
-    ids=["nothing", "another team", "disabled", "disabled for one of three", "revoked", "taken away", "another key"],
-)
+    ids=[
+        "nothing",
+        "another team",
+        "disabled",
+        "without her role",
+        "disabled for one of three",
+        "revoked",
+        "taken away",
+        "another key",
+    ],
+)  # fmt: skip
 def test_an_approval_that_was_void_in_between_is_not_made_good_by_undoing_that(
     between: list[dict[str, object]], expected: Reason | None
 ) -> None:
     assert through(chain({}, *between, {})) is expected
+
+
+@pytest.mark.covers("P43")
+@pytest.mark.parametrize(
+    "taken",
+    [
+        {"groups": tuple(replace(one, members=tuple({*one.members} - {"ravi"})) for one in workspace().groups)},
+        {"roles": tuple(replace(one, wallets=("wal_9",)) for one in workspace().roles if one.role == "risk")},
+        {"roles": tuple(replace(one, may=(Privilege.READ,)) for one in workspace().roles if one.role == "risk")},
+        {"users": tuple(replace(one, enabled=one.user_id != LARGE.initiator) for one in workspace().users)},
+    ],
+    ids=["her group", "her wallets", "her privilege", "who proposed it"],
+)
+def test_an_approval_of_who_was_not_asked_or_for_who_proposed_nothing_in_between_is_not_made_good_by_undoing_that(
+    taken: dict[str, object],
+) -> None:
+    first = workspace()
+    barred = following(first, **taken)
+    again = following(barred, groups=first.groups, roles=first.roles, users=first.users)
+    older = {workspace_digest(one): one for one in (first, barred)}
+    with pytest.raises(Refused) as caught:
+        verify_approval(ravi_under(first), again, LARGE, NOW, older)
+    assert caught.value.reason is Reason.NOT_ELIGIBLE
+    given_since = ravi_under(again)
+    assert verify_approval(given_since, again, LARGE, NOW, older).user.user_id == "ravi"
 
 
 def test_an_approval_from_a_version_in_which_its_person_was_disabled_never_counts() -> None:
