@@ -51,11 +51,11 @@ class EvmChain:
         """The newest block number. Raises `Unavailable` if the node is of another chain, or away."""
         if await self._rpc.number("eth_chainId") != chain_id(self.name):
             raise Unavailable(f"the node does not serve {self.name}", Reason.CHAIN_UNAVAILABLE)
-        return await self._rpc.number("eth_blockNumber")
+        return await self._rpc.count("eth_blockNumber")
 
     async def next_nonce(self, account: bytes) -> int:
         """The account's next nonce, pending transactions counted."""
-        return await self._rpc.number("eth_getTransactionCount", to_checksum(account), "pending")
+        return await self._rpc.count("eth_getTransactionCount", to_checksum(account), "pending")
 
     async def execution(self, intent: Intent, account: bytes, nonce: int) -> Execution:
         """Gas and fees for an intent, within its bounds. Raises `Refused` (FEE_EXCEEDED, INSUFFICIENT_FUNDS)."""
@@ -80,7 +80,10 @@ class EvmChain:
         """What the newest block asks for a unit of gas, in wei."""
         block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
         with proper("block"):
-            return int(block["baseFeePerGas"], 16)
+            base = int(block["baseFeePerGas"], 16)
+            if base < 0:
+                raise Malformed("less than no fee")
+            return base
 
     async def _gas(self, shape: UnsignedTransaction, account: bytes, cap: int) -> int:
         call = {"from": to_checksum(account), "value": hex(shape.value), "data": "0x" + shape.data.hex()}
@@ -92,6 +95,8 @@ class EvmChain:
             if "insufficient" in error.message.lower():
                 raise Refused("the wallet holds too little", Reason.INSUFFICIENT_FUNDS) from None
             raise Refused(f"the transaction would fail: {error.message}", Reason.FAILED_ON_CHAIN) from None
+        if estimate < TRANSFER_GAS:
+            raise Unavailable(f"{estimate} gas is no estimate of a transaction", Reason.CHAIN_UNAVAILABLE)
         gas = TRANSFER_GAS if estimate == TRANSFER_GAS else estimate * 5 // 4
         if gas > cap:
             raise Refused(f"the transaction needs {gas} gas, and {cap} are allowed", Reason.FEE_EXCEEDED)
@@ -134,7 +139,7 @@ class EvmChain:
     async def pending(self, raw: bytes) -> Said:
         """What keeps bytes out of a block that nodes have taken, as far as the chain shows it. Raises `Unavailable`."""
         tx, account = decode_signed(raw)[0], to_checksum(sender(raw))
-        following = await self._rpc.number("eth_getTransactionCount", account, "latest")
+        following = await self._rpc.count("eth_getTransactionCount", account, "latest")
         if following < tx.nonce:
             text = f"in no block yet: its nonce is {tx.nonce}, and the next of its account is {following}"
             return Said(Fate.PASSES, Reason.NONCE_CONFLICT, text)

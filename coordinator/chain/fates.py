@@ -171,7 +171,7 @@ _EXECUTED = re.compile(r"revert|vm |evm|out of gas|opcode")
 
 def meaning(code: int, message: str) -> Said:
     """What a node's error comes to. Pure, and total: any words mean something."""
-    words, text = " ".join(message.split())[:_LONGEST], message.lower()[: 4 * _LONGEST]
+    words, text = message[:_LONGEST], message.lower()[: 4 * _LONGEST]
     for fate, reason, pattern in _TABLE:
         if pattern.search(text):
             return TAKEN if fate is Fate.DONE else Said(fate, reason, f"the node answered: {words}")

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from coordinator.chain.fates import TAKEN, Fate, Said, meaning
-from coordinator.chain.rpc import Rpc, RpcError
+from coordinator.chain.rpc import MANY, Rpc, RpcError
 from oms_core.chains.evm import transaction_hash
 from oms_core.errors import Malformed, Reason, Unavailable
 
 _STATUS = {"0x1": True, "0x0": False}
 _HASH = re.compile("0x[0-9a-f]{64}")
+_DEEPEST = 10**9  # blocks: nobody counts further
 
 T = TypeVar("T")
 
@@ -101,8 +102,8 @@ async def _not_there(node: Rpc, chain: int) -> str:
 
 async def overtaken(node: Rpc, account: str, nonce: int, tx_hash: str, depth: int) -> bool:
     """Whether a node shows the nonce used so deep, and not by this transaction."""
-    newest = await node.number("eth_blockNumber")
-    used = await node.number("eth_getTransactionCount", account, hex(max(newest - depth + 1, 0)))
+    newest = await node.count("eth_blockNumber")
+    used = await node.count("eth_getTransactionCount", account, hex(max(newest - depth + 1, 0)))
     return used > nonce and await node.call("eth_getTransactionReceipt", tx_hash) is None
 
 
@@ -111,11 +112,11 @@ async def standing(node: Rpc, tx_hash: str) -> Standing | None:
     receipt = await node.call("eth_getTransactionReceipt", tx_hash)
     if receipt is None:
         return None
-    newest = await node.number("eth_blockNumber")
+    newest = await node.count("eth_blockNumber")
     with proper("receipt"):
         if receipt["transactionHash"] != tx_hash:
             raise Malformed("it is another transaction's")
-        if not _HASH.fullmatch(receipt["blockHash"]):
-            raise Malformed("its block has no hash")
         block = int(receipt["blockNumber"], 16)
-        return Standing(block, receipt["blockHash"], _STATUS[receipt["status"]], newest - block + 1)
+        if not _HASH.fullmatch(receipt["blockHash"]) or not 0 <= block < MANY:
+            raise Malformed("its block has no number, or no hash")
+        return Standing(block, receipt["blockHash"], _STATUS[receipt["status"]], min(newest - block + 1, _DEEPEST))

@@ -12,6 +12,7 @@ from coordinator.chain.fates import is_trouble
 from oms_core.errors import CountersealError, Reason, Unavailable
 
 _SECONDS = 10.0  # for each part of an answer
+MANY = 2**53  # more than there are blocks, or transactions of an account
 _WHOLE = 30.0  # for all of it: who sends a byte now and then would hold an order up for ever
 
 
@@ -58,20 +59,32 @@ class Rpc:
             if not (error := answer.get("error")):
                 return answer.get("result")
             if isinstance(error, dict):
-                code, message = error.get("code"), str(error.get("message", ""))
+                code, message = error.get("code"), _shown(str(error.get("message", "")))
                 code = code if isinstance(code, int) else 0
                 if not is_trouble(code, message):
                     raise RpcError(code, message)
                 text = f"the chain node cannot answer now: {message[:300]}"
         raise Unavailable(text, Reason.CHAIN_UNAVAILABLE)
 
-    async def number(self, method: str, *params: object) -> int:
-        """The result of a call that gives a quantity."""
+    async def number(self, method: str, *params: object, below: int = 2**256) -> int:
+        """The result of a call that gives a quantity, which is less than ``below``."""
         try:
-            return int(await self.call(method, *params), 16)
+            found = int(await self.call(method, *params), 16)
         except (TypeError, ValueError):
-            raise Unavailable(f"the node's answer to {method} is no quantity", Reason.CHAIN_UNAVAILABLE) from None
+            found = -1
+        if not 0 <= found < below:
+            raise Unavailable(f"the node's answer to {method} is no quantity", Reason.CHAIN_UNAVAILABLE)
+        return found
+
+    async def count(self, method: str, *params: object) -> int:
+        """As `number`: of blocks or transactions, which a database can keep."""
+        return await self.number(method, *params, below=MANY)
 
     async def close(self) -> None:
         """Close connections."""
         await self._client.aclose()
+
+
+def _shown(message: str) -> str:
+    """What a node says, as people and databases can be shown it: no control characters, no halves of characters."""
+    return "".join(c for c in " ".join(message.split()) if c.isprintable())

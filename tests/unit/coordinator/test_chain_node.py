@@ -14,7 +14,7 @@ from coordinator.chain import rpc as module
 from coordinator.chain.evm import EvmChain, Standing
 from coordinator.chain.rpc import Rpc, RpcError
 from oms_core.errors import Reason, Unavailable
-from tests.people import CHAIN, EXECUTION
+from tests.people import CHAIN, EXECUTION, intent
 
 HASH = "0x" + "11" * 32
 BLOCK = "0x" + "22" * 32
@@ -54,6 +54,8 @@ NO_RECEIPTS: list[Any] = [[], "0x1", 7, {}]
         *NO_RECEIPTS,
         {**RECEIPT, "blockNumber": None},
         {**RECEIPT, "blockNumber": "x"},
+        {**RECEIPT, "blockNumber": "-0x5"},
+        {**RECEIPT, "blockNumber": "0x" + "ff" * 9},
         {**RECEIPT, "blockHash": "in block 1"},
         {**RECEIPT, "transactionHash": BLOCK},
     ],
@@ -70,7 +72,9 @@ async def test_nobody_looks_for_the_block_of_a_receipt_that_is_none(receipt: Any
         await chain({"eth_getTransactionReceipt": receipt}).block_of(HASH)
 
 
-@pytest.mark.parametrize("block", [None, {}, [], {"baseFeePerGas": 5}, {"baseFeePerGas": "high"}])
+@pytest.mark.parametrize(
+    "block", [None, {}, [], {"baseFeePerGas": 5}, {"baseFeePerGas": "high"}, {"baseFeePerGas": "-0x1"}]
+)
 async def test_a_block_without_a_base_fee_is_waited_out(block: Any) -> None:
     with pytest.raises(Unavailable, match="no proper block"):
         await chain({"eth_getBlockByNumber": block}).sendable(EXECUTION, EXECUTION.nonce)
@@ -91,6 +95,29 @@ async def test_a_node_that_cannot_answer_now_is_passed_over_for_the_next_one(wor
     assert await chain(answers, ("http://one", "http://two"))._rpc.number("eth_blockNumber") == 7
     with pytest.raises(Unavailable, match=words):
         await chain(answers, ("http://one",))._rpc.number("eth_blockNumber")
+
+
+@pytest.mark.parametrize("said", ["-0x1", "0x" + "ff" * 9, "", None, 7, True, ["0x7"]])
+async def test_a_count_that_is_none_is_waited_out(said: Any) -> None:
+    with pytest.raises(Unavailable, match="no quantity"):
+        await chain({"eth_getTransactionCount": said}).next_nonce(bytes(20))
+
+
+@pytest.mark.parametrize("estimate", ["0x0", "0x5207"])
+async def test_an_estimate_of_less_gas_than_any_transaction_takes_is_waited_out(estimate: str) -> None:
+    answers = {"eth_chainId": hex(31337), "eth_blockNumber": "0x1", "eth_estimateGas": estimate}
+    with pytest.raises(Unavailable, match="no estimate"):
+        await chain(answers).execution(intent(), bytes(20), 0)
+
+
+async def test_what_a_node_says_is_shown_without_what_a_terminal_or_a_database_stumbles_over() -> None:
+    error = {"code": 1, "message": "no\x00 \x1b[2J\ud800\n  money\u202e"}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "error": error})  # with its halves of characters as JSON has them
+    rpc = Rpc(("http://one",))
+    rpc._client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, text=body)))
+    with pytest.raises(RpcError) as caught:
+        await rpc.call("eth_x")
+    assert (caught.value.words, caught.value.message) == ("no [2J money", "the node answered: no [2J money")
 
 
 async def test_a_node_that_never_ends_its_answer_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,6 +290,17 @@ async def test_a_block_that_one_node_still_shows_is_not_gone(desk: Signing) -> N
     assert await sender.events(order_id) == ["sending", "broadcast", "mined", "confirmed"]
 
 
+async def test_a_chain_of_a_length_that_there_is_not_confirms_and_breaks_nothing_else(desk: Signing) -> None:
+    order_id, node = await signed(desk), Node()
+    node.mines(await name_of(desk, order_id), 15)
+    node.says["eth_blockNumber"] = "0x" + "ff" * 9
+    sender = Sender(desk, Nodes(one=node))
+    await sender.until(order_id, State.BROADCAST, Reason.CHAIN_UNAVAILABLE, "no quantity")
+    node.says["eth_blockNumber"] = hex(2**53 - 1)
+    await sender.until(order_id, State.CONFIRMED)
+    assert (await desk._store.order(order_id))["confirmations"] == 10**9
+
+
 async def test_the_receipt_of_another_transaction_is_none(desk: Signing) -> None:
     order_id, node = await signed(desk), Node()
     node.mines("0x" + "11" * 32, 5)
