@@ -38,6 +38,7 @@ from cosigner.past import Past
 from cosigner.pool import Pool
 from cosigner.primes import PrimeReserve
 from cosigner.store import open_store
+from cosigner.upgrading import upgrade
 from cosigner.vault import Vault
 from cosigner.versions import LIMIT
 from cosigner.witness import Witness
@@ -86,6 +87,7 @@ class Enclave:
         self.config = config
         self.token = Token(config.hsm, config.index)
         engine = open_store(config.store)
+        upgrade(engine)
         self.vault, self.boots, self.pool = Vault(engine, self.token), Boots(engine, self.token), Pool()
         self.boots.begin()
         self.vault.finish_erasing()

@@ -142,8 +142,17 @@ def _presses(approvals: Iterable[Approval], workspace: Workspace) -> Iterator[tu
     for one in approvals:
         key, counter = keys.get(one.credential_id), _counter(one.authenticator_data)
         if key is not None and counter:
-            named = digest("credential", one.credential_id, key)
-            yield one, key, Pressed(one.credential_id, named, counter, challenge(one.claim))
+            yield one, key, Pressed(one.credential_id, _name(one.credential_id, key), counter, challenge(one.claim))
+
+
+def authenticators(workspace: Workspace) -> Iterator[tuple[bytes, bytes]]:
+    """Every credential's id, and what stands for it with its public key."""
+    for credential_id, key in _credentials(workspace).items():
+        yield credential_id, _name(credential_id, key)
+
+
+def _name(credential_id: bytes, public_key: bytes) -> bytes:
+    return digest("credential", credential_id, public_key)
 
 
 @by_identity(size=4)
