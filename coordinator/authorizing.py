@@ -24,7 +24,6 @@ from oms_core.lifecycle import IllegalTransition, State
 from oms_core.log.cover import Mode
 from oms_core.log.entries import AUTHORIZED, Record
 from oms_core.log.quorum import degraded, full
-from oms_core.policy.facts import Provenance
 from oms_core.policy.spends import spends as spends_of
 from oms_core.workspace import ChangeWorkspace
 
@@ -89,7 +88,7 @@ class Authorizing(Stands):
         subject, ours = request.proposal.subject, request.workspace == self._standing.digest
         version = self._workspace if ours else self._standing.named(request.workspace)
         assert not isinstance(subject, ChangeWorkspace)
-        spends_of(version, subject, int(time.time()), Provenance.OWN)
+        spends_of(version, subject, int(time.time()))
 
     async def cover(self, index: int, among: tuple[int, ...] = (), seconds: float = PATIENCE) -> CosignedCheckpoint:
         """A note that vouches for an entry: in full, or after a while with what there is. Raises `Unavailable`.

@@ -51,7 +51,6 @@ from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, U
 from oms_core.evidence import SignRequest
 from oms_core.lifecycle import IllegalTransition, State
 from oms_core.log.cover import Mode
-from oms_core.policy.facts import Provenance
 from oms_core.policy.spends import spends
 from oms_core.readings import plain_decision
 from oms_core.refusals import NOT_FINAL
@@ -126,7 +125,7 @@ class Desk(Preparing, Sending):
             "proposal": encode(proposal),
             "subject": subject_digest(intent),
             "by": (intent.initiator, proposal.key_id.encode()),
-            "adds": spends(self._workspace, intent, now, Provenance.OWN),
+            "adds": spends(self._workspace, intent, now),
         }
 
     async def sign(self, order_id: str) -> None:

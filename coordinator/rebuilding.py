@@ -33,7 +33,6 @@ from oms_core.history import REPLAYED, Approved, Authorization, Began, read_effe
 from oms_core.keys import KeyState
 from oms_core.lifecycle import TERMINAL, State
 from oms_core.log.entries import AUTHORIZED, FORMERLY, MADE, NOW, SIGNED, Entry, Item, read_entry, read_record
-from oms_core.policy.facts import Provenance
 from oms_core.policy.rows import rows_of
 from oms_core.policy.spends import spends as spends_of
 from oms_core.workspace import Workspace, workspace_digest
@@ -201,7 +200,7 @@ class Rebuilding:
             "created_at": self._submitted.get(entry.subject, entry.at),
         }
         version = self._versions.get(made.workspace)
-        adds = spends_of(version, intent, entry.at, Provenance.OWN) if version is not None else ()
+        adds = spends_of(version, intent, entry.at) if version is not None else ()
         self._page.add(values, rows_of(adds))
 
     def _approvals(self, name: str, made: Authorization, approvals: Iterable[Approval]) -> None:

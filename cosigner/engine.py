@@ -208,7 +208,7 @@ class Engine:
 
     def _presigning(self, granted: Presigning, run: Run, session: Session) -> Steps[bytes]:
         presignature = yield from presign(session, granted.material.share, self._arithmetic(granted), run.spec.path)
-        self._check_current(granted.material, KeyState.ACTIVE)
+        self._check_current(granted.material)
         self._pool.put(granted.wallet_id, presignature)
         return presignature.public.id
 
@@ -237,14 +237,14 @@ class Engine:
         share = granted.material.share if granted.material else None
         roster = identities(granted.workspace)
         if granted.material is not None:
-            self._check_current(granted.material, KeyState.ACTIVE)
+            self._check_current(granted.material)
         made = yield from reshare(session, granted.epoch, run.spec.resharing, share, roster)
         if made is None or granted.aux is None:
             return b""
         material = KeyMaterial(granted.aux.level, made, granted.aux.aux)
         moduli(material)
         if granted.material is not None:
-            self._check_current(granted.material, KeyState.ACTIVE)
+            self._check_current(granted.material)
         self._vault.put_key(granted.wish.wallet_id, material)
         self._vault.note(self._counted(granted.workspace, material))
         self._boots.settle()
@@ -295,10 +295,10 @@ class Engine:
         mine = confirmation(wallet_id, material)
         return encode(SignedConfirmation(mine, self._token.sign("key-confirmation", encode(mine))))
 
-    def _check_current(self, material: KeyMaterial, state: KeyState) -> None:
+    def _check_current(self, material: KeyMaterial) -> None:
         """The key, and this node, are still as they were when the session began (rule R32). Raises `Refused`."""
         self._boots.check_alone()
-        clear, _ = self._vault.key(material.share.key_id, state)
+        clear, _ = self._vault.key(material.share.key_id, KeyState.ACTIVE)
         if clear.epoch != material.share.epoch:
             raise Refused("the key has another epoch by now", Reason.EPOCH_STALE)
 

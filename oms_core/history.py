@@ -20,7 +20,7 @@ from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateReque
 from oms_core.keys import ChangeKey
 from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Entry, Item, read_record
 from oms_core.memo import by_identity
-from oms_core.policy.facts import Provenance, Spend
+from oms_core.policy.facts import Spend
 from oms_core.policy.spends import UNPRICED, spends
 from oms_core.workspace import ChangeWorkspace, Workspace, workspace_digest
 from oms_core.workspace.change import verify_change
@@ -166,7 +166,7 @@ def spends_in(authorized: Authorization, workspace: Workspace, at: int) -> tuple
     subject = authorized.asked.proposal.subject
     assert isinstance(subject, Intent | CreateWallet | ChangeKey)
     try:
-        return spends(workspace, subject, at, Provenance.OWN)
+        return spends(workspace, subject, at)
     except CountersealError as error:
         raise Malformed(f"what was authorised cannot be read: {error.message}", error.reason) from error
 

@@ -14,7 +14,7 @@ from oms_core.chains.intent import Bounds, CreateWallet, Execution, Intent, Prop
 from oms_core.errors import CountersealError
 from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateRequest, SignRequest
 from oms_core.keys import Change, ChangeKey
-from oms_core.policy.facts import FEE, Facts, Provenance, Spend
+from oms_core.policy.facts import FEE, Facts, Spend
 from oms_core.policy.rules import Action, Quorum, Requirement, Rule
 from oms_core.policy.text import rules_from_yaml
 from oms_core.readings import plain_decision
@@ -250,7 +250,6 @@ def spend(amount: int, at: int = NOW - 10, subject: bytes = b"other", **changes:
         amount=amount,
         usd_micro=0,
         at=at,
-        provenance=Provenance.OWN,
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
 

@@ -21,7 +21,7 @@ from oms_core.errors import CountersealError, Malformed, Reason
 from oms_core.keys import ChangeKey
 from oms_core.policy.compiled import compiled
 from oms_core.policy.decision import Decision, Outcome
-from oms_core.policy.facts import Facts, Observation, Provenance, Spend
+from oms_core.policy.facts import Facts, Observation, Spend
 from oms_core.policy.index import index_of
 from oms_core.policy.judge import judge
 from oms_core.policy.limits import horizon
@@ -109,7 +109,7 @@ class Replay:
         if not order.signed or not self._seconds:
             return
         try:
-            self._spent.extend(spends(self._workspace, order.subject, order.at, Provenance.OWN))
+            self._spent.extend(spends(self._workspace, order.subject, order.at))
         except CountersealError:
             return  # it could not be derived any more, so nobody could count it
 

@@ -12,7 +12,6 @@ from itertools import product
 
 from oms_core.analysis.tables import Axis, Cell, Tables
 from oms_core.policy.compiled import FALSE, TRUE, Compiled, Ready
-from oms_core.policy.facts import Provenance
 from oms_core.policy.limits import Spending, weigh
 from oms_core.policy.spends import spends_of
 
@@ -48,7 +47,7 @@ class Weighing:
         if order is None or operation is None:
             return False
         facts = order.facts
-        adds = spends_of(self._tables.workspace, order.subject, [operation], facts.now, Provenance.OWN)
+        adds = spends_of(self._tables.workspace, order.subject, [operation], facts.now)
         truths = [TRUE if one else FALSE for one in (moves, pays)]
         return bool(weigh(alone, truths, Spending(self._rules, facts, adds))[1])
 

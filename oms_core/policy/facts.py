@@ -19,7 +19,7 @@ class Provenance(StrEnum):
     CLAIMED = "CLAIMED"
 
 
-@document("spend/1")
+@dataclass(frozen=True, slots=True)
 class Spend:
     """What an operation lets out, or allows to be taken, at Unix second ``at``, for the 32-byte subject.
 
@@ -41,7 +41,6 @@ class Spend:
     amount: int
     usd_micro: int
     at: int
-    provenance: Provenance
 
 
 @document("observation/1")

@@ -14,7 +14,7 @@ from oms_core.chains.operations import Operation
 from oms_core.errors import Reason
 from oms_core.policy.compiled import TRUE, UNKNOWN, Compiled, Ready, compiled
 from oms_core.policy.decision import GRAVITY, Decision, Given, LimitUse, Need, Objection, Outcome
-from oms_core.policy.facts import Facts, Observation, Provenance
+from oms_core.policy.facts import Facts, Observation
 from oms_core.policy.hours import open_at
 from oms_core.policy.invariants import broken
 from oms_core.policy.limits import Spending, weigh
@@ -56,7 +56,7 @@ def judge_operations(
     approves = Privilege.APPROVE_ORDERS if isinstance(subject, Intent) else Privilege.APPROVE_KEYS
     fee = fee_of(rules.index.assets, subject) if views else None
     paid = rules.prepare(view_of_fee(rules.index, facts.now, subject, views[0], fee)) if fee else None
-    adds = spends_of(workspace, subject, operations, facts.now, Provenance.OWN)
+    adds = spends_of(workspace, subject, operations, facts.now)
     sitting = _Sitting(
         rules=rules,
         facts=facts,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.policy.compiled import FALSE, Compiled, Ready, compiled
 from oms_core.policy.decision import LimitUse, Objection, amount_words
-from oms_core.policy.facts import FEE, Facts, Provenance, Spend
+from oms_core.policy.facts import FEE, Facts, Spend
 from oms_core.policy.hours import calendar_window
 from oms_core.policy.rules import DAY, Action, Calendar, Cap, Kind, Per, Unit
 from oms_core.policy.tally import Key, NotKnown, Tally, grouped
@@ -144,7 +144,7 @@ def quota(workspace: Workspace, facts: Facts, rule_id: str, keys: Keys, cap: int
     one = ready.rule.caps[cap]
     like = Spend(
         b"", 0, Action.CALL, keys.wallet_id, keys.initiator, keys.chain, keys.destination, keys.protocol,
-        keys.asset or "-", 0, 0, facts.now, Provenance.OWN,
+        keys.asset or "-", 0, 0, facts.now,
     )  # fmt: skip
     try:
         starts, ends = _window(one, facts.counts_at)

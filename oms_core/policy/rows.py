@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from sys import intern
 
-from oms_core.policy.facts import Provenance, Spend
+from oms_core.policy.facts import Spend
 from oms_core.policy.rules import Action
 
 _NAMES = ("subject", "operation", "action", "wallet_id", "initiator", "chain", "destination", "protocol", "asset")
@@ -40,5 +40,5 @@ def spend_of(
     """From the columns of one row. Names are the same few in very many spends. Raises KeyError for no action."""
     return Spend(
         subject, operation, _ACTIONS[action], intern(wallet_id), intern(initiator), intern(chain), destination,
-        intern(protocol), intern(asset), int(amount), int(usd_micro), at, Provenance.OWN,
+        intern(protocol), intern(asset), int(amount), int(usd_micro), at,
     )  # fmt: skip

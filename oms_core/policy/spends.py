@@ -9,7 +9,7 @@ from oms_core.chains.address import native_asset
 from oms_core.chains.intent import CreateWallet, Intent, Message, Subject, TypedData, subject_digest
 from oms_core.chains.operations import Operation
 from oms_core.keys import Change, ChangeKey
-from oms_core.policy.facts import FEE, Provenance, Spend
+from oms_core.policy.facts import FEE, Spend
 from oms_core.policy.index import index_of
 from oms_core.policy.rules import Action
 from oms_core.workspace import Asset, Workspace
@@ -96,14 +96,12 @@ def _about_keys(action: Action) -> Operation:
     return Operation(action, "", b"", b"", "", 0, False, 0, "", (), 0, False, False)
 
 
-def spends(workspace: Workspace, subject: Judged, now: int, provenance: Provenance) -> tuple[Spend, ...]:
+def spends(workspace: Workspace, subject: Judged, now: int) -> tuple[Spend, ...]:
     """What this subject adds, at Unix second ``now``: for each operation one for each asset, and at least one."""
-    return spends_of(workspace, subject, operations_of(subject, workspace), now, provenance)
+    return spends_of(workspace, subject, operations_of(subject, workspace), now)
 
 
-def spends_of(
-    workspace: Workspace, subject: Judged, operations: Sequence[Operation], now: int, provenance: Provenance
-) -> tuple[Spend, ...]:
+def spends_of(workspace: Workspace, subject: Judged, operations: Sequence[Operation], now: int) -> tuple[Spend, ...]:
     """The same of operations that are known already.
 
     A wrapper counts with all that is sent along with it: that it passes it on is its own word. What nobody can read
@@ -131,7 +129,6 @@ def spends_of(
                 amount=flow.amount,
                 usd_micro=flow.usd_micro,
                 at=now,
-                provenance=provenance,
             )
             for flow in flows
         )

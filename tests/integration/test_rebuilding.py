@@ -26,7 +26,6 @@ from oms_core.encoding import decode, encode
 from oms_core.errors import Reason
 from oms_core.lifecycle import State
 from oms_core.log.entries import KEPT, SIGNED, Item, read_entry
-from oms_core.policy.facts import Provenance
 from oms_core.policy.spends import spends as spends_of
 from oms_core.protocol.shares import SignedConfirmation
 from tests.integration.test_journal import KEY
@@ -78,7 +77,7 @@ async def submit(
 ) -> None:
     """An order that people have approved, or that waits for them."""
     subject = subject or intent()
-    adds = spends_of(workspace(), subject, NOW, Provenance.OWN)
+    adds = spends_of(workspace(), subject, NOW)
     order = {"order_id": order_id, "wallet_id": "wal_1", "proposal": encode(propose(subject)), "adds": adds}
     await desk.store.add_order({**order, "subject": subject_digest(subject)}, Call(order_id, "SubmitIntent", b""))
     await desk.store.move(order_id, State.SUBMITTED, State.PENDING_APPROVAL)

@@ -23,7 +23,7 @@ from coordinator.tables import log_items, orders, reading, spends
 from oms_core.lifecycle import NEXT, TERMINAL, WITHDRAWN, IllegalTransition, State
 from oms_core.log.entries import SALT, Record, item
 from oms_core.log.tree import leaf_hash
-from oms_core.policy.facts import FEE, Provenance, Spend
+from oms_core.policy.facts import FEE, Spend
 from oms_core.policy.rules import DAY, Action
 from tests.people import intent, sign_request, workspace
 
@@ -38,7 +38,7 @@ def call() -> Call:
 def spend(subject: bytes, amount: int, at: int = 0) -> Spend:
     chain, coin = "eip155:1", "eip155:1/slip44:60"
     names = (subject, 0, Action.TRANSFER, "wal_1", "desk", chain, b"\x11" * 20, "", coin)
-    return Spend(*names, amount, 10**30, at, Provenance.OWN)
+    return Spend(*names, amount, 10**30, at)
 
 
 def order(number: int, at: int = 0) -> dict[str, object]:

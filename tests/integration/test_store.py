@@ -19,7 +19,7 @@ from coordinator.store import Call, Store
 from oms_core.approvals import Approval
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
 from oms_core.lifecycle import IllegalTransition, State
-from oms_core.policy.facts import FEE, Provenance, Spend
+from oms_core.policy.facts import FEE, Spend
 from oms_core.policy.rules import DAY, Action
 from tests.people import NOW, approve, intent, sign_request, workspace
 
@@ -45,9 +45,7 @@ def order(order_id: str, amount: int = 5) -> dict[str, object]:
 
 def spend(subject: bytes, amount: int) -> Spend:
     chain, coin = "eip155:1", "eip155:1/slip44:60"
-    return Spend(
-        subject, 0, Action.TRANSFER, "wal_1", "desk", chain, b"\x11" * 20, "", coin, amount, 10**30, 0, Provenance.OWN
-    )
+    return Spend(subject, 0, Action.TRANSFER, "wal_1", "desk", chain, b"\x11" * 20, "", coin, amount, 10**30, 0)
 
 
 async def test_a_request_id_stands_for_one_body(store: Store) -> None:

@@ -11,7 +11,7 @@ from oms_core.chains.render import render, rendering_digest
 from oms_core.encoding import encode
 from oms_core.errors import CountersealError, Malformed, NotFound, ProofInvalid, Reason
 from oms_core.evidence import Reading, ReadRequest, Refusal, SignedReading, SignedRefusal, request_digest
-from oms_core.policy.facts import Facts, Provenance
+from oms_core.policy.facts import Facts
 from oms_core.policy.spends import spends
 from oms_core.readings import (
     agreement,
@@ -54,7 +54,7 @@ def test_a_cosigner_reads_what_a_person_would_read(subject: Subject) -> None:
 
 
 def test_all_cosigners_come_to_one_plain_decision_whatever_each_has_signed_and_whenever_it_is_asked() -> None:
-    spent = spends(workspace(), intent(900, intent_id="int_2"), NOW - 5, Provenance.OWN)
+    spent = spends(workspace(), intent(900, intent_id="int_2"), NOW - 5)
     facts = (Facts(NOW), Facts(NOW + 500), Facts(NOW, spent), Facts(NOW, seen_at=NOW - 9))
     assert len({read(1, asked(LARGE), workspace(), one)[0].decision for one in facts}) == 1
 

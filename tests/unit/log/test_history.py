@@ -25,7 +25,7 @@ from oms_core.history import (
     worst,
 )
 from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Item, Record, item, read_entry
-from oms_core.policy.facts import Facts, Provenance
+from oms_core.policy.facts import Facts
 from oms_core.policy.spends import UNPRICED, spends
 from oms_core.workspace import Workspace, workspace_digest
 from tests.people import (
@@ -139,7 +139,7 @@ def test_a_wish_about_a_key_has_nothing_signed_and_counts_as_one_operation(reque
 def test_an_authorisation_counts_for_what_its_order_does_at_the_time_of_its_entry() -> None:
     found = effect(made(AUTHORIZED, encode(sign_request(intent(50)))))
     assert isinstance(found, Authorization)
-    assert spends_in(found, workspace(), NOW) == spends(workspace(), intent(50), NOW, Provenance.OWN)
+    assert spends_in(found, workspace(), NOW) == spends(workspace(), intent(50), NOW)
 
 
 @pytest.mark.parametrize(

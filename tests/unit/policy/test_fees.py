@@ -11,7 +11,7 @@ from oms_core.chains.operations import Operation
 from oms_core.errors import Malformed, Reason
 from oms_core.policy.check import check_rule
 from oms_core.policy.decision import Decision, Outcome
-from oms_core.policy.facts import FEE, Facts, Provenance, Spend
+from oms_core.policy.facts import FEE, Facts, Spend
 from oms_core.policy.limits import Keys, quota
 from oms_core.policy.rules import DAY, Action, Operator, Rule
 from oms_core.policy.spends import spends_of
@@ -62,7 +62,7 @@ def paid(fee: int = FEE_OF, at: int = NOW - 60) -> Spend:
 
 
 def made_of(subject: Intent, *operations: Operation) -> tuple[Spend, ...]:
-    return spends_of(workspace(), subject, operations, NOW, Provenance.OWN)
+    return spends_of(workspace(), subject, operations, NOW)
 
 
 def test_the_most_that_an_order_may_pay_as_fee_is_a_spend_of_its_chains_coin() -> None:
@@ -83,7 +83,7 @@ def test_an_order_of_many_operations_pays_one_fee_which_goes_with_the_outermost(
     [
         made_of(order(0), pay(5)),
         made_of(intent(action=Message("I own this"), bounds=Bounds(0, 0)), MESSAGE),
-        spends_of(workspace(), wish(), (MESSAGE,), NOW, Provenance.OWN),
+        spends_of(workspace(), wish(), (MESSAGE,), NOW),
     ],
     ids=["without a fee", "a message", "a wish for a key"],
 )

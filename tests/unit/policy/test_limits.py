@@ -12,7 +12,7 @@ import pytest
 from oms_core.chains.operations import Operation
 from oms_core.errors import Malformed, Reason, Refused
 from oms_core.policy.decision import Decision
-from oms_core.policy.facts import Facts, Provenance, Spend
+from oms_core.policy.facts import Facts, Spend
 from oms_core.policy.hours import UTC, calendar_window, offset
 from oms_core.policy.judge import Outcome
 from oms_core.policy.limits import YEAR, Keys, horizon, quota
@@ -106,14 +106,10 @@ def test_a_spend_of_a_rule_that_does_not_exist_any_more_counts() -> None:
 
 
 def test_the_same_order_never_counts_twice() -> None:
-    (mine,) = spends(workspace(), intent(), NOW - 60, Provenance.OWN)
+    (mine,) = spends(workspace(), intent(), NOW - 60)
     tight = limit(usd(3000, DAY))
     assert fits(under(tight, past=(mine,)))
     assert not fits(under(tight, past=(replace(mine, subject=b"o" * 32),)))
-
-
-def test_what_is_claimed_to_be_spent_counts() -> None:
-    assert not fits(under(DAILY, past=(spent(500_000, provenance=Provenance.CLAIMED),)))
 
 
 def test_an_order_that_takes_an_allowance_back_passes_a_limit_that_is_used_up() -> None:
@@ -121,9 +117,9 @@ def test_an_order_that_takes_an_allowance_back_passes_a_limit_that_is_used_up() 
 
 
 def test_a_price_is_rounded_up() -> None:
-    (one,) = spends_of(workspace(), intent(), (pay(1),), NOW, Provenance.OWN)
+    (one,) = spends_of(workspace(), intent(), (pay(1),), NOW)
     assert (one.amount, one.usd_micro) == (1, 1)
-    (two,) = spends_of(workspace(), intent(), (pay(ETHER // 3_000_000_000 + 1),), NOW, Provenance.OWN)
+    (two,) = spends_of(workspace(), intent(), (pay(ETHER // 3_000_000_000 + 1),), NOW)
     assert two.usd_micro == 2
 
 
@@ -320,10 +316,7 @@ def test_a_wrapper_counts_with_all_that_is_sent_along_whatever_it_says_that_it_p
     inner = replace(pay(1000 * ETHER, KRAKEN), depth=1)
     calls = limit(usd(500_000, DAY), when=(test("action", IS, "CALL"),))
     assert not fits(under(calls, operations=(call(1000 * ETHER), inner)))
-    assert [
-        one.amount
-        for one in spends_of(workspace(), intent(), (call(5), replace(call(3), depth=1)), NOW, Provenance.OWN)
-    ] == [5, 3]
+    assert [one.amount for one in spends_of(workspace(), intent(), (call(5), replace(call(3), depth=1)), NOW)] == [5, 3]
 
 
 @pytest.mark.parametrize("operation", [OPAQUE, replace(call(0), action=Action.TYPED_MESSAGE)], ids=["opaque", "terms"])
@@ -334,7 +327,7 @@ def test_a_limit_in_usd_objects_to_what_nobody_can_value(operation: Operation) -
 
 
 def test_a_wish_for_a_key_spends_nothing_and_is_counted() -> None:
-    (one,) = spends(workspace(), wish(), NOW, Provenance.OWN)
+    (one,) = spends(workspace(), wish(), NOW)
     assert (one.action, one.asset, one.amount) == (Action.KEY_CREATE, "", 0)
 
 
@@ -388,7 +381,7 @@ def test_no_calendar_window_is_longer_than_spends_are_known_whatever_its_zone_do
 
 
 def test_a_spend_says_all_that_limits_ask_for() -> None:
-    (one,) = spends_of(workspace(), intent(), (allow(),), NOW, Provenance.ATTESTED)
+    (one,) = spends_of(workspace(), intent(), (allow(),), NOW)
     assert (one.wallet_id, one.initiator, one.chain, one.at) == ("wal_hot", "desk", CHAIN, NOW)
-    assert (one.destination, one.protocol, one.provenance) == (ROUTER, "uniswap", Provenance.ATTESTED)
-    assert spends(workspace(), intent(), NOW, Provenance.OWN)[0].destination == KRAKEN
+    assert (one.destination, one.protocol) == (ROUTER, "uniswap")
+    assert spends(workspace(), intent(), NOW)[0].destination == KRAKEN

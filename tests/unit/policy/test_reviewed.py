@@ -43,7 +43,7 @@ def test_that_a_token_is_listed_lets_nobody_take_it(when: str, operation: object
 def test_an_allowance_counts_for_the_protocol_that_may_take_it() -> None:
     operations = (allow(spender=ROUTER),)
     made = workspace(contracts=listed_token())
-    (spend,) = spends_of(made, intent(), operations, NOW, Provenance.OWN)
+    (spend,) = spends_of(made, intent(), operations, NOW)
     assert spend.protocol == "uniswap"
     rule = "- rule: one\n  permit:\n  when: {protocol: uniswap}\n"
     assert decide(rule, *operations, contracts=listed_token()).outcome is Outcome.PERMIT

@@ -217,9 +217,7 @@ def given(*names: str, at: int = NOW, kind: Assurance = Assurance.DEVICE_BOUND) 
 def spent(usd_amount: int, at: int = NOW - 60, **changes: object) -> Spend:
     """Earlier spending of USDC, worth as many USD, by another order."""
     amount = usd_amount * DOLLAR
-    plain = Spend(
-        b"s" * 32, 0, Action.TRANSFER, "wal_hot", "desk", CHAIN, KRAKEN, "", USDC, amount, amount, at, Provenance.OWN
-    )
+    plain = Spend(b"s" * 32, 0, Action.TRANSFER, "wal_hot", "desk", CHAIN, KRAKEN, "", USDC, amount, amount, at)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 

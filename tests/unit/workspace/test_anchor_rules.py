@@ -13,7 +13,7 @@ from oms_core.chains.evm import native_asset
 from oms_core.chains.intent import Allow, Bounds, Call, Deploy, Intent, Message, Transfer, TypedData, What
 from oms_core.errors import Malformed, Reason
 from oms_core.log.anchor import anchor_call
-from oms_core.policy.facts import Facts, Provenance
+from oms_core.policy.facts import Facts
 from oms_core.policy.judge import Decision, Outcome, judge
 from oms_core.policy.spends import spends
 from oms_core.workspace import LogSettings, Workspace, privileges, user
@@ -103,7 +103,7 @@ def test_gas_for_more_than_an_anchor_is_denied(made: Workspace) -> None:
 
 
 def test_sixty_anchors_in_an_hour_are_enough(made: Workspace) -> None:
-    each = spends(made, order(GOOD), NOW - 60, Provenance.OWN)
+    each = spends(made, order(GOOD), NOW - 60)
     before = tuple(replace(one, subject=number.to_bytes(32, "big")) for number in range(60) for one in each)
     assert decided(made, order(GOOD), Facts(NOW, before[len(each) :])).outcome is Outcome.PERMIT
     late = decided(made, order(GOOD), Facts(NOW, before))
