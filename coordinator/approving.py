@@ -78,7 +78,8 @@ class Approving(Stands):
 
     async def standing_now(self, subject_id: str, subject: Subject) -> tuple[Decision, tuple[Approval, ...]]:
         """As `standing`, by what is reserved or spent now."""
-        return await self.standing(subject_id, subject, await self._store.facts(int(time.time())))
+        facts = await self._store.facts(int(time.time()), ahead_of=subject_id)
+        return await self.standing(subject_id, subject, facts)
 
     async def standing(self, subject_id: str, subject: Subject, facts: Facts) -> tuple[Decision, tuple[Approval, ...]]:
         """What the rules say with the approvals so far, and those that count.

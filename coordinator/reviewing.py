@@ -59,7 +59,7 @@ class Reviewing(Orders):
     async def approvals(self, order_id: str) -> None:
         """PENDING_APPROVAL → APPROVED, DENIED, REJECTED or EXPIRED, by what people decide."""
         while (row := await self._store.order(order_id))["state"] == State.PENDING_APPROVAL:
-            facts = await self._store.facts(int(time.time()))
+            facts = await self._store.facts(int(time.time()), ahead_of=order_id)
             decision, _ = await self._approving.standing(order_id, intent_of(row), facts)
             if text := await self._approving.denial(order_id):
                 await self._end(row, State.DENIED, Reason.APPROVAL_DENIED, text)

@@ -230,7 +230,7 @@ async def test_what_was_approved_before_goes_on_as_it_is_when_full_cover_comes_b
 async def test_of_two_orders_that_name_one_nonce_the_first_gets_it_and_the_others_people_are_asked_again(
     desk: Signing,
 ) -> None:
-    first, second = await desk.submitted(1), await desk.submitted(2)
+    first, second = await desk.submitted(1, 200), await desk.submitted(2, 200)
     desk.way.desk.vouching.there = ODD
     for order_id in (first, second):
         await desk.on(order_id, lambda order_id=order_id: desk.waiting(order_id))  # type: ignore[misc]

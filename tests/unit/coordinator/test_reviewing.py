@@ -14,6 +14,7 @@ import pytest
 from coordinator import objections, orders, preflight, reviewing
 from oms_core.errors import Reason
 from oms_core.evidence import Refusal, SignedRefusal
+from oms_core.policy.judge import Outcome
 from oms_core.workspace import Workspace
 from tests.people import NOW, intent, rules, workspace
 from tests.unit.coordinator.desk import Answer, failed
@@ -157,6 +158,34 @@ async def test_what_a_cosigner_did_not_sign_about_this_is_not_kept_and_it_is_cho
     assert (await way.agreement(order_id, LARGE)).same == (1, 2, 3, 5)
     assert await way._store.refusals(order_id) == []
     assert way.desk.struck() == {4}
+
+
+async def test_an_order_that_waits_for_people_is_not_ended_by_one_that_is_not_reviewed_yet(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three times 900 in a day of 2,000 the last is too much; meanwhile the first must not be."""
+    way.desk.attach(readers())
+    looked = asyncio.Event()
+
+    async def look(row: object) -> None:
+        looked.set()
+
+    monkeypatch.setattr(way, "_in_degraded_mode", look)
+    first, second, third = intent(900), intent(900, intent_id="int_2"), intent(900, intent_id="int_3")
+    await way.review(await way.submitted(first))
+    for number, subject in ((2, second), (3, third)):
+        await way.submitted(subject, f"txn_{number}")
+
+    async def has_looked() -> bool:
+        return looked.is_set()
+
+    await goes_on_waiting(way.approvals("txn_1"), has_looked)
+    decision, _ = await way.desk.approving.standing_now("txn_1", first)
+    assert decision.outcome is Outcome.NEEDS_APPROVAL
+    for number in (2, 3):
+        await way.review(f"txn_{number}")
+    ends = [(await way.row(f"txn_{number}"))[:2] for number in (1, 2, 3)]
+    assert ends == [("PENDING_APPROVAL", ""), ("PENDING_APPROVAL", ""), ("REJECTED", Reason.VELOCITY_EXCEEDED)]
 
 
 # Refusals
