@@ -34,7 +34,8 @@ from oms_core.encoding import encode
 from oms_core.errors import CountersealError, ProofInvalid, Reason
 from oms_core.evidence import SignRequest
 from oms_core.lifecycle import State, advance
-from oms_core.log.entries import AUTHORIZED
+from oms_core.log.entries import AUTHORIZED, FORMERLY
+from oms_core.log.entries import NOW as RENAMED
 from oms_core.policy.facts import Facts
 from oms_core.proposals import verify_proposal
 from oms_core.readings import plain_decision
@@ -87,6 +88,10 @@ def verify_order(claims: Claims, told: list[Told], versions: Versions, key: Key)
     note_denials(claims, told, asked[0].told.entry.index if asked else None)
     _verify_signed(claims, told, intent, asked, key, begun.at)
     _verify_states(claims, told, intent)
+    for one in of(told, FORMERLY, RENAMED):
+        named = f", {one.record.note}" if one.record is not None else ""
+        text = f"by entry {one.entry.index} the log has this order by another id as well{named}"
+        claims.note(f"{text}: what it says of that, such as a denial, is not here")
 
 
 def _verify_states(claims: Claims, told: list[Told], intent: Intent) -> None:

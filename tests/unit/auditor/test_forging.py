@@ -361,6 +361,15 @@ def test_a_report_says_what_no_pack_shows() -> None:
         assert words in said
 
 
+@pytest.mark.parametrize("event", ["order.formerly", "order.now"])
+def test_what_the_log_says_of_an_order_by_another_id_is_said_to_be_missing(event: str) -> None:
+    """A denial may stand there, and what was approved here never came to be known to those who read that."""
+    made = whole()
+    made.tell(event, TXN, note="txn_other", actor="operator")
+    said = verified(made).lines()
+    assert any(one.startswith("NOTE") and "another id as well, txn_other" in one for one in said)
+
+
 def test_what_is_asked_for_is_decoded_as_a_request_for_a_signature() -> None:
     assert isinstance(decode(SignRequest, document(AUTHORIZED)), SignRequest)
     with pytest.raises(ProofInvalid):
