@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from oms_core.policy.rules import Kind, Operator, Requirement
+from oms_core.policy.rules import Kind, Operator, Requirement, Rule
 from oms_core.workspace import Assurance, User, Workspace
-from oms_core.workspace.narrower import requires_as_much
+from oms_core.workspace.narrower import requires_as_much, tightens
 
 Grant = tuple[object, ...]
 
@@ -17,7 +18,7 @@ def gainers(old: Workspace, new: Workspace) -> frozenset[str]:
     following = dict(_requirements(new))
     weaker = {what for what, asked in _requirements(old) if not _as_much(following.get(what), asked)}
     gained = {person for person in people if _gained(grants(old, person), grants(new, person), weaker)}
-    return frozenset(gained | _moved(old, new))
+    return frozenset(gained | _moved(old, new) | _freed(old, new))
 
 
 def _moved(old: Workspace, new: Workspace) -> set[str]:
@@ -29,6 +30,19 @@ def _moved(old: Workspace, new: Workspace) -> set[str]:
     before = {one.user_id: one for one in old.users}
     held = [(before[one.user_id], one) for one in new.users if one.user_id in before]
     return {now.person_id for was, now in held if (teams and was.team != now.team) or (sites and was.site != now.site)}
+
+
+def _freed(old: Workspace, new: Workspace) -> set[str]:
+    """Ids of the people whom a rule held back by name, and holds back less."""
+    before, after = ({one.rule_id: replace(one, description="", owner="") for one in each.rules} for each in (old, new))
+    eased = {
+        name
+        for rule_id, rule in before.items()
+        if rule.kind is not Kind.PERMIT and rule.enabled and rule != (now := after.get(rule_id))
+        if now is None or not tightens(rule, now)
+        for name in _named(rule)
+    }
+    return {one.person_id for one in old.users if one.user_id in eased}
 
 
 def _as_much(new: Requirement | None, old: Requirement) -> bool:
@@ -99,10 +113,11 @@ def _seats(workspace: Workspace, one: User, groups: set[str]) -> set[Grant]:
 
 def _doors(workspace: Workspace, user_id: str) -> set[Grant]:
     """PERMITs that name her."""
-    return {
-        ("permit", rule.rule_id)
-        for rule in workspace.rules
-        if rule.kind is Kind.PERMIT and rule.enabled
-        for test in rule.when
-        if test.field == "initiator.user" and test.operator is Operator.IS and user_id in test.values
-    }
+    permits = (rule for rule in workspace.rules if rule.kind is Kind.PERMIT and rule.enabled)
+    return {("permit", rule.rule_id) for rule in permits if user_id in _named(rule)}
+
+
+def _named(rule: Rule) -> set[object]:
+    """The initiators whom a rule speaks of by name."""
+    tests = (test for test in rule.when if test.field == "initiator.user" and test.operator is Operator.IS)
+    return {name for test in tests for name in test.values}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from oms_core.workspace import Assurance, Workspace, user
 from oms_core.workspace.grants import gainers
-from tests.people import workspace
+from tests.people import rules, workspace
 from tests.unit.workspace.test_change import with_user
 
 PLAIN = workspace()
@@ -34,3 +34,17 @@ def test_who_comes_to_another_team_or_site_or_whose_key_counts_for_more_gains_by
         assert gainers(made, made) == frozenset()
     assert gainers(bound, synced) == frozenset()
     assert gainers(PLAIN, with_user("carol", team="elsewhere", site="elsewhere")) == frozenset()
+
+
+def test_whom_a_rule_held_back_by_name_gains_when_it_holds_back_less() -> None:
+    own = "- rule: own\n  {}\n  when: {{initiator.user: [carol, desk]{}}}\n"
+    deny, limit = (own.format(what, "") for what in ("deny:", "limit: {count: 5, every: 24h}"))
+    weaker = own.format("limit: {count: 6, every: 24h}", "")
+    narrower = own.format("deny:", ", action: CALL")
+    base = {text: replace(PLAIN, rules=(*PLAIN.rules, *rules(text))) for text in (deny, limit, weaker, narrower)}
+    for before, after in ((deny, narrower), (limit, weaker)):
+        assert gainers(base[before], base[after]) == {"person-carol", "service-desk"}
+        assert gainers(base[before], PLAIN) == {"person-carol", "service-desk"}
+        words = tuple(replace(one, description="in other words") for one in base[before].rules)
+        assert gainers(base[before], replace(base[before], rules=words)) == frozenset()
+        assert gainers(base[after], base[before]) == gainers(PLAIN, base[before]) == frozenset()
