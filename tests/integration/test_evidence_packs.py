@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auditor.pack import read_pack
 from auditor.verify import verify_pack
+from coordinator import clock as module_of_clock
 from coordinator import evidence
 from coordinator.anchorbook import AnchorBook
 from coordinator.chainbook import ChainBook
@@ -86,6 +89,12 @@ class Kept:
         if lines:
             await self.journal.keep_cosignatures(size, write_note(with_signatures(read, lines)).encode())
         return size
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries are dated as the story is, before it is witnessed, whatever the year."""
+    monkeypatch.setattr(module_of_clock, "time", SimpleNamespace(**vars(time) | {"time": lambda: NOW + 150}))
 
 
 @pytest.fixture
