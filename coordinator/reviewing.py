@@ -86,15 +86,19 @@ class Reviewing(Orders):
         decision, _ = await self._approving.standing(order_id, intent_of(row), facts)
         if decision.outcome is Outcome.DENY:
             await self._end(row, State.REJECTED, decision.objections[0].reason, decision.detail)
+        elif text := await self._approving.denial(order_id):  # it came while the last approval was counted
+            await self._ask_again(row, reason=Reason.APPROVAL_DENIED, detail=text[:500])
         elif decision.outcome is Outcome.NEEDS_APPROVAL:
             needed = "; ".join(need.words for need in decision.needs if need.missing)
-            text = {"reason": Reason.APPROVAL_MISSING, "detail": needed[:500], "trace": told(decision)}
-            await self._move(order_id, State.APPROVED, State.PENDING_APPROVAL, **text)
-            await self._release(row)
-            await self.approvals(order_id)
+            await self._ask_again(row, reason=Reason.APPROVAL_MISSING, detail=needed[:500], trace=told(decision))
         else:
             return True
         return False
+
+    async def _ask_again(self, row: RowMapping, **values: Any) -> None:
+        await self._move(row["order_id"], State.APPROVED, State.PENDING_APPROVAL, **values)
+        await self._release(row)
+        await self.approvals(row["order_id"])
 
     async def _in_degraded_mode(self, row: RowMapping) -> None:
         """What is to be done while an order waits for people, and too few vouch for the log."""

@@ -21,9 +21,11 @@ from coordinator.reservations import RESERVED
 from coordinator.staging import stage
 from coordinator.tables import orders, wallets
 from coordinator.wallets import DENIED, FAILED, GENERATING
+from oms_core.approvals import Approval, Verdict
+from oms_core.encoding import decode
 from oms_core.errors import Reason
 from oms_core.lifecycle import TERMINAL, State
-from oms_core.log.entries import Item, read_entry
+from oms_core.log.entries import Entry, Item, read_entry, read_record
 
 LOST = "the bytes that were signed are lost"
 _REASONS = {
@@ -41,10 +43,12 @@ async def settle(connection: AsyncConnection, books: Rebuilding, loose: Iterable
     ``loose`` are entries that the database wrote itself since it was put back.
     """
     ends, denied = dict[str, State](), set[str]()
-    for entry in (read_entry(one.entry) for one in loose):
+    for one, entry in ((one, read_entry(one.entry)) for one in loose):
         if (state := ORDERS.get(entry.event)) in _REASONS:
             ends[books.name(entry)] = state
-        if WALLETS.get(entry.event) == DENIED:
+        elif entry.event == "order.decision" and _denies(entry, one):
+            ends.setdefault(books.name(entry), State.DENIED)
+        if WALLETS.get(entry.event) == DENIED or (entry.event == "wallet.decision" and _denies(entry, one)):
             denied.add(entry.subject)
     names = iter(sorted(books.orders))
     while chunk := list(islice(names, SIZE)):
@@ -54,6 +58,14 @@ async def settle(connection: AsyncConnection, books: Rebuilding, loose: Iterable
     for wallet_id in sorted(books.wallets):
         row = (await connection.execute(select(wallets).where(wallets.c.wallet_id == wallet_id))).mappings().one()
         await _settle_wallet(connection, row, wallet_id in denied)
+
+
+def _denies(entry: Entry, one: Item) -> bool:
+    """Whether it is somebody's no, which may have had no time to end anything."""
+    record = read_record(entry, one)
+    if record is None or len(record.documents) != 1:
+        return False
+    return decode(Approval, record.documents[0]).claim.verdict == Verdict.DENY
 
 
 async def _settle(connection: AsyncConnection, books: Rebuilding, row: RowMapping, end: State | None) -> None:

@@ -261,9 +261,16 @@ class Store:
     async def decide(
         self, subject_id: str, approval: Approval, person: str, counter: int, comment: str, call: Call
     ) -> None:
-        """Keep one person's decision. Raises `Conflict` (DUPLICATE_PERSON), `Refused` (COUNTER_REGRESSION)."""
+        """Keep one person's decision.
+
+        Of an order only while it waits: so whoever lets it go on after that can see what was kept.
+        Raises `Conflict` (DUPLICATE_PERSON), `Refused` (COUNTER_REGRESSION, WRONG_STATE).
+        """
         claim, credential = approval.claim, approval.credential_id.hex()
         async with self._engine.begin() as connection:
+            state = (await connection.execute(select(orders.c.state).filter_by(order_id=subject_id))).scalar()
+            if state not in (None, State.SUBMITTED, State.PENDING_APPROVAL):
+                raise Refused(f"it is {state} already", Reason.WRONG_STATE)
             mine = (decisions.c.subject_id == subject_id) & (decisions.c.person_id == person)
             held = await one(connection, select(decisions).where(mine))
             if held is not None and not held["void"] and _good(held, claim.workspace):

@@ -6,7 +6,9 @@ import pytest
 from sqlalchemy import update
 
 from coordinator.journal import Journal
+from coordinator.store import Call
 from coordinator.tables import log_checkpoints, nonces, orders
+from oms_core.approvals import Verdict
 from oms_core.errors import Reason
 from oms_core.lifecycle import State
 from oms_core.log.entries import AUTHORIZED, read_entry
@@ -14,7 +16,7 @@ from tests.integration.databases import Databases, recovered
 from tests.integration.test_journal import KEY
 from tests.integration.test_rebuilding import authorize, kept, make_wallet, raw_of, rows, submit
 from tests.logs import ORIGIN
-from tests.people import EXECUTION, NOW, intent
+from tests.people import EXECUTION, NOW, approve, intent
 from tests.unit.coordinator.desk import Desk
 
 
@@ -164,3 +166,21 @@ async def ask_for_another(desk: Desk) -> None:
     await submit(desk, "txn_2", intent(intent_id="int_2"), State.PENDING_APPROVAL)
     await desk.store.move("txn_2", State.PENDING_APPROVAL, State.APPROVED)
     await authorize(desk, "txn_2", intent(intent_id="int_2"))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_denial_that_had_no_time_to_end_an_order_here_ends_it_when_the_log_is_back(
+    databases: Databases, asked: bool
+) -> None:
+    lost = await databases.begun()
+    await make_wallet(lost)
+    await submit(lost, to=State.PENDING_APPROVAL)
+    here = await databases.copied(lost, "backup")
+    await lost.store.move("txn_1", State.PENDING_APPROVAL, State.APPROVED)
+    if asked:
+        await authorize(lost)
+    said = approve(intent(), "olga", Verdict.DENY)
+    await here.store.decide("txn_1", said, "person-olga", 1, "no", Call("no", "Decide", b""))
+    await recovered(lost, here)
+    assert (await here.store.order("txn_1"))["state"] == (State.QUARANTINED if asked else State.DENIED)
+    assert await rows(here, nonces) == []
