@@ -11,9 +11,9 @@ import pytest
 
 from cosigner import keys as module
 from cosigner.chain import Chain
-from oms_core.encoding import decode
+from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused
-from oms_core.evidence import ChangeRequest
+from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest
 from oms_core.keys import Change, KeyState
 from tests.parties import identity
 from tests.people import NOW, approve, change, reform, workspace_request
@@ -42,8 +42,11 @@ def test_a_change_whose_approvals_were_kept_back_until_they_ended_counts_at_no_n
     """Its entry was made in time, without them: nobody could see that anything was approved, or wait for it."""
     chain = Chain(node.store, node.token, node.vault.versions, node.boots)
     bare, kept_back = request(disabled("olga")), request(disabled("olga"), "alice")
+    full = decode(ChangeWorkspaceRequest, kept_back)
+    aside = replace(full.proposal, signature=encode(full.approvals))  # they are in it, and not as approvals
     with node.store.begin() as connection:
         follow(connection, bare, NOW)
+        follow(connection, encode(replace(full, proposal=aside, approvals=(full.approvals[0],) * 2)), NOW)
     assert refused(chain, kept_back, LATE) == Reason.EXPIRED
     assert refused(chain, kept_back, NOW) == Reason.NOT_LOGGED
     with node.store.begin() as connection:
