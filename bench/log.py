@@ -20,9 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.report import Figure, command, peak
 from coordinator import staging
+from coordinator.calls import Call
+from coordinator.database import one, open_database
 from coordinator.journal import Journal, append
-from coordinator.store import Call, Store
-from coordinator.tables import log_items, one, open_database, orders
+from coordinator.store import Store
+from coordinator.tables import log_items, orders
 from oms_core.lifecycle import State
 from oms_core.log.entries import SALT, Record, item, read_entry, read_record
 from oms_core.log.note import read_note, verify_log

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from coordinator import logs
 from coordinator.config import load
 from coordinator.conflicts import Conflicts
+from coordinator.database import open_database
 from coordinator.erasing import erase
 from coordinator.journal import Journal
 from coordinator.keybook import KeyBook
@@ -22,7 +23,6 @@ from coordinator.log_files import write_files
 from coordinator.log_key import log_keys
 from coordinator.recovering import recover_log
 from coordinator.server import read_workspace, serve
-from coordinator.tables import open_database
 from oms_core.errors import CountersealError
 from oms_core.workspace import workspace_digest
 

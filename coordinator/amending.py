@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from coordinator.calls import Call
 from coordinator.desk import Desk
 from coordinator.news import News
 from coordinator.standing import Standing, Stands
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from oms_core.chains.intent import Intent, Proposal
 from oms_core.encoding import decode
 from oms_core.errors import Malformed, Reason, Refused

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from coordinator.database import one, read
 from coordinator.journal import COORDINATOR, append
 from coordinator.staging import written
-from coordinator.tables import anchors, one, read
+from coordinator.tables import anchors
 from oms_core.errors import CountersealError
 from oms_core.log.entries import Record, spells_a_key
 

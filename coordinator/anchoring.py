@@ -16,12 +16,13 @@ import structlog
 from sqlalchemy import RowMapping
 
 from coordinator.anchorbook import AnchorBook, AnchorState
+from coordinator.calls import Call
 from coordinator.chain.evm import EvmChain
 from coordinator.config import Anchoring as Settings
 from coordinator.ids import ORDER, new_id
 from coordinator.pausing import rest
 from coordinator.standing import Standing, Stands
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from coordinator.wallets import Wallets
 from oms_core.chains import intent as intents
 from oms_core.chains.intent import Bounds, Intent, Proposal

@@ -18,7 +18,7 @@ from coordinator.api_orders import OrderCalls
 from coordinator.api_prepare import PrepareCalls
 from coordinator.api_workspaces import WorkspaceCalls
 from coordinator.approving import PENDING, Approving
-from coordinator.calls import once
+from coordinator.calls import Call, once
 from coordinator.chain.evm import EvmChain
 from coordinator.cosigners import Cosigners
 from coordinator.evidence import Packing
@@ -26,7 +26,6 @@ from coordinator.ids import KEY, ORDER, WORKSPACE, kind_of
 from coordinator.news import News
 from coordinator.parts import Books, Ways
 from coordinator.standing import Standing
-from coordinator.store import Call
 from coordinator.tls import Context, peer
 from coordinator.witnessing import Witnessing
 from oms_core.approvals import Approval, challenge

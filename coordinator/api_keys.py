@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from sqlalchemy import RowMapping
 
 from coordinator import durable, key_changes
-from coordinator.calls import once
+from coordinator.calls import Call, once
 from coordinator.ids import KEY, new_id
 from coordinator.key_changes import KeyChanges
 from coordinator.keybook import KeyBook
 from coordinator.news import News
 from coordinator.standing import Stands
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from coordinator.tls import Context, peer
 from coordinator.views import sentences
 from coordinator.views import wallet as wallet_view

@@ -11,12 +11,12 @@ from coordinator import durable, views
 from coordinator.amending import Amending
 from coordinator.api_keys import MAX_PROPOSAL
 from coordinator.approving import Approving
-from coordinator.calls import once
+from coordinator.calls import Call, once
 from coordinator.desk import Desk
 from coordinator.ids import ORDER, new_id
 from coordinator.news import News
 from coordinator.standing import Stands
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from coordinator.tls import Context, peer
 from oms_core.chains.intent import Proposal, Subject
 from oms_core.encoding import decode

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator
 from sqlalchemy import RowMapping
 
 from coordinator import durable
-from coordinator.calls import once
+from coordinator.calls import Call, once
 from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
 from coordinator.ids import WORKSPACE, new_id
 from coordinator.news import News
 from coordinator.reports import Report, described
 from coordinator.standing import Stands
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from coordinator.tls import Context, peer
 from coordinator.views import decisions
 from coordinator.workspaces import LIMIT, Workspaces, wish_in

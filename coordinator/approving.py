@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import structlog
 from sqlalchemy import RowMapping
 
+from coordinator.calls import Call
 from coordinator.orders import execution_of
 from coordinator.preflight import Preflight
 from coordinator.standing import Standing, Stands
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from oms_core.approvals import Approval, ApprovalClaim, Verdict
 from oms_core.authorize import execution_digest, expected_claim, verify_approval
 from oms_core.chains.evm import is_message

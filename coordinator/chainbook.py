@@ -9,10 +9,11 @@ from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from coordinator.calls import Call, remember
+from coordinator.database import one, read, read_one, reading
 from coordinator.journal import COORDINATOR, append, events, said_at
 from coordinator.staging import OURS, By, said, stage
-from coordinator.store import Call, remember
-from coordinator.tables import one, read, read_one, reading, statements, workspace_changes, workspace_versions
+from coordinator.tables import statements, workspace_changes, workspace_versions
 from oms_core.errors import Conflict, Malformed, NotFound, Reason
 from oms_core.log.entries import WORKSPACE_APPROVED, Record
 from oms_core.workspace.lifecycle import ChangeState, advance

@@ -12,8 +12,9 @@ import structlog
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from coordinator.database import read
 from coordinator.journal import OPERATOR, Journal, append
-from coordinator.tables import log_conflicts, read
+from coordinator.tables import log_conflicts
 from oms_core.encoding import decode
 from oms_core.errors import Malformed
 from oms_core.log.conflict import LogConflict, verify_conflict

@@ -19,6 +19,7 @@ from sqlalchemy import RowMapping
 from coordinator import durable
 from coordinator.approving import Approving
 from coordinator.authorizing import Authorizing
+from coordinator.calls import Call
 from coordinator.chain.evm import EvmChain, any_execution
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
@@ -30,7 +31,7 @@ from coordinator.presigning import Presigning
 from coordinator.sending import LONGEST_PAUSE, Sending
 from coordinator.sessions import SessionFailed, new_spec, run_session
 from coordinator.standing import Standing
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from coordinator.wallets import Wallets
 from oms_core.approvals import Approval
 from oms_core.authorize import review

@@ -8,8 +8,9 @@ from __future__ import annotations
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from coordinator.database import one
 from coordinator.journal import OPERATOR, append
-from coordinator.tables import log_items, one
+from coordinator.tables import log_items
 from oms_core.errors import Conflict, NotFound, Reason, Refused
 from oms_core.log.entries import KEPT, Record, read_entry
 

@@ -13,10 +13,11 @@ from auditor.heads import known_lines, verify_head
 from auditor.pack import Held, Pack, PackAnchor, write_pack
 from coordinator.anchorbook import AnchorState
 from coordinator.chainbook import name_of
+from coordinator.database import reading
 from coordinator.journal import append
 from coordinator.parts import Books
 from coordinator.standing import Standing, Stands
-from coordinator.tables import log_items, reading
+from coordinator.tables import log_items
 from oms_core.encoding import decode
 from oms_core.errors import Malformed, ProofInvalid, Reason, Unavailable
 from oms_core.evidence import ChangeWorkspaceRequest

@@ -21,7 +21,8 @@ from sqlalchemy import Connection, Engine, RowMapping, bindparam, func, insert, 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.clock import LogClock, clock_of
-from coordinator.tables import log_checkpoints, log_items, one, reading
+from coordinator.database import one, reading
+from coordinator.tables import log_checkpoints, log_items
 from coordinator.tiling import built, extend, tiles_in
 from oms_core.encoding import decode, encode
 from oms_core.errors import LocalError, Malformed, Reason, Unavailable

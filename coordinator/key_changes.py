@@ -16,13 +16,14 @@ from sqlalchemy import RowMapping
 from coordinator import durable
 from coordinator.approving import GOES_ON, PENDING, Approving
 from coordinator.authorizing import Authorizing
+from coordinator.calls import Call
 from coordinator.cosigners import Cosigners
 from coordinator.keybook import KeyBook
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
 from coordinator.standing import Standing
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from coordinator.telling import COVER_SECONDS, Telling
 from coordinator.wallets import ActiveWallet, Confirmations, Wallets
 from oms_core.authorize import review

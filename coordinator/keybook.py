@@ -11,10 +11,11 @@ from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from coordinator.calls import Call, remember
+from coordinator.database import one, read, read_one
 from coordinator.journal import COORDINATOR, OPERATOR, append
 from coordinator.staging import OURS, record, said, stage, written
-from coordinator.store import Call, remember
-from coordinator.tables import changes, one, owed, presignatures, quarantine, read, read_one, receipts, verdicts
+from coordinator.tables import changes, owed, presignatures, quarantine, receipts, verdicts
 from oms_core.errors import Conflict, NotFound, Reason
 from oms_core.log.entries import Record, spells_a_key
 from oms_core.protocol.judge import Verdict

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select
 
+from coordinator.database import reading
 from coordinator.journal import Journal
-from coordinator.tables import log_items, reading
+from coordinator.tables import log_items
 from coordinator.tiling import tiles_in
 from oms_core.errors import LocalError, Reason
 from oms_core.log.note import Checkpoint, read_note, verify_log

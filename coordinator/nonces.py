@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from coordinator.database import one
 from coordinator.staging import record
-from coordinator.tables import nonces, one, orders
+from coordinator.tables import nonces, orders
 from oms_core.lifecycle import State
 
 _UNSENT = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING, State.SIGNED)

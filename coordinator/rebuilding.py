@@ -17,11 +17,12 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.approving import PENDING
+from coordinator.database import one
 from coordinator.ids import ORDER, kind_of
 from coordinator.journal import events
 from coordinator.pages import SIZE, Page
 from coordinator.renaming import Names
-from coordinator.tables import decisions, nonces, one, orders, spends, wallets
+from coordinator.tables import decisions, nonces, orders, spends, wallets
 from coordinator.wallets import DENIED, FAILED, GENERATING, PRE_ACTIVE, Confirmations, account_of
 from oms_core.approvals import Approval
 from oms_core.chains.evm import transaction_hash

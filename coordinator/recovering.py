@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from coordinator.chainbook import ChainBook
 from coordinator.config import Config
 from coordinator.cosigners import Cosigners, Link
+from coordinator.database import open_database
 from coordinator.ids import kind_of
 from coordinator.journal import OPERATOR, Journal, append
 from coordinator.log_key import log_keys
@@ -36,7 +37,7 @@ from coordinator.recalling import (
 from coordinator.server import cosigners_server, read_workspace
 from coordinator.settling import settle
 from coordinator.standing import Standing
-from coordinator.tables import log_checkpoints, log_items, open_database
+from coordinator.tables import log_checkpoints, log_items
 from coordinator.tiling import frontier_at, root_at, truncate
 from oms_core.encoding import decode
 from oms_core.errors import Conflict, LocalError, Malformed, ProofInvalid, Reason, Unavailable

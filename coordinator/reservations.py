@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from coordinator.tables import log_items, orders, reading, spends
+from coordinator.database import reading
+from coordinator.tables import log_items, orders, spends
 from oms_core.lifecycle import WITHDRAWN, State
 from oms_core.policy.facts import Spend
 from oms_core.policy.rows import COLUMNS, rows_of, spend_of

@@ -24,6 +24,7 @@ from coordinator.chainbook import ChainBook
 from coordinator.config import Config
 from coordinator.conflicts import Conflicts
 from coordinator.cosigners import Cosigners
+from coordinator.database import open_database
 from coordinator.desk import Desk
 from coordinator.journal import Journal
 from coordinator.key_changes import KeyChanges
@@ -37,7 +38,6 @@ from coordinator.presigning import Presigning
 from coordinator.standing import Standing
 from coordinator.statuses import ErrorInterceptor
 from coordinator.store import Store
-from coordinator.tables import open_database
 from coordinator.tls import server_credentials, server_options
 from coordinator.voiding import Voiding
 from coordinator.wallets import Wallets

@@ -5,37 +5,23 @@ It leaves an entry in the log, in its own transaction (coordinator/journal.py).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from coordinator.calls import Call, remember
+from coordinator.database import one, read, read_one, reading
 from coordinator.journal import last_event
 from coordinator.nonces import free, give_back
 from coordinator.nonces import reserve as reserve_one
 from coordinator.reservations import RESERVED, Reservations, reserve
 from coordinator.staging import OURS, By, record, said, stage, written
-from coordinator.tables import (
-    counters,
-    decisions,
-    nonces,
-    one,
-    orders,
-    read,
-    read_one,
-    reading,
-    readings,
-    refusals,
-    requests,
-    stages,
-    wallets,
-)
+from coordinator.tables import counters, decisions, nonces, orders, readings, refusals, requests, stages, wallets
 from oms_core.approvals import Approval, Verdict
 from oms_core.encoding import decode, encode
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
@@ -46,20 +32,6 @@ from oms_core.policy.limits import YEAR
 
 _SAID = {"reason", "detail", "trace", "confirmations", "block_number"}  # about an order; no part of its state
 _UNSIGNED = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A mutating call of a client: its request id, which method, the body that has to be the same next time."""
-
-    request_id: str
-    method: str
-    body: bytes
-
-    @property
-    def digest(self) -> bytes:
-        """What is kept of the body."""
-        return hashlib.sha256(self.body).digest()
 
 
 class Store:
@@ -378,12 +350,6 @@ def _good(decided: RowMapping, workspace: bytes) -> bool:
     """Whether a decision stands: a denial always does, an approval for its time and its version of the workspace."""
     claim = decode(Approval, decided["approval"]).claim
     return decided["verdict"] == Verdict.DENY or (claim.expires_at > time.time() and claim.workspace == workspace)
-
-
-async def remember(connection: AsyncConnection, call: Call, object_id: str) -> None:
-    """The object that a call has made."""
-    values = {"request_id": call.request_id, "method": call.method, "body": call.digest, "object_id": object_id}
-    await connection.execute(insert(requests).values(values))
 
 
 def numbers(text: str) -> list[int]:

@@ -13,12 +13,13 @@ from sqlalchemy import RowMapping
 from coordinator import durable
 from coordinator.approving import GOES_ON, PENDING, Approving
 from coordinator.authorizing import Authorizing
+from coordinator.calls import Call
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
 from coordinator.sessions import SessionFailed, agree, new_spec, run_session
 from coordinator.standing import Standing, Stands
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from oms_core.authorize import review
 from oms_core.chains.evm import address_of
 from oms_core.chains.intent import CreateWallet, Proposal, subject_digest

@@ -18,6 +18,7 @@ from coordinator import durable
 from coordinator.amending import LIMIT as WITHDRAWAL_LIMIT
 from coordinator.approving import Pending
 from coordinator.bringing import Bringing
+from coordinator.calls import Call
 from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
@@ -25,7 +26,7 @@ from coordinator.preflight import Preflight
 from coordinator.reports import Report, described, eligible, report
 from coordinator.staging import OURS, By
 from coordinator.standing import Standing, Stands
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from coordinator.wallets import confirmed
 from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import expected_claim, verify_approval

@@ -10,9 +10,10 @@ import sys
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from coordinator.calls import Call
+from coordinator.database import open_database
 from coordinator.journal import Journal
-from coordinator.store import Call, Store
-from coordinator.tables import open_database
+from coordinator.store import Store
 from tests.logs import ORIGIN
 
 KEY = b"\x07" * 32

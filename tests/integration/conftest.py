@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from coordinator.tables import metadata, open_database
+from coordinator.database import open_database
+from coordinator.tables import metadata
 from tests.integration.databases import Databases
 from tests.people import NOW as THEN
 from tests.postgres import Postgres

@@ -6,10 +6,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from coordinator.database import open_database
 from coordinator.journal import Journal
 from coordinator.recovering import recover
 from coordinator.standing import Standing
-from coordinator.tables import open_database
 from oms_core.log.entries import Item, read_entry
 from proto import cosigner_pb2 as pb
 from tests.integration.test_journal import KEY

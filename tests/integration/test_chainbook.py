@@ -7,8 +7,9 @@ import asyncio
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from coordinator.calls import Call
 from coordinator.chainbook import ADOPTION, SCHEDULING, ChainBook
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from oms_core.errors import Conflict, NotFound, Reason
 from oms_core.workspace.lifecycle import ChangeState
 from tests.people import NOW, approve, intent

@@ -10,11 +10,12 @@ import pytest
 from dbos import DBOS
 
 from coordinator import durable
+from coordinator.calls import Call
 from coordinator.chainbook import ChainBook
+from coordinator.database import open_database
 from coordinator.keybook import KeyBook
 from coordinator.server import under_way
-from coordinator.store import Call, Store
-from coordinator.tables import open_database
+from coordinator.store import Store
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import encode
 from oms_core.keys import Change

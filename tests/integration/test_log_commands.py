@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from coordinator.__main__ import cli
 from coordinator.config import load
 from coordinator.conflicts import Conflicts
+from coordinator.database import open_database
 from coordinator.journal import Journal, append
 from coordinator.server import serve
-from coordinator.tables import open_database
 from oms.signer import write_secret
 from oms_core.encoding import encode
 from oms_core.errors import LocalError, Reason, Refused

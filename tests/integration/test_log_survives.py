@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from coordinator.calls import Call
 from coordinator.journal import Journal
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from coordinator.tables import log_items, orders
 from oms_core.log.entries import read_entry
 from oms_core.log.note import read_note, verify_log

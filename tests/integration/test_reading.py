@@ -10,11 +10,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.anchorbook import AnchorBook
+from coordinator.calls import Call
 from coordinator.chainbook import SCHEDULING, ChainBook
+from coordinator.database import reading
 from coordinator.journal import append
 from coordinator.keybook import KeyBook
-from coordinator.store import Call, Store
-from coordinator.tables import orders, reading, requests
+from coordinator.store import Store
+from coordinator.tables import orders, requests
 from oms_core.errors import NotFound
 from oms_core.lifecycle import State
 from oms_core.log.entries import Record

@@ -12,12 +12,13 @@ import pytest
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from coordinator.calls import Call
+from coordinator.database import open_database
 from coordinator.journal import Journal
 from coordinator.orders import proposal_of
 from coordinator.rebuilding import Rebuilding
 from coordinator.settling import settle
-from coordinator.store import Call
-from coordinator.tables import decisions, nonces, open_database, orders, spends, stages, wallets
+from coordinator.tables import decisions, nonces, orders, spends, stages, wallets
 from coordinator.wallets import GENERATING, PRE_ACTIVE, Confirmations, account_of
 from oms_core.chains.evm import assemble, message_signature, transaction_hash, what_is_signed
 from oms_core.chains.intent import Bounds, Intent, Message, subject_digest

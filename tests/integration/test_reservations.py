@@ -16,10 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator import reservations
 from coordinator.authorizing import Authorizing
+from coordinator.calls import Call
+from coordinator.database import reading
 from coordinator.reservations import RELEASED, RESERVED
 from coordinator.standing import Standing
-from coordinator.store import Call, Store
-from coordinator.tables import log_items, orders, reading, spends
+from coordinator.store import Store
+from coordinator.tables import log_items, orders, spends
 from oms_core.lifecycle import NEXT, TERMINAL, WITHDRAWN, IllegalTransition, State
 from oms_core.log.entries import SALT, Record, item
 from oms_core.log.tree import leaf_hash

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import select, update
 
-from coordinator.store import Call
+from coordinator.calls import Call
 from coordinator.tables import log_items, nonces, orders, spends, wallets
 from coordinator.wallets import FAILED, GENERATING
 from oms_core.chains.intent import subject_digest

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
+from coordinator.calls import Call
 from coordinator.journal import Journal
-from coordinator.store import Call
 from coordinator.tables import log_checkpoints, nonces, orders
 from oms_core.approvals import Verdict
 from oms_core.errors import Reason

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.authorizing import Authorizing
-from coordinator.calls import once
+from coordinator.calls import Call, once
 from coordinator.standing import Standing
-from coordinator.store import Call, Store
+from coordinator.store import Store
 from oms_core.approvals import Approval
 from oms_core.errors import Conflict, Malformed, NotFound, Reason, Refused
 from oms_core.lifecycle import IllegalTransition, State

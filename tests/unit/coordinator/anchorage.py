@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.anchorbook import AnchorBook
 from coordinator.anchoring import Anchoring
+from coordinator.calls import Call
 from coordinator.chain.evm import Block
 from coordinator.config import Anchoring as Settings
+from coordinator.database import open_database
 from coordinator.standing import Standing
-from coordinator.store import Call, Store
-from coordinator.tables import open_database
+from coordinator.store import Store
 from oms.signer import ProposalSigner
 from oms_core.chains import intent as intents
 from oms_core.chains.intent import Intent, Proposal, subject_digest

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.bringing import Bringing
+from coordinator.calls import Call
 from coordinator.chainbook import ChainBook
-from coordinator.store import Call
 from coordinator.voiding import Voiding
 from coordinator.workspaces import Workspaces
 from oms_core.approvals import Verdict

@@ -11,15 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.approving import Approving
 from coordinator.authorizing import Authorizing
+from coordinator.calls import Call
 from coordinator.cosigners import Cosigners
+from coordinator.database import open_database
 from coordinator.key_changes import RUNNING, KeyChanges
 from coordinator.keybook import KeyBook
 from coordinator.news import News
 from coordinator.outcomes import Outcomes
 from coordinator.preflight import Preflight
 from coordinator.standing import Standing
-from coordinator.store import Call, Store
-from coordinator.tables import open_database
+from coordinator.store import Store
 from coordinator.wallets import Confirmations, Wallets
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coordinator.calls import Call
 from coordinator.reviewing import Reviewing
-from coordinator.store import Call
 from oms_core.chains.intent import Intent, subject_digest
 from oms_core.chains.render import Rendering, rendering_digest
 from oms_core.encoding import decode, encode

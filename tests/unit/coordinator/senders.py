@@ -12,8 +12,9 @@ from eth_account import Account
 
 from coordinator.chain.evm import EvmChain
 from coordinator.chain.rpc import Rpc
+from coordinator.database import read
 from coordinator.orders import execution_of, intent_of
-from coordinator.tables import log_items, read
+from coordinator.tables import log_items
 from oms_core.chains.evm import assemble, derive, signing_digest, transaction_hash
 from oms_core.crypto.ecdsa import Signature
 from oms_core.lifecycle import State

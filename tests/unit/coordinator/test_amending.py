@@ -13,7 +13,7 @@ import pytest
 
 from coordinator import orders, reviewing
 from coordinator.amending import Amending
-from coordinator.store import Call
+from coordinator.calls import Call
 from oms_core.chains.intent import Intent, subject_digest
 from oms_core.encoding import encode
 from oms_core.errors import Conflict, CountersealError, Malformed, Reason, Refused

@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.api_log import LogCalls
+from coordinator.database import open_database
 from coordinator.journal import Journal, append
-from coordinator.tables import open_database
 from oms_core.errors import Malformed, Unauthenticated
 from oms_core.log.entries import Record, read_entry
 from oms_core.log.note import read_note, verify_log

@@ -14,8 +14,8 @@ import pytest
 
 from coordinator import durable, orders, reviewing
 from coordinator.api_orders import OrderCalls
+from coordinator.calls import Call
 from coordinator.ids import KEY, ORDER, WORKSPACE, kind_of, new_id
-from coordinator.store import Call
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import encode
 from oms_core.errors import NotFound, Unauthenticated

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from coordinator.calls import Call
 from coordinator.orders import intent_of
-from coordinator.store import Call
 from oms_core.approvals import Verdict
 from oms_core.errors import Reason, Refused
 from oms_core.lifecycle import State

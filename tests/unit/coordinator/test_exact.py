@@ -15,9 +15,9 @@ import pytest
 
 from coordinator import desk as module
 from coordinator import preparing
+from coordinator.calls import Call
 from coordinator.desk import Desk, Session
 from coordinator.outcomes import Outcomes
-from coordinator.store import Call
 from oms_core.approvals import Verdict
 from oms_core.authorize import execution_digest, expected_claim
 from oms_core.chains.intent import Execution, Intent

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from coordinator import key_changes as module
+from coordinator.calls import Call
 from coordinator.key_changes import COMMITTING, DONE, RUNNING
 from coordinator.sessions import SessionFailed
-from coordinator.store import Call
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused, Unavailable

@@ -13,8 +13,9 @@ from sqlalchemy import RowMapping, select
 from coordinator import desk as module
 from coordinator import orders, sending
 from coordinator.chain.fates import TAKEN, Fate, Said
+from coordinator.database import reading
 from coordinator.desk import Session
-from coordinator.tables import log_items, reading
+from coordinator.tables import log_items
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason
 from oms_core.evidence import SignRequest

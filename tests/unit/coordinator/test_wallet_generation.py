@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import RowMapping
 
 from coordinator import wallets as module
+from coordinator.calls import Call
 from coordinator.outcomes import Outcomes
 from coordinator.sessions import SessionFailed
-from coordinator.store import Call
 from coordinator.wallets import Wallets
 from oms_core.approvals import Approval, Verdict
 from oms_core.authorize import expected_claim

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from coordinator.calls import Call
 from coordinator.chainbook import ADOPTION, SCHEDULING
-from coordinator.store import Call
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import encode
 from oms_core.errors import Conflict, Reason

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from coordinator.calls import Call
 from coordinator.chainbook import ADOPTION, SCHEDULING
 from coordinator.standing import Standing
-from coordinator.store import Call
 from oms_core.approvals import Verdict
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import encode

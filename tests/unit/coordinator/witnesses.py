@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coordinator.conflicts import Conflicts
 from coordinator.cosigners import Cosigners
+from coordinator.database import open_database
 from coordinator.journal import Journal, append
 from coordinator.standing import Standing
-from coordinator.tables import open_database
 from coordinator.witnessing import Witnessing
 from oms_core.errors import Reason, Unavailable
 from oms_core.log.entries import Record
