@@ -7,7 +7,6 @@ was found: an order that would not pass, a mistake in rules, a property that doe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -26,8 +25,9 @@ from oms.cli.policy_sources import (
 )
 from oms.cli.shared import call
 from oms_core.analysis.backtest import PastOrder, Replay
-from oms_core.analysis.explain import decision_lines, moment, quota_lines, rules_lines
+from oms_core.analysis.explain import decision_lines, moment, rules_lines
 from oms_core.analysis.orders import KEYS, WITHOUT_DESTINATION, Deed, Order, words
+from oms_core.analysis.quotas import Share, quota_shares
 from oms_core.chains.intent import Intent
 from oms_core.errors import Malformed
 from oms_core.policy.decision import Decision, Given, Outcome
@@ -211,19 +211,31 @@ def _named(subject: Judged, at: int) -> str:
 def quota(
     context: click.Context, /, path: Path | None, at: int | None, past: Path | None, most: int, **asked: str
 ) -> None:
-    """How much of each limit is used, and what is left, by orders that were signed."""
+    """How much of each limit is used, and what is left, by orders that were signed.
+
+    What a limit counts apart, and is not named, is told for each that has used some of it.
+    """
     workspace, now = workspace_of(context, path), clock(at)
     asset = asset_of(workspace, asked["symbol"]).asset if asked["symbol"] else ""
     chain = asset.partition("/")[0]
     to = account_of(workspace, chain, asked["to"]) if asked["to"] else b""
     keys = Keys(asked["initiator"], asked["wallet_id"], chain, to, asset, asked["protocol"])
     facts = Facts(now, spent_before(workspace, past_of(context, past, most), now))
-    lines = list(quota_lines(workspace, facts, keys, asked["rule_id"]))
-    say(context, {"quota": lines}, _or("there is no such limit", lines))
+    shares = list(quota_shares(workspace, facts, keys, asked["rule_id"]))
+    lines = [one.words for one in shares] or ["the rules have no limit"]
+    say(context, {"quota": [_figures(one) for one in shares]}, lines)
 
 
-def _or(nothing: str, lines: list[str]) -> Iterator[str]:
-    yield from lines or [nothing]
+def _figures(one: Share) -> dict[str, object]:
+    """A cap for machines: amounts as whole numbers in text, in base units, micro-USD or operations; Unix seconds."""
+    table: dict[str, object] = {"rule": one.rule_id, "whose": one.whose, "words": one.words}
+    if (held := one.held) is not None:
+        asset = one.asset.asset if one.asset else ""
+        table |= {"unit": held.unit, "asset": asset, "maximum": str(held.maximum)}
+        if held.window_end:
+            table |= {"used": str(held.used), "left": str(one.left), "operations": held.count}
+            table |= {"starts": held.window_start, "ends": held.window_end}
+    return table
 
 
 for command in (tools.check, tools.diff, tools.prove, tools.cheapest, tools.backtest, tools.import_fireblocks):

@@ -1,18 +1,15 @@
-"""A decision, a quota and rules in words, line by line: what decided, which value it saw, and whence it had it."""
+"""A decision and rules in words, line by line: what decided, which value it saw, and whence it had it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from oms_core.errors import CountersealError
 from oms_core.policy import units
-from oms_core.policy.decision import Decision, LimitUse, Need, amount_words
-from oms_core.policy.facts import Facts
-from oms_core.policy.limits import Keys, Quota, quota
-from oms_core.policy.rules import Cap, Kind, Rule, Unit
+from oms_core.policy.decision import Decision, LimitUse, Need
+from oms_core.policy.rules import Kind
 from oms_core.policy.writing import rules_to_yaml
-from oms_core.workspace import Asset, Workspace, asset_named
+from oms_core.workspace import Workspace
 
 _ORDER = (Kind.DENY, Kind.LIMIT, Kind.REQUIRE, Kind.PERMIT)
 
@@ -66,48 +63,6 @@ def _values(decision: Decision) -> Iterator[str]:
     for where, view in [*named, *([("fee, ", paid)] if paid else [])]:
         for name, seen in sorted(view.seen.items()):
             yield f"  {where}{name}: {observed_words(view, name, seen)}" + (f" ({seen.source})" if seen.source else "")
-
-
-def quota_lines(workspace: Workspace, facts: Facts, keys: Keys, rule_id: str = "") -> Iterator[str]:
-    """Every cap of every LIMIT, or of one: how much is used for these keys, and from when it counts."""
-    for rule in workspace.rules:
-        if rule.kind is not Kind.LIMIT or (rule_id and rule.rule_id != rule_id):
-            continue
-        for place, cap in enumerate(rule.caps):
-            said = f"{rule.rule_id}: {cap_words(cap, rule, workspace)}"
-            try:
-                held = quota(workspace, facts, rule.rule_id, keys, place)
-            except CountersealError as error:
-                yield f"{said}: {error}"
-                continue
-            yield f"{said}{_used(held, asset_named(workspace, keys.asset))}"
-
-
-def _used(held: Quota, asset: Asset | None) -> str:
-    if not held.window_end:
-        return ""
-    left = max(0, held.maximum - held.used)
-    said = (f"{_amount(held.unit, number, asset)} {word}" for number, word in ((held.used, "used"), (left, "left")))
-    return f": {', '.join(said)}, {held.count} operations since {moment(held.window_start)}"
-
-
-def _amount(unit: Unit, number: int, asset: Asset | None) -> str:
-    if unit is Unit.BASE and asset is not None:
-        return units.in_units(number, (asset,))
-    return amount_words(unit, number)
-
-
-def cap_words(cap: Cap, rule: Rule, workspace: Workspace) -> str:
-    """A cap, as it is written."""
-    named = [value for test in rule.when if test.field == "asset" for value in test.values]
-    asset = asset_named(workspace, str(named[0])) if len(named) == 1 else None
-    window = "in one order"
-    if cap.calendar is not None:
-        window = f"in a calendar {cap.calendar.lower()} ({cap.zone.name if cap.zone else 'no zone'})"
-    elif cap.seconds:
-        window = f"within {units.duration(cap.seconds)}"
-    per = f" for each {', '.join(one.lower() for one in cap.per)}" if cap.per else ""
-    return f"at most {_amount(cap.unit, cap.maximum, asset)} {window}{per}"
 
 
 def rules_lines(workspace: Workspace) -> str:

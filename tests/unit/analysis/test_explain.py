@@ -1,16 +1,15 @@
-"""Words: a decision with every value and its source, quotas with what is left, rules that read back as themselves."""
+"""Words: a decision with every value and its source, rules that read back as themselves."""
 
 from __future__ import annotations
 
-from oms_core.analysis.explain import decision_lines, quota_lines, rules_lines
+from oms_core.analysis.explain import decision_lines, rules_lines
 from oms_core.analysis.orders import Deed, Order
-from oms_core.policy.facts import Facts, Observation, Provenance
+from oms_core.policy.facts import Observation, Provenance
 from oms_core.policy.judge import judge
-from oms_core.policy.limits import Keys
 from oms_core.policy.rules import Action
 from oms_core.policy.text import rules_from_yaml
 from tests.unit.analysis.world import ASSETS, NOW, USDC, workspace
-from tests.unit.policy.world import CHAIN, DOLLAR, KRAKEN, spent
+from tests.unit.policy.world import CHAIN, DOLLAR, KRAKEN
 
 RULES = """
 - rule: never
@@ -60,15 +59,6 @@ def test_what_is_needed_and_how_far_limits_are_used_is_said() -> None:
     )
     assert any("limit daily: 100 USD of 1,000 USD" in one for one in said)
     assert any(one.startswith("  waits 1h") for one in said)
-
-
-def test_a_quota_says_what_is_used_and_left_for_whom() -> None:
-    facts = Facts(NOW, (spent(300, asset=USDC), spent(50, asset=USDC, initiator="tara", subject=b"t" * 32)))
-    (said,) = quota_lines(workspace(RULES), facts, Keys(initiator="desk"))
-    assert said.startswith(
-        "daily: at most 1,000 USD within 1d for each initiator: 300 USD used, 700 USD left, 1 operations"
-    )
-    assert list(quota_lines(workspace(RULES), facts, Keys(), "no such rule")) == []
 
 
 def test_the_rules_that_are_shown_read_back_as_themselves() -> None:
