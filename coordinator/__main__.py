@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from coordinator import logs
 from coordinator.config import load
 from coordinator.conflicts import Conflicts
 from coordinator.database import open_database
-from coordinator.erasing import erase
+from coordinator.erasing import entry_at, erase
 from coordinator.journal import Journal
 from coordinator.keybook import KeyBook
 from coordinator.log_files import write_files
@@ -83,9 +84,15 @@ def log_tiles(path: Path, folder: Path) -> None:
 @cli.command("erase")
 @click.argument("index", type=int)
 @click.option("--reason", required=True, help="Why; it stands in the log, and is no place for personal data.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def erase_record(path: Path, index: int, reason: str) -> None:
-    """Erase the record of one entry of the log. The tree, and every proof, stays as it is."""
+def erase_record(path: Path, index: int, reason: str, yes: bool) -> None:
+    """Erase the record of one entry of the log, for good. The tree, and every proof, stays as it is."""
+    if not yes:
+        entry = _on_database(path, lambda engine: entry_at(engine, index))
+        at = datetime.fromtimestamp(entry.at, UTC).isoformat()
+        click.echo(f"entry {index} of {at}: {entry.event} {entry.subject}. Who did it, remarks and documents go.")
+        click.confirm("Erase them, which nothing undoes but a backup?", abort=True)
     made = _on_database(path, lambda engine: erase(engine, index, reason))
     click.echo(f"the record of entry {index} is erased; entry {made} says so")
 

@@ -12,7 +12,7 @@ from coordinator.database import one
 from coordinator.journal import OPERATOR, append
 from coordinator.tables import log_items
 from oms_core.errors import Conflict, NotFound, Reason, Refused
-from oms_core.log.entries import KEPT, Record, read_entry
+from oms_core.log.entries import KEPT, Entry, Record, read_entry
 
 
 async def erase(engine: AsyncEngine, index: int, reason: str) -> int:
@@ -31,6 +31,15 @@ async def erase(engine: AsyncEngine, index: int, reason: str) -> int:
             made = await _erase(connection, index, reason)
         await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)" if lite else "VACUUM log_items")
     return made
+
+
+async def entry_at(engine: AsyncEngine, index: int) -> Entry:
+    """An entry, to be looked at before its record goes. Raises `NotFound`."""
+    async with engine.connect() as connection:
+        row = await one(connection, select(log_items).where(log_items.c.index == index))
+    if row is None:
+        raise NotFound(f"the log has no entry {index}")
+    return read_entry(bytes(row["entry"]))
 
 
 async def _erase(connection: AsyncConnection, index: int, reason: str) -> int:

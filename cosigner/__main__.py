@@ -281,15 +281,21 @@ def show_convictions(path: Path, out: Path | None) -> None:
 
 @cli.command()
 @click.argument("index", type=int)
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def pardon(path: Path, index: int) -> None:
+def pardon(path: Path, index: int, yes: bool) -> None:
     """Let a convicted peer take part again. Its evidence is forgotten here: write it out before."""
     from cosigner import backup
     from cosigner.convictions import Convictions
 
     with backup.open_node(load(path), running=True) as node:
-        if not Convictions(node.store, node.token).pardon(index):
+        found = Convictions(node.store, node.token)
+        if index not in found.convicted():
             raise NotFound(f"cosigner {index} is not convicted here", Reason.UNKNOWN_USER)
+        if not yes:
+            click.echo("The proof that it lied is then gone from this node; `cosigner convictions --out DIR` keeps it.")
+            click.confirm(f"Let cosigner {index} take part again?", abort=True)
+        found.pardon(index)
     click.echo(f"cosigner {index} may take part again")
 
 

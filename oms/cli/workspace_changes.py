@@ -23,6 +23,7 @@ from oms_core.protocol.identity import verify_identity
 from oms_core.workspace import ChangeWorkspace, Workspace, identities
 from oms_core.workspace.check import check_workspace
 from oms_core.workspace.drafting import successor
+from oms_core.workspace.parts import parts
 from oms_core.workspace.sentences import sentences
 from oms_core.workspace.text import workspace_from_yaml
 from proto import oms_pb2 as pb
@@ -42,7 +43,10 @@ def diff(context: click.Context, file: Path) -> None:
         return current, _drafted(current, file)
 
     current, following = call(context, work)
-    click.echo("\n".join(sentences(current, following)))
+    if parts(current, following):
+        click.echo("\n".join(sentences(current, following)))
+    else:
+        click.echo("nothing changes")
 
 
 @click.command()
@@ -50,13 +54,21 @@ def diff(context: click.Context, file: Path) -> None:
 @click.option("--purpose", default="", help="Why; people read it before they approve.")
 @click.option("--hours", type=click.IntRange(1, 720), default=72, show_default=True, help="How long people may take.")
 @click.option("--confirm-unsatisfiable", is_flag=True, help="Go on although rules or keys can no longer be used.")
+@click.option("--yes", is_flag=True, help="Sign without asking; with --json nobody is asked.")
 @click.pass_context
-def propose(context: click.Context, file: Path, purpose: str, hours: int, confirm_unsatisfiable: bool) -> None:
+def propose(
+    context: click.Context, file: Path, purpose: str, hours: int, confirm_unsatisfiable: bool, yes: bool
+) -> None:
     """Ask for the next version, as FILE has it: YAML as people write it, or the canonical document."""
 
     async def work(client: Client, read: Settings) -> tuple[pb.WorkspaceChange, list[str]]:
-        current, now = await client.workspace(), int(time.time())
+        current = await client.workspace()
         following = _drafted(current, file)
+        lines = list(sentences(current, following))
+        if not yes and not context.obj[1]:
+            click.echo("\n".join(lines))
+            click.confirm("Sign this proposal?", abort=True)
+        now = int(time.time())
         wish = ChangeWorkspace(
             change_id=f"chg_{secrets.token_hex(13)}",
             next=following,
@@ -66,7 +78,7 @@ def propose(context: click.Context, file: Path, purpose: str, hours: int, confir
             valid_until=now + hours * 3600,
         )
         change = await client.propose_workspace(read.signer().propose(wish), confirm_unsatisfiable)
-        return change, list(sentences(current, following))
+        return change, lines if yes else []
 
     change, lines = call(context, work)
     _show(context, change, lines)
@@ -193,5 +205,5 @@ def _time(seconds: float) -> str:
 def _show(context: click.Context, change: pb.WorkspaceChange, more: list[str]) -> None:
     lines = [f"{change.change_id}  version {change.version}  {change.digest.hex()[:16]}  {change.state}"]
     if change.reason or change.detail:
-        lines.append(f"  {change.reason}: {change.detail}")
+        lines.append("  " + ": ".join(filter(None, (change.reason, change.detail))))
     print_message(context, change, lines + more)

@@ -31,7 +31,7 @@ def pardon(network: Network, index: int) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     for other in cluster.ALL:
         config = str(network.root / f"cosigner-{other}" / "cosigner.toml")
-        command = [sys.executable, "-m", "cosigner", "--config", config, "pardon", str(index)]
+        command = [sys.executable, "-m", "cosigner", "--config", config, "pardon", "--yes", str(index)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0 or "is not convicted here" in done.stderr, done.stderr
 

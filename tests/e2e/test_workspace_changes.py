@@ -242,7 +242,8 @@ async def test_people_do_all_of_it_on_the_command_line(network: Network, client:
     text = file.read_text()
     assert "amount: 50 ETH" in text
     file.write_text(text.replace("amount: 50 ETH", "amount: 48 ETH"))
-    mistaken = (await oms(network, "workspace", "propose", str(file), "--purpose", "tests", user="adam")).split()[0]
+    propose = ("workspace", "propose", str(file), "--purpose", "tests", "--yes")
+    mistaken = (await oms(network, *propose, user="adam")).split()[0]
     with pytest.raises(AssertionError, match="CREDENTIAL_UNKNOWN"):
         await oms(network, "workspace", "withdraw", mistaken)
     assert "WITHDRAWN" in await oms(network, "workspace", "withdraw", mistaken, user="adam")
@@ -250,7 +251,7 @@ async def test_people_do_all_of_it_on_the_command_line(network: Network, client:
     told = await oms(network, "workspace", "diff", str(file))
     assert "it only tightens what is possible" in told
     assert "limit-coin" in told
-    change_id = (await oms(network, "workspace", "propose", str(file), "--purpose", "tests", user="adam")).split()[0]
+    change_id = (await oms(network, *propose, user="adam")).split()[0]
     key = str(network.root / "people" / "alice.json")
     async with asyncio.timeout(cluster.PATIENT):
         while len([r for one in await client.inbox("alice") for r in one.readings if one.subject_id == change_id]) < 5:

@@ -92,13 +92,16 @@ async def _head(journal: Journal, body: str) -> int:
 
 
 def test_a_record_is_erased_for_a_reason_that_stands_in_the_log(config: Path) -> None:
-    assert run(config, "erase", "7", "--reason", "she asked for it").output == (
+    asked = run(config, "erase", "7", "--reason", "she asked for it")
+    assert (asked.exit_code, "Erase them, which nothing undoes but a backup?" in asked.output) == (1, True)
+    assert on(config, lambda journal: journal.items(7, 8, 1 << 20))[0].record
+    assert run(config, "erase", "7", "--reason", "she asked for it", "--yes").output == (
         "the record of entry 7 is erased; entry 301 says so\n"
     )
     items = on(config, lambda journal: journal.items(0, 400, 1 << 20))
     assert not items[7].record
     assert read_entry(items[301].entry).event == "log.erased"
-    refused = run(config, "erase", "0", "--reason", "why not")
+    refused = run(config, "erase", "0", "--reason", "why not", "--yes")
     assert isinstance(refused.exception, Refused)
     assert run(config, "erase", "8").exit_code == 2
 

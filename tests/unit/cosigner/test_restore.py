@@ -312,7 +312,10 @@ def test_convictions_are_shown_with_their_verdict_written_out_and_pardoned(
     said = told(own, "convictions", "--out", str(tmp_path / "evidence"))
     assert "cosigner 3  at keygen.2: the opening matches the commitment" in said
     assert (tmp_path / "evidence" / "cosigner-3.evidence").read_bytes() == lying.errors[1].evidence[0]
-    assert "cosigner 3 may take part again" in told(own, "pardon", "3")
+    kept = run(own, "pardon", "3", answer="n\n")
+    assert (kept.exit_code, "Let cosigner 3 take part again?" in kept.output) == (1, True)
+    assert "cosigner 3  at" in told(own, "convictions")
+    assert "cosigner 3 may take part again" in told(own, "pardon", "3", answer="y\n")
     assert reason(own, "pardon", "3") == Reason.UNKNOWN_USER
 
 
