@@ -49,7 +49,13 @@ def rules_from_yaml(text: str, assets: Iterable[Asset] = (), zones: Iterable[Zon
     if not isinstance(tree, Items):
         raise Misplaced(f"line {tree.line}: rules are a list, each beginning with '- rule: ...'")
     registered, known = tuple(assets), Zones(zones)
-    return tuple(_rule(one, registered, known) for one in tree.items)
+    read: dict[str, Rule] = {}
+    for one in tree.items:
+        rule = _rule(one, registered, known)
+        if rule.rule_id in read:
+            raise Misplaced(f"line {one.line}, rule {rule.rule_id[:64]}: there is one of this name before it")
+        read[rule.rule_id] = rule
+    return tuple(read.values())
 
 
 def requirement_from_yaml(text: str) -> Requirement:

@@ -128,6 +128,7 @@ def test_an_amount_in_a_limit_has_the_unit_of_the_rules_asset() -> None:
     [
         ("- rule: r\n  permit:\n  wehn: {}", "line 3, rule r: unknown key 'wehn'", Reason.UNKNOWN_FIELD),
         ("- rule: r\n  permit:\n  when:\n    depth: 1\n    amout: 5", "line 5, rule r, amout:", Reason.UNKNOWN_FIELD),
+        ("- rule: r\n  permit:\n- rule: r\n  deny:", "line 3, rule r: there is one of this name", Reason.MALFORMED),
         ("- rule: r\n  limit: {usd: 5, evry: 1h}", "line 2, rule r, limit:", Reason.UNKNOWN_FIELD),
         ("- rule: r\n  require: {approvals: 1, from: x}", "line 2, rule r, require:", Reason.UNKNOWN_FIELD),
         ("- rule: r\n  deny:\n  when: {amount: {over: 5}}", "line 3, rule r, amount:", Reason.UNKNOWN_FIELD),
@@ -320,7 +321,7 @@ def rules(draw: st.DrawFn) -> Rule:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(rules(), max_size=3))
+@given(st.lists(rules(), max_size=3, unique_by=lambda rule: rule.rule_id))
 def test_what_is_written_reads_as_the_same_rules(some: list[Rule]) -> None:
     assert rules_from_yaml(rules_to_yaml(some, ASSETS), ASSETS) == tuple(some)
 
