@@ -214,7 +214,8 @@ class Desk(Preparing, Sending):
         wallet = await self._wallets.active(row["wallet_id"])
         without = refusers(read_refusals(await self._store.refusals(row["order_id"])))
         if self._cosigners.quorum(wallet.parties, wallet.threshold, without) is None:
-            text = f"{len(self._cosigners.willing())} of {len(wallet.parties)} cosigners are attached"
+            there = len((self._cosigners.willing() & set(wallet.parties)) - without)
+            text = f"{there} of {len(wallet.parties)} holders of the key can sign, and it takes {wallet.threshold}"
             raise Unavailable(text, Reason.QUORUM_UNAVAILABLE)
 
     async def _quorum(self, row: RowMapping, pooled: bool, of: set[int]) -> tuple[tuple[int, ...], bytes] | None:

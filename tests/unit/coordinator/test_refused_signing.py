@@ -124,7 +124,7 @@ async def test_an_order_that_some_refuse_for_integrity_shows_so_while_it_waits_f
     shown = views.transaction(
         await way._store.order("txn_1"), workspace(), (), (), await way._store.refusals("txn_1"), []
     )
-    text = "on hold with these: cosigner 2: CHALLENGE_MISMATCH no; 3 of 5 cosigners are attached"
+    text = "on hold with these: cosigner 2: CHALLENGE_MISMATCH no; 2 of 5 holders of the key can sign, and it takes 3"
     assert (shown.state, shown.reason, shown.detail) == ("APPROVED", WRONG, text)
     way.desk.attach({i: reads(i) for i in ALL})
     await asyncio.wait_for(work, 120)
