@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oms_core.chains.evm import chain_id
-from oms_core.settings import invalid, parse
+from oms_core.settings import invalid, parse, unreadable
 
 LEAST_ENTRIES = 100  # between anchors: each leaves some entries itself
 
@@ -85,7 +85,7 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise invalid(path.name, f"cannot be read: {type(error).__name__}") from error
+        raise unreadable(path.name, error, "name another file by --config") from error
     config = parse(Config, text, path.name, lambda written: path.parent / Path(written).expanduser())
     chain_id(config.chain.id)
     if not config.chain.rpc or config.chain.confirmations < 1:

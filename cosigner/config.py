@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from oms_core.settings import invalid, parse
+from oms_core.settings import invalid, parse, unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise invalid(path.name, f"cannot be read: {type(error).__name__}") from error
+        raise unreadable(path.name, error, "name another file by --config") from error
     config = parse(Config, text, path.name, lambda written: path.parent / Path(written).expanduser())
     if config.index < 1 or config.level not in ("L112", "L128"):
         raise invalid(path.name, "index is at least 1, level is L112 or L128")

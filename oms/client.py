@@ -177,7 +177,12 @@ class Client(LogCalls):
         max_fee_total: int | None = None,
         gas_limit_cap: int = 0,
     ) -> tuple[Intent, tuple[str, ...]]:
-        """The canonical intent for an action, or for the bytes of an unsigned transaction, and its rendering."""
+        """The canonical intent for an action, or for the bytes of an unsigned transaction, and its rendering.
+
+        Raises `Malformed` for a cap that is no 64-bit count of gas.
+        """
+        if not 0 <= gas_limit_cap < 1 << 64:
+            raise Malformed(f"{gas_limit_cap} is no count of gas")
         request = pb.PrepareIntentRequest(
             wallet_id=wallet_id,
             initiator=initiator,

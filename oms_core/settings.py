@@ -31,6 +31,12 @@ def invalid(where: str, text: str) -> LocalError:
     return LocalError(f"{where}: {text}", Reason.CONFIG_INVALID)
 
 
+def unreadable(where: str, error: OSError | UnicodeDecodeError, otherwise: str = "") -> LocalError:
+    """The error of a file of settings that cannot be read, and how to name another one."""
+    why = (error.strerror or "it cannot be opened") if isinstance(error, OSError) else "it is no UTF-8 text"
+    return invalid(where, f"cannot be read: {why}{f'; {otherwise}' if otherwise else ''}")
+
+
 def _section(kind: type[Any], table: object, where: str, prefix: str, path: Callable[[str], PurePath]) -> Any:
     if not isinstance(table, dict):
         raise invalid(where, f"section [{prefix.rstrip('.')}] is missing")

@@ -41,17 +41,19 @@ def cancel(context: click.Context, transaction_id: str) -> None:
 @click.option("--amount", default="", help="Another amount, in whole units of the asset.")
 @click.option("--to", default="", help="Another destination: an address, or entry:ID.")
 @click.option("--purpose", help="Another reason.")
-@click.option("--yes", is_flag=True, help="Sign without asking.")
+@click.option("--yes", is_flag=True, help="Sign without asking; with --json nobody is asked.")
 @click.pass_context
 def amend(context: click.Context, transaction_id: str, amount: str, to: str, purpose: str | None, yes: bool) -> None:
     """Put another transfer in the place of one of yours; what people approved of it is void."""
+    if not amount and not to and purpose is None:
+        raise click.UsageError("say what is to be different: --amount, --to or --purpose")
 
     async def work(client: Client, read: Settings) -> pb.Transaction:
         old, workspace = _intent(await client.transaction(transaction_id)), await client.workspace()
         new = amended(old, workspace, amount, to, purpose)
         if not yes and not context.obj[1]:
             click.echo("\n".join([in_words(subject_digest(new)), *render(new, workspace).lines]))
-            click.confirm("Sign this in its place?", abort=True)
+            click.confirm(f"Sign this in the place of {transaction_id}, whose approvals end with it?", abort=True)
         signer = read.signer()
         return await client.amend(transaction_id, signer.propose(new), signer.withdraw(old, new))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +34,10 @@ def inbox(context: click.Context, approver: str) -> None:
 
     waiting = call(context, work)
     for lines in waiting:
-        click.echo("\n".join(lines))
-    if not waiting:
+        subject_id, _, check_words = lines[0].partition("  ")
+        told = {"subject_id": subject_id, "check_words": check_words, "lines": [line.strip() for line in lines[1:]]}
+        click.echo(json.dumps(told) if context.obj[1] else "\n".join(lines))
+    if not waiting and not context.obj[1]:
         click.echo("nothing waits")
 
 
@@ -98,7 +101,10 @@ def decide(
     async def work(client: Client, read: Settings) -> str:
         one = next((one for one in await client.inbox(approver) if one.subject_id == subject_id), None)
         if one is None:
-            raise NotFound(f"{subject_id} does not wait for {approver}", Reason.UNKNOWN_TRANSACTION)
+            text = (
+                f"{subject_id} does not wait for {approver}: see `oms inbox {approver}`, and who has decided what there"
+            )
+            raise NotFound(text, Reason.UNKNOWN_TRANSACTION)
         workspace = await client.workspace()
         click.echo("\n".join(prompt(one, workspace)), err=True)
         if verdict is Verdict.APPROVE and not despite:
@@ -111,4 +117,14 @@ def decide(
         approval = authenticator.approve(replace(own, verdict=verdict, decided_at=int(time.time())), read.origin)
         return await client.decide(subject_id, approval, comment)
 
-    click.echo(f"{subject_id} is {call(context, work)}")
+    state = call(context, work)
+    if context.obj[1]:
+        click.echo(json.dumps({"subject_id": subject_id, "approver": approver, "verdict": verdict, "state": state}))
+    else:
+        click.echo(decided(subject_id, approver, verdict, state))
+
+
+def decided(subject_id: str, approver: str, verdict: Verdict, state: str) -> str:
+    """That a decision was taken, apart from the state, which follows a moment later."""
+    done = "approved" if verdict is Verdict.APPROVE else "denied"
+    return f"{approver} has {done} {subject_id}; it was {state} until now, and goes on by itself"

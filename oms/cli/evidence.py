@@ -12,7 +12,7 @@ from auditor import trusted
 from auditor.pack import Pack
 from auditor.verify import verify_pack
 from oms.cli.shared import call, show
-from oms.cli.trusted import DIGEST, WORKSPACE, agreed
+from oms.cli.trusted import DIGEST, WORKSPACE, agreed, tell
 from oms_core.encoding import KIND, decode, decode_one_of, encode
 from oms_core.errors import LocalError, Malformed, ProofInvalid, Reason
 from oms_core.log.conflict import LogConflict, verify_conflict
@@ -69,7 +69,7 @@ def verify(context: click.Context, file: Path, pinned: Path | None, digest: str,
     kind = kind_of(data)
     if kind is Pack:
         report = verify_pack(data, known, trusted.read_hash(block_hash, "--block-hash") if block_hash else None)
-        click.echo("\n".join(report.lines()))
+        tell(context, report.lines())
         return
     if workspace is None:
         raise LocalError("this kind of evidence is verified with --workspace", Reason.CONFIG_INVALID)

@@ -20,7 +20,7 @@ from auditor.report import printable, when
 from auditor.trusted import read_file
 from auditor.versions import read_genesis
 from oms.cli.shared import call
-from oms.cli.trusted import DIGEST, WORKSPACE, agreed, agreed_workspace
+from oms.cli.trusted import DIGEST, WORKSPACE, agreed, agreed_workspace, tell
 from oms.client import Client
 from oms_core.encoding import encode
 from oms_core.errors import LocalError, NotFound, Reason, Unavailable
@@ -63,7 +63,7 @@ def verify(
         report = call(context, lambda client, _: _verify_there(client, trusted, workspace, first or 0, last))
     else:
         report = verify_files(open_log(tiles, file), trusted, workspace, first, last)
-    click.echo("\n".join(map(printable, report.lines())))
+    tell(context, list(map(printable, report.lines())))
     report.check()
 
 
@@ -170,7 +170,10 @@ def export(context: click.Context, first: int, records: bool, out: Path, pinned:
 @click.pass_context
 def anchors(context: click.Context, out: Path | None) -> None:
     """Show the log's anchors in a public chain, newest first."""
-    for one in call(context, lambda client, _: client.anchors()):
+    found = call(context, lambda client, _: client.anchors())
+    if not found:
+        click.echo("the log has no anchor", err=True)
+    for one in found:
         where = f"block {one.block_number}, {when(one.block_time)}" if one.receipt else one.reason
         click.echo(f"{one.transaction_id}  {one.size:8} entries  {one.state:9} {where}")
         if out is not None and one.receipt:

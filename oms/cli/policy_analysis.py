@@ -83,7 +83,7 @@ def diff(context: click.Context, draft: Path, path: Path | None, at: int | None,
     if found.none:
         lines.append("nothing changes")
     elif not found.complete:
-        lines.append("there may be more")
+        lines.append("there may be more" if found.examples else "no such order was found, and not all were looked at")
     say(context, {"examples": table, "complete": found.complete}, lines)
     if found.examples:
         context.exit(1)

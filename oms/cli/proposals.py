@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,21 +21,49 @@ from oms_core.workspace import Asset, Workspace
 from proto import oms_pb2 as pb
 
 _Make = Callable[[Workspace], What | bytes]
+HOURS = 24  # that an order is valid, unless it says otherwise
+
+
+_TERMS = (
+    click.option("--purpose", help="Why: people who approve read it."),
+    click.option("--hours", type=click.IntRange(1, 720), help=f"How long it may take; {HOURS}, if left out."),
+    click.option("--path", help="The account below the wallet's key, as in 0/17."),
+    click.option("--max-fee", type=int, help="Network fee at most, in wei."),
+    click.option("--gas", type=click.IntRange(min=0), help="Gas at most."),
+    click.option("--yes", is_flag=True, help="Sign without asking; with --json nobody is asked."),
+)
+
+
+class _Terms(click.Command):
+    """A kind of order: what all kinds may say stands before its name or behind it, where it counts more."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for option in reversed(_TERMS):
+            option(self)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Take the common options out of what the command itself is called with."""
+        own = {name: context.params.pop(name) for name in ("purpose", "hours", "path", "max_fee", "gas", "yes")}
+        before: dict[str, Any] = context.meta["terms"]
+        context.meta["terms"] = before | {name: value for name, value in own.items() if value not in (None, False)}
+        return super().invoke(context)
 
 
 @click.group("propose")
-@click.option("--purpose", default="", help="Why: people who approve read it.")
-@click.option("--hours", type=click.IntRange(1, 720), default=24, show_default=True)
-@click.option("--path", default="", help="The account below the wallet's key, as in 0/17.")
-@click.option("--max-fee", type=int, help="Network fee at most, in wei.")
-@click.option("--gas", type=int, default=0, help="Gas at most.")
-@click.option("--yes", is_flag=True, help="Sign without asking.")
+@_TERMS[0]
+@_TERMS[1]
+@_TERMS[2]
+@_TERMS[3]
+@_TERMS[4]
+@_TERMS[5]
 @click.pass_context
-def group(
-    context: click.Context, purpose: str, hours: int, path: str, max_fee: int | None, gas: int, yes: bool
-) -> None:
+def group(context: click.Context, /, **terms: Any) -> None:
     """Propose an order; what will be approved is shown before it is signed."""
-    context.meta["terms"] = (purpose, hours, path, max_fee, gas, yes)
+    context.meta["terms"] = terms
+
+
+group.command_class = _Terms
 
 
 @group.command()
@@ -150,14 +179,16 @@ def destination(workspace: Workspace, text: str) -> bytes:
 
 
 def _propose(context: click.Context, wallet_id: str, make: _Make) -> None:
-    purpose, hours, path, max_fee, gas, yes = context.meta["terms"]
+    terms = context.meta["terms"]
+    purpose, path = terms["purpose"] or "", parse_path(terms["path"] or "")
+    hours, gas = terms["hours"] or HOURS, terms["gas"] or 0
 
     async def work(client: Client, read: Settings) -> pb.Transaction:
         action = make(await client.workspace())
         intent, lines = await client.prepare(
-            wallet_id, action, read.user, purpose, hours * 3600, parse_path(path), max_fee, gas
+            wallet_id, action, read.user, purpose, hours * 3600, path, terms["max_fee"], gas
         )
-        if not yes and not context.obj[1]:
+        if not terms["yes"] and not context.obj[1]:
             click.echo("\n".join(lines))
             click.confirm("Sign this proposal?", abort=True)
         return await client.submit(read.signer().propose(intent))

@@ -16,7 +16,7 @@ from oms.client import Client, Tls
 from oms.signer import ProposalSigner
 from oms_core.encoding import decode
 from oms_core.errors import Malformed
-from oms_core.settings import invalid, parse
+from oms_core.settings import invalid, parse, unreadable
 from oms_core.workspace import Workspace
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def settings(context: click.Context) -> Settings:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise invalid(path.name, f"cannot be read: {type(error).__name__}") from error
+        raise unreadable(path.name, error, "name another file by --config or OMS_CONFIG") from error
     return parse(Settings, text, path.name, lambda written: path.parent / Path(written).expanduser())
 
 

@@ -13,6 +13,7 @@ from oms.client import Client
 from oms_core.chains.evm import NATIVE_DECIMALS
 from oms_core.chains.intent import Proposal, subject_digest
 from oms_core.encoding import decode
+from oms_core.errors import Reason
 from oms_core.policy.units import decimal
 from oms_core.words import in_words
 from proto import oms_pb2 as pb
@@ -26,7 +27,7 @@ from proto import oms_pb2 as pb
 @click.option("--request-id", default="", help="The same id again gives the same order.")
 @click.option("--hours", type=click.IntRange(1, 720), default=24, show_default=True)
 @click.option("--path", default="", help="The account below the wallet's key that pays, as in 0/17.")
-@click.option("--yes", is_flag=True, help="Sign without asking.")
+@click.option("--yes", is_flag=True, help="Sign without asking; with --json nobody is asked.")
 @click.pass_context
 def transfer(
     context: click.Context,
@@ -61,10 +62,12 @@ def group() -> None:
 
 @group.command("show")
 @click.argument("transaction_id")
+@click.option("--every", is_flag=True, help="With every rule, also those that do not apply.")
 @click.pass_context
-def show_one(context: click.Context, transaction_id: str) -> None:
+def show_one(context: click.Context, transaction_id: str, every: bool) -> None:
     """One order with its way, its rules and its refusals."""
-    show_transaction(context, call(context, lambda client, _: client.transaction(transaction_id)))
+    tx = call(context, lambda client, _: client.transaction(transaction_id))
+    show(context, tx, describe(tx, every))
 
 
 @group.command("list")
@@ -107,8 +110,8 @@ def show_transaction(context: click.Context, tx: pb.Transaction) -> None:
     show(context, tx, describe(tx))
 
 
-def describe(tx: pb.Transaction) -> list[str]:
-    """An order in lines."""
+def describe(tx: pb.Transaction, every: bool = False) -> list[str]:
+    """An order in lines; without ``every``, only with rules that have a part in it."""
     lines = [f"{tx.transaction_id}  {tx.state}" + (f"  {tx.reason}: {tx.detail}" if tx.reason else "")]
     lines.append(f"  check words: {_words(tx)}")
     lines += [f"  {line}" for line in tx.lines]
@@ -116,7 +119,7 @@ def describe(tx: pb.Transaction) -> list[str]:
     for need in tx.needs:
         given = ", ".join(need.given) or "nobody yet"
         lines.append(f"  rule {need.rule_id}: {len(need.given)} of {need.required} by {need.role} ({given})")
-    lines += [f"  rule {line}" for line in tx.trace]
+    lines += _rules(tx, every)
     lines += [f"  refused by cosigner {r.index} {r.name}: {r.reason}: {r.detail}" for r in tx.refusals]
     lines += [f"  {tx.agreement}"] if tx.agreement else []
     for one in tx.readings:
@@ -130,10 +133,23 @@ def describe(tx: pb.Transaction) -> list[str]:
     return lines
 
 
+def _rules(tx: pb.Transaction, every: bool) -> list[str]:
+    """What rules came to. Where nothing permits an order, each PERMIT is there with what it lacks."""
+    kept = [line for line in tx.trace if every or _counts(line, tx.reason == Reason.NO_PERMIT)]
+    lines = [f"  rule {line}" for line in kept]
+    if len(kept) < len(tx.trace):
+        lines.append(f"  {len(tx.trace) - len(kept)} other rules do not apply: `--every` shows why")
+    return lines
+
+
+def _counts(line: str, permits: bool) -> bool:
+    return ": no, " not in line or (permits and line.startswith("PERMIT "))
+
+
 def _words(tx: pb.Transaction) -> str:
     """Made from the order itself, not from what the coordinator says of it."""
     return in_words(subject_digest(decode(Proposal, tx.proposal).subject))
 
 
 def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S.%f")[:-3]
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

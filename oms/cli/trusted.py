@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 from auditor import trusted
+from auditor.report import NOTE
 from oms.cli.shared import settings
 from oms_core.workspace import Workspace
 
@@ -29,3 +31,13 @@ def agreed_workspace(context: click.Context, pinned: Path | None) -> Workspace:
     workspace = agreed(context, pinned, "")[1]
     assert workspace is not None
     return workspace
+
+
+def tell(context: click.Context, lines: list[str]) -> None:
+    """Print what a verification came to: its lines, or for machines what is so, what is to be noted, what is wrong."""
+    if not context.obj[1]:
+        click.echo("\n".join(lines))
+        return
+    named = {"ok": "ok  ", "notes": f"{NOTE} ", "wrong": "WRONG  ", "verified": "VERIFIED "}
+    told = {name: [one.removeprefix(head) for one in lines if one.startswith(head)] for name, head in named.items()}
+    click.echo(json.dumps(told | {"verified": "".join(told["verified"])}))
