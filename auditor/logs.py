@@ -224,7 +224,9 @@ def verify_log(
         raise ProofInvalid("the entries do not lead to the checkpoint's root", Reason.DIGEST_MISMATCH)
     newest = walk.versions.newest if walk.versions is not None else workspace
     if newest is None:
-        raise Malformed("without records from the beginning on, the workspace's file is needed for its keys")
+        raise Malformed(
+            "there are no records from the beginning on, which name the keys: the --workspace FILE is needed"
+        )
     vouched = verify_head(note, newest, walk.known())
     vouched.check_time(walk.at)
     number = -1 if walk.versions is None else newest.version

@@ -40,7 +40,7 @@ class Claims:
         try:
             yield
         except CountersealError as error:
-            text = f"does not hold: {printable(words)}: {printable(error.message)}"
+            text = f"does not hold: {printable(words)}: {printable(error.message.removeprefix('does not hold: '))}"
             raise ProofInvalid(text, error.reason) from error
         self.add(words)
 

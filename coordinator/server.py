@@ -162,7 +162,8 @@ async def _listen(server: grpc.aio.Server, address: str, config: Config) -> None
     try:
         server.add_secure_port(address, server_credentials(config))
     except RuntimeError:
-        raise LocalError(f"cannot listen on {address}", Reason.CONFIG_INVALID) from None
+        text = f"cannot listen on {address}: does a coordinator run here already?"
+        raise LocalError(text, Reason.CONFIG_INVALID) from None
     await server.start()
 
 

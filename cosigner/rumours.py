@@ -157,7 +157,10 @@ def compare(connection: Connection, data: bytes, key: Verifier, now: int) -> Com
     try:
         note = read_note(data)
     except Malformed:
-        found = decode(LogConflict, data, conflicts.LIMIT)
+        try:
+            found = decode(LogConflict, data, conflicts.LIMIT)
+        except Malformed:
+            raise Malformed("this is neither a signed head of a log nor the evidence of two") from None
         words = verify_conflict(found, (key,))
         rumours.keep(verify_log(read_note(found.second), key), found)
         return Compared(words, conflict=True)

@@ -68,7 +68,7 @@ class IllegalTransition(Conflict):
     default_reason = Reason.WRONG_STATE
 
     def __init__(self, order_id: str, was: State, to: State) -> None:
-        super().__init__(f"order {order_id} cannot go from {was} to {to}", order_id=order_id, was=was, to=to)
+        super().__init__(f"order {order_id} is {was}, and cannot become {to}", order_id=order_id, was=was, to=to)
 
 
 def advance(order_id: str, was: State, to: State) -> State:

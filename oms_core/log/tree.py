@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from oms_core.errors import Malformed, ProofInvalid
+from oms_core.errors import Malformed, ProofInvalid, Reason
 
 HASH = 32
 MAX_SIZE = 1 << 63
@@ -217,7 +217,7 @@ def _sized(proof: Sequence[bytes], *more: bytes) -> None:
 
 def _claim(holds: bool, claim: str) -> None:
     if not holds:
-        raise ProofInvalid(f"does not hold: {claim}")
+        raise ProofInvalid(f"does not hold: {claim}", Reason.DIGEST_MISMATCH)
 
 
 def _in_range(holds: bool, otherwise: str) -> None:

@@ -46,5 +46,5 @@ ENDED = frozenset({ChangeState.ACTIVE, *_OVER})
 def advance(change_id: str, was: ChangeState, to: ChangeState) -> ChangeState:
     """Return ``to`` if the table allows the step. Raises `Conflict` (WRONG_STATE)."""
     if to not in NEXT[was]:
-        raise Conflict(f"change {change_id} cannot go from {was} to {to}", Reason.WRONG_STATE)
+        raise Conflict(f"change {change_id} is {was}, and cannot become {to}", Reason.WRONG_STATE)
     return to

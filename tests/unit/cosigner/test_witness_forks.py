@@ -353,6 +353,8 @@ def test_a_file_that_shows_nothing_is_refused_in_words(follower: Follower) -> No
     for data, error in ((b"noise", Malformed), (nothing, ProofInvalid), (foreign, ProofInvalid)):
         with follower.node.store.begin() as connection, pytest.raises(error):
             rumours.compare(connection, data, key, NOW)
+    with follower.node.store.begin() as connection, pytest.raises(Malformed, match="neither a signed head of a log"):
+        rumours.compare(connection, b"noise", key, NOW)
     goes_on(follower)
 
 
