@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_new
@@ -38,6 +39,7 @@ from oms_core.policy.limits import YEAR
 from oms_core.policy.rows import rows_of
 from oms_core.workspace import Workspace, workspace_digest
 
+D = TypeVar("D")
 _KEPT = 4  # versions of the workspace in memory
 _JUDGED = 64  # changes of the workspace whose approvals were looked at
 
@@ -175,8 +177,7 @@ class History:
 
         def read() -> Workspace:
             query = select(log_versions.c.document).filter_by(digest=digest)
-            document = connection.execute(query).scalar_one()
-            found = decode(Workspace, document, WORKSPACE_LIMIT)
+            found = _stored(Workspace, connection.execute(query).scalar_one())
             if workspace_digest(found) != digest:
                 raise LocalError("the store has another document for a version of the workspace", Reason.STORE_CORRUPT)
             return found
@@ -191,7 +192,7 @@ class History:
 
         def judge() -> int | None:
             row = connection.execute(select(log_changes).filter_by(index=index)).one()
-            request = decode(ChangeWorkspaceRequest, row.request, WORKSPACE_LIMIT)
+            request = _stored(ChangeWorkspaceRequest, row.request)
             if subject_digest(request.proposal.subject) != row.change:
                 raise LocalError("the store has another request for a change of the workspace", Reason.STORE_CORRUPT)
             return counts_at(request, current, row.at)
@@ -206,6 +207,14 @@ _FIND = select(log_authorized).where(log_authorized.c.subject == bindparam("subj
 _CHALLENGE = select(log_counters.c.challenge).where(
     log_counters.c.credential == bindparam("credential"), log_counters.c.counter == bindparam("counter")
 )
+
+
+def _stored(kind: type[D], document: bytes) -> D:
+    """What was taken in as such. Raises `LocalError`: that it is damaged here says nothing of the log."""
+    try:
+        return decode(kind, document, WORKSPACE_LIMIT)
+    except Malformed as error:
+        raise LocalError(f"the store's {kind.__name__} is damaged", Reason.STORE_CORRUPT) from error
 
 
 def _note_version(connection: Connection, digest: bytes, workspace: Workspace) -> None:

@@ -16,6 +16,7 @@ from fido2.webauthn import AuthenticatorData
 from oms_core.errors import Malformed, Reason, Refused
 
 MAX_CLIENT_DATA = 4096  # bytes
+MAX_NESTED = 64  # objects and lists in client data, which has one or two
 # Kind, algorithm, curve and coordinates; nothing else belongs into a key (RFC 9053, 7.1 and 7.2).
 _SHAPES: dict[type[CoseKey], tuple[dict[int, int], tuple[int, ...]]] = {
     ES256: ({1: 2, 3: -7, -1: 1}, (-2, -3)),
@@ -53,6 +54,8 @@ def verify_assertion(
         raise Refused("the assertion was made for another origin", Reason.ORIGIN_MISMATCH)
     try:
         data = AuthenticatorData(authenticator_data)
+    except MemoryError:  # says nothing of the assertion, and others would find it good
+        raise
     except Exception as error:
         raise Malformed("not authenticator data") from error
     if data.rp_id_hash != hashlib.sha256(rp_id.encode()).digest():
@@ -74,6 +77,8 @@ def cose_key(public_key: bytes) -> CoseKey:
     try:
         decoded: Any = cbor.decode(public_key)
         key = CoseKey.parse(decoded)
+    except MemoryError:
+        raise
     except Exception as error:
         raise Malformed("not a COSE key") from error
     if type(key) not in _SHAPES or cbor.encode(dict(key)) != public_key:
@@ -102,9 +107,11 @@ def _client_data(raw: bytes) -> dict[str, Any]:
 
     if len(raw) > MAX_CLIENT_DATA:
         raise Malformed(f"client data is longer than {MAX_CLIENT_DATA} bytes", Reason.TOO_LARGE)
+    if raw.count(b"{") + raw.count(b"[") > MAX_NESTED:  # how deep can be read depends on who reads it
+        raise Malformed("client data is nested too deeply")
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Malformed("client data is not JSON") from error
     if not isinstance(value, dict):
         raise Malformed("client data is not an object")

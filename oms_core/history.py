@@ -15,7 +15,7 @@ from oms_core.assertions import verify_assertion
 from oms_core.chains.evm import what_is_signed
 from oms_core.chains.intent import CreateWallet, Intent, check_bounds, subject_digest
 from oms_core.encoding import decode, decode_one_of, digest
-from oms_core.errors import CountersealError, Malformed, Refused
+from oms_core.errors import Malformed, NotFound, ProofInvalid, Refused
 from oms_core.evidence import ChangeRequest, ChangeWorkspaceRequest, CreateRequest, SignRequest, request_digest
 from oms_core.keys import ChangeKey
 from oms_core.log.entries import AUTHORIZED, GENESIS, WORKSPACE_APPROVED, Entry, Item, read_record
@@ -29,6 +29,8 @@ AUTHORIZED_FOR = 300  # seconds: what was authorised before that is logged anew 
 REQUEST_LIMIT = 256 * 1024  # bytes: no cosigner takes a longer one
 WORKSPACE_LIMIT = 8 << 20  # bytes
 REPLAYED = frozenset({GENESIS, WORKSPACE_APPROVED, AUTHORIZED})
+ABOUT_THE_ENTRY = (Malformed, Refused, NotFound, ProofInvalid)
+"""What says something of a document, the same on every machine; a full disk or a token that is gone says nothing."""
 
 Asked = SignRequest | CreateRequest | ChangeRequest
 _ASKED: tuple[type[Asked], ...] = (SignRequest, CreateRequest, ChangeRequest)
@@ -167,7 +169,7 @@ def spends_in(authorized: Authorization, workspace: Workspace, at: int) -> tuple
     assert isinstance(subject, Intent | CreateWallet | ChangeKey)
     try:
         return spends(workspace, subject, at)
-    except CountersealError as error:
+    except ABOUT_THE_ENTRY as error:
         raise Malformed(f"what was authorised cannot be read: {error.message}", error.reason) from error
 
 
@@ -189,11 +191,12 @@ def worst(*readings: tuple[Spend, ...]) -> tuple[Spend, ...]:
 def counts_at(request: ChangeWorkspaceRequest, current: Workspace, at: int) -> int | None:
     """From when a change (logged at Unix second ``at``) has to be followed by whoever stands on ``current``.
 
-    None if it is not what people have approved, or stands on another version: such an entry is passed over.
+    None if it is not what people have approved, or stands on another version: such an entry is passed over for ever.
+    So only what the request itself is at fault for says so; whatever this machine is at fault for is raised.
     """
     try:
         return at + verify_change(request, current, at).delay
-    except CountersealError:
+    except ABOUT_THE_ENTRY:
         return None
 
 

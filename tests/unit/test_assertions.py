@@ -253,3 +253,29 @@ def test_a_key_that_is_not_a_plain_point_of_an_allowed_kind_is_malformed(key: An
 def test_a_key_in_another_encoding_than_the_canonical_one_is_malformed(raw: bytes) -> None:
     with pytest.raises(Malformed):
         cose_key(raw)
+
+
+@pytest.mark.parametrize("at", ["AuthenticatorData", "cbor.decode"])
+def test_a_machine_without_memory_finds_no_assertion_at_fault(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Whoever passes over what it is for would do so for ever, and the other nodes would not."""
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(f"oms_core.assertions.{at}", full)
+    with pytest.raises(MemoryError):
+        verify_assertion(cose(P256), CHALLENGE, RP, (ORIGIN,), *Press().parts())
+
+
+def test_client_data_is_too_deep_for_all_machines_or_for_none() -> None:
+    """Not only where so much is called already that little may be called yet."""
+    plain = json.dumps(Press().client)[:-1]
+
+    def read(levels: int) -> Asserted:
+        deep = f'{plain}, "more": {"[" * levels}{"]" * levels}}}'.encode()
+        return verify_assertion(cose(P256), CHALLENGE, RP, (ORIGIN,), *Press(raw_client=deep).parts())
+
+    assert read(63) == Asserted(7, may_be_copied=False)
+    for levels in (64, 500, 1900):
+        with pytest.raises(Malformed, match="too deeply"):
+            read(levels)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from cosigner.history import History
 from cosigner.store import open_store
-from oms_core.errors import Reason, Refused
+from oms_core.errors import LocalError, Reason, Refused, Unavailable
 from oms_core.policy.rules import DAY
 from oms_core.workspace import Workspace
 from tests.people import DELAY, NOW, approve, following, reform, workspace, workspace_request
@@ -75,6 +77,53 @@ def test_a_change_whose_parent_is_logged_after_it_is_due_all_the_same(log: Logbo
     log.approve(workspace_request(reform(parent)))
     replica.follow()
     assert due(replica, NOW + DELAY, parent)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [LocalError("no room on the disk"), Unavailable("the token is gone", Reason.HSM_UNAVAILABLE), MemoryError()],
+)
+def test_a_fault_of_this_machine_passes_over_no_change_that_people_have_approved(
+    log: Logbook, replica: Replica, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """It would be passed over for ever: here a key that was revoked would sign on, and at the others not."""
+    wish = reform(loosened())
+    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")), at=NOW)
+    with monkeypatch.context() as patched:
+        patched.setattr("oms_core.history.verify_change", Failing(fault))
+        with pytest.raises(type(fault)):
+            replica.follow()
+    assert not due(replica, NOW + DELAY), "none of the transaction was kept"
+    replica.follow()
+    with monkeypatch.context() as patched:
+        patched.setattr("oms_core.history.verify_change", Failing(fault))
+        with pytest.raises(type(fault)):
+            due(replica, NOW + DELAY)
+    assert due(replica, NOW + DELAY)
+
+
+class Failing:
+    """Always with this."""
+
+    def __init__(self, fault: Exception) -> None:
+        self.fault = fault
+
+    def __call__(self, *_: object) -> None:
+        raise self.fault
+
+
+@pytest.mark.parametrize("table", ["log_changes", "log_versions"])
+def test_what_is_damaged_in_the_store_says_nothing_of_the_log(log: Logbook, replica: Replica, table: str) -> None:
+    wish = reform(loosened())
+    log.approve(workspace_request(wish, approve(wish, "alice"), approve(wish, "carol")), at=NOW)
+    replica.follow()
+    column = {"log_changes": "request", "log_versions": "document"}[table]
+    with replica.store.begin() as connection:
+        connection.execute(text(f"UPDATE {table} SET {column} = x'00'"))
+    log.authorize(asked(order(50)))
+    replica.history = History()
+    with pytest.raises(LocalError, match="damaged"):
+        due(replica.follow(), NOW + DELAY)
 
 
 def test_history_outlives_the_process(log: Logbook, replica: Replica) -> None:

@@ -9,7 +9,16 @@ import pytest
 from oms_core.authorize import authorize
 from oms_core.chains.intent import Bounds, Call, subject_digest
 from oms_core.encoding import encode
-from oms_core.errors import Malformed, Reason
+from oms_core.errors import (
+    CountersealError,
+    LocalError,
+    Malformed,
+    NotFound,
+    ProofInvalid,
+    Reason,
+    Refused,
+    Unavailable,
+)
 from oms_core.evidence import request_digest
 from oms_core.history import (
     Approved,
@@ -247,3 +256,29 @@ def test_a_change_that_people_have_not_approved_or_that_stands_on_another_versio
     assert counts_at(workspace_request(subject, approve(subject, "alice")), workspace(), NOW) is None
     assert counts_at(whole, following(name="other"), NOW) is None
     assert counts_at(whole, workspace(), NOW + 5000) is None  # its approvals were over when it was logged
+
+
+@pytest.mark.parametrize("reason", [Malformed, Refused, NotFound, ProofInvalid])
+def test_what_a_request_itself_is_at_fault_for_makes_it_never_due(
+    monkeypatch: pytest.MonkeyPatch, reason: type[CountersealError]
+) -> None:
+    def judged(*_: object) -> None:
+        raise reason("no")
+
+    monkeypatch.setattr("oms_core.history.verify_change", judged)
+    assert counts_at(workspace_request(reform(loosened())), workspace(), NOW) is None
+
+
+@pytest.mark.parametrize("reason", [LocalError, Unavailable])
+def test_what_this_machine_is_at_fault_for_says_nothing_of_an_entry(
+    monkeypatch: pytest.MonkeyPatch, reason: type[CountersealError]
+) -> None:
+    def failed(*_: object) -> None:
+        raise reason("no room on the disk")
+
+    monkeypatch.setattr("oms_core.history.verify_change", failed)
+    monkeypatch.setattr("oms_core.history.spends", failed)
+    with pytest.raises(reason):
+        counts_at(workspace_request(reform(loosened())), workspace(), NOW)
+    with pytest.raises(reason):
+        spends_in(authorization(sign_request(intent())), workspace(), NOW)
