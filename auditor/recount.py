@@ -3,7 +3,7 @@
 What nobody signed may have been too much: that is what cosigners are there for. So a request is weighed whenever the
 log has it, and is wrong once an order was signed by it, or a key made: nodes take no other than the newest. Clocks
 differ by a minute, and a session takes a while: what was permitted at any moment of that counts as permitted. Limits
-are counted as with all witnesses there, in the windows of the request's entry.
+are counted as with all witnesses there, and what rules say of time is as of the request's entry.
 """
 
 from __future__ import annotations

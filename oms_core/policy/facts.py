@@ -64,8 +64,9 @@ class Facts:
     above 1 means that so few witnesses vouch for the past that there may be so many of it: windowed limits count one
     part in ``share``, and approvals have to name the exact transaction.
 
-    ``logged_at`` is when the subject was last authorised in the log, from when on it counts for others; so it is held
-    against the windows that this is in, however much later it is signed. None where it is in no log: those of now.
+    ``logged_at`` is when the subject was last authorised in the log, from when on it counts for others; so all that
+    rules themselves say of time is held against that, however much later it is signed: see `counts_at`. None where it
+    is in no log: those of now.
     """
 
     now: int
@@ -77,5 +78,9 @@ class Facts:
 
     @property
     def counts_at(self) -> int:
-        """The Unix second whose windows the subject is held against."""
+        """The Unix second of rules: their windows, hours and ages, and from when to when they are in force.
+
+        It is the same at all nodes, whenever each of them looks. What people have said an end of, which is an order,
+        an approval or an entry of the registry, ends by ``now``, each node's own clock; and delays are over by that.
+        """
         return self.now if self.logged_at is None else self.logged_at

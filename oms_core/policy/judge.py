@@ -50,13 +50,13 @@ def judge_operations(
     for one in facts.observed:
         observed.setdefault(one.name, []).append(one)
     views = tuple(
-        rules.prepare(view_of_operation(rules.index, facts.now, subject, number, operation, observed))
+        rules.prepare(view_of_operation(rules.index, facts.counts_at, subject, number, operation, observed))
         for number, operation in enumerate(operations)
     )
     approves = Privilege.APPROVE_ORDERS if isinstance(subject, Intent) else Privilege.APPROVE_KEYS
     fee = fee_of(rules.index.assets, subject) if views else None
-    paid = rules.prepare(view_of_fee(rules.index, facts.now, subject, views[0], fee)) if fee else None
-    adds = spends_of(workspace, subject, operations, facts.now)
+    paid = rules.prepare(view_of_fee(rules.index, facts.counts_at, subject, views[0], fee)) if fee else None
+    adds = spends_of(workspace, subject, operations, facts.counts_at)
     sitting = _Sitting(
         rules=rules,
         facts=facts,
@@ -147,12 +147,13 @@ class _Sitting:
         return bytes(codes)
 
     def _in_force(self, rule: Rule) -> bool:
-        return rule.enabled and rule.starts <= self.facts.now and not (rule.ends and self.facts.now >= rule.ends)
+        at = self.facts.counts_at
+        return rule.enabled and rule.starts <= at and not (rule.ends and at >= rule.ends)
 
     def _ask(self, ready: Ready, views: tuple[View, ...]) -> list[int]:
         if ready.raised:
             return [UNKNOWN | ready.at + 1 << 2] * len(views)
-        open_now = TRUE if ready.rule.during is None else int(open_at(ready.rule.during, self.facts.now))
+        open_now = TRUE if ready.rule.during is None else int(open_at(ready.rule.during, self.facts.counts_at))
         closed = open_now | len(ready.tests) + 1 << 2
         codes = [self.rules.ask(view, ready.tests) for view in views]
         return [closed if open_now < code & 3 else code for code in codes]

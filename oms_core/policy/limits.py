@@ -61,8 +61,7 @@ class Spending:
     """What an order adds, and what counts already, each as rules see it."""
 
     def __init__(self, rules: Compiled, facts: Facts, adds: Sequence[Spend]) -> None:
-        self.rules, self.now, self.share = rules, facts.now, facts.share
-        self.counts_at = facts.counts_at
+        self.rules, self.counts_at, self.share = rules, facts.counts_at, facts.share
         this = {spend.subject for spend in adds}
         self.adds = self._lines(adds)
         self._past = [spend for spend in facts.spent if spend.subject not in this]
@@ -113,7 +112,7 @@ class Spending:
 
     def _lines(self, spends: Iterable[Spend]) -> list[Line]:
         index = self.rules.index
-        return [(spend, self.rules.prepare(view_of_spend(index, self.now, spend))) for spend in spends]
+        return [(spend, self.rules.prepare(view_of_spend(index, self.counts_at, spend))) for spend in spends]
 
 
 def weigh(ready: Ready, truths: Sequence[int], spending: Spending) -> tuple[list[LimitUse], list[Objection]]:
@@ -144,7 +143,7 @@ def quota(workspace: Workspace, facts: Facts, rule_id: str, keys: Keys, cap: int
     one = ready.rule.caps[cap]
     like = Spend(
         b"", 0, Action.CALL, keys.wallet_id, keys.initiator, keys.chain, keys.destination, keys.protocol,
-        keys.asset or "-", 0, 0, facts.now,
+        keys.asset or "-", 0, 0, facts.counts_at,
     )  # fmt: skip
     try:
         starts, ends = _window(one, facts.counts_at)

@@ -58,7 +58,7 @@ def _unknown(source: str) -> Seen:
 
 
 class View:
-    """One operation of a subject, its fee, or one spend. What is read is remembered."""
+    """One operation of a subject, its fee, or one spend, as of ``now``. What is read is remembered."""
 
     __slots__ = (
         "action", "chain", "counterparty", "fee", "flows", "index", "initiator", "now", "number", "observed",
