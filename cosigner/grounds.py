@@ -22,7 +22,8 @@ class Grounds:
         """The yes, and by how much limits over time were divided for it. Raises as `authorize` and `Past.share` do.
 
         ``note`` shows that it stands in the log; None for what needs not. Whoever is refused by people or rules is told
-        that, and not what the log lacks. What has to wait is remembered from when it could first be granted.
+        that, and not what the log lacks; but for a window that is full: in which one it stands is the log's to say.
+        What has to wait is remembered from when it could first be granted.
         """
         subject, older = subject_digest(request.proposal.subject), self._vault.older()
         back = max(look_back(request, workspace, older), self._local.horizon(workspace))
@@ -35,6 +36,8 @@ class Grounds:
         except Refused as error:
             if error.reason == Reason.DELAYED:
                 self._ledger.note_seen(subject, now)
+            if lacking is not None and error.reason == Reason.VELOCITY_EXCEEDED:
+                raise lacking from error
             raise
         if lacking is not None:
             raise lacking

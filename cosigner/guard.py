@@ -146,12 +146,13 @@ class Guard:
     def read(self, request: ReadRequest, now: int) -> tuple[SignedReading, Rendering]:
         """What this node reads in a proposal, under its identity key. Raises what it would refuse it for already.
 
-        Approvals and delays are still to come, so they are not missed; a halted node reads, too.
+        Approvals and delays are still to come, so they are not missed, and so is the entry in the log, whatever stands
+        there of it already; a halted node reads, too.
         """
         self._boots.check()
         workspace = self._vault.workspace()
         back = max(horizon(workspace), self._local.horizon(workspace))
-        facts = self._past.facts(subject_digest(request.proposal.subject), now, back)
+        facts = self._past.facts_anew(subject_digest(request.proposal.subject), now, back)
         reading, rendering = read(self._token.index, request, workspace, facts)
         self._local.check_reading(workspace, request.proposal.subject, facts)
         return SignedReading(reading, self._token.sign("reading", encode(reading))), rendering

@@ -110,6 +110,10 @@ class History:
         spent = self._counted.spent(connection, min(now, at) - back, subject, mine.last if mine is not None else None)
         return Facts(now, spent, share=share, logged_at=at)
 
+    def facts_anew(self, connection: Connection, subject: bytes, now: int, back: int = YEAR) -> Facts:
+        """The same as if it was never authorised: who asks people once more will have it logged once more."""
+        return Facts(now, self._counted.spent(connection, now - back, subject, None), logged_at=now)
+
     def check_pressed(self, connection: Connection, pressed: tuple[Pressed, ...]) -> None:
         """No counter was used for another assertion that stands in the log. Raises `Refused` (COUNTER_REGRESSION)."""
         for one in pressed:

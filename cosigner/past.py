@@ -76,6 +76,11 @@ class Past:
         with self._engine.begin() as connection:
             return self._history.facts(connection, subject, now, back, share)
 
+    def facts_anew(self, subject: bytes, now: int, back: int = YEAR) -> Facts:
+        """What others were authorised for within ``back`` seconds, whether or not this subject was, too."""
+        with self._engine.begin() as connection:
+            return self._history.facts_anew(connection, subject, now, back)
+
     def facts_within(self, connection: Connection, subject: bytes, now: int, back: int, share: int) -> Facts:
         """The same inside a transaction."""
         return self._history.facts(connection, subject, now, back, share)
