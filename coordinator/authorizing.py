@@ -1,20 +1,21 @@
 """What cosigners are about to be asked for is in the log first, and a note vouches for it: without that they refuse.
 
 An entry holds the request exactly as it is sent. It is written anew if the request has changed, or is so old that nodes
-would not take it.
+would not take it. What nodes say of windows is said of one entry, and of no other one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.journal import COORDINATOR, append
 from coordinator.standing import Standing, Stands
-from coordinator.tables import log_items, orders, spends
+from coordinator.tables import log_items, orders, refusals, spends
 from coordinator.witnessing import CosignedCheckpoint, Witnessing
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, Reason, Unavailable
@@ -33,13 +34,22 @@ LASTING = 90  # seconds that an entry has to be good for yet: a session may take
 _FRESH = AUTHORIZED_FOR - LASTING
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A request's, in place ``index`` of the log, dated ``at`` (Unix seconds); ``written`` by our monotonic clock."""
+
+    request: bytes
+    index: int
+    at: int
+    written: float
+
+
 class Authorizing(Stands):
     """Writes down what is asked for, and gets it vouched for."""
 
     def __init__(self, engine: AsyncEngine, standing: Standing, witnessing: Witnessing) -> None:
         self._engine, self._standing, self.witnessing = engine, standing, witnessing
-        # Subject: its newest entry's request, index, and when it was written. Nodes take no other than the newest.
-        self._entries: dict[str, tuple[bytes, int, float]] = {}
+        self._entries: dict[str, _Entry] = {}  # by subject: nodes take no other than the newest
 
     async def order(self, order_id: str, request: SignRequest) -> int:
         """The entry of an approved order's request. From now on it counts, whatever becomes of it.
@@ -54,6 +64,8 @@ class Authorizing(Stands):
                 raise IllegalTransition(order_id, State.APPROVED, State.SIGNING)
             subject = select(orders.c.subject).where(orders.c.order_id == order_id).scalar_subquery()
             await connection.execute(update(spends).where(spends.c.subject == subject).values(at=at))
+            said = (refusals.c.order_id == order_id) & (refusals.c.reason == Reason.VELOCITY_EXCEEDED)
+            await connection.execute(refusals.delete().where(said))  # of another window, and it stands in the log
 
         return await self.entry(order_id, request, also)
 
@@ -68,17 +80,27 @@ class Authorizing(Stands):
         Raises `Malformed` or `Refused` for what no node could read there.
         """
         now, named = time.monotonic(), request_digest(request)
-        self._entries = {key: one for key, one in self._entries.items() if now - one[-1] < _FRESH}
-        if subject_id in self._entries and self._entries[subject_id][0] == named:
-            return self._entries[subject_id][1]
+        self._entries = {key: one for key, one in self._entries.items() if now - one.written < _FRESH}
+        if (held := self._entries.get(subject_id)) is not None and held.request == named:
+            return held.index
         self._check_readable(request)
         async with self._engine.begin() as connection:
             record = Record(COORDINATOR, b"", "", (encode(request),))
             index = await append(connection, AUTHORIZED, subject_id, record)
             if also is not None:
                 await also(connection, index)
-        self._entries[subject_id] = (named, index, now)
+            at = (await connection.execute(select(log_items.c.at).where(log_items.c.index == index))).scalar_one()
+        self._entries[subject_id] = _Entry(named, index, int(at), now)
         return index
+
+    def logged_at(self, subject_id: str) -> int | None:
+        """The time (Unix seconds) of the entry under which cosigners are asked; None if there has to be another one."""
+        held = self._entries.get(subject_id)
+        return held.at if held is not None and time.monotonic() - held.written < _FRESH else None
+
+    def give_up(self, subject_id: str) -> None:
+        """Ask under this entry no more: whoever is asked again is asked under a new one, in the windows of then."""
+        self._entries.pop(subject_id, None)
 
     def _check_readable(self, request: Asked) -> None:
         """That every node can read the entry: one that none can would end the log. Raises what says why not."""

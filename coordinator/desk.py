@@ -23,7 +23,7 @@ from coordinator.calls import Call
 from coordinator.chain.evm import EvmChain, any_execution
 from coordinator.cosigners import Cosigners
 from coordinator.news import News
-from coordinator.objections import read_refusals, refusers, warn
+from coordinator.objections import refusers, warn
 from coordinator.orders import RETRY, execution_of, intent_of, proposal_of
 from coordinator.outcomes import Outcomes
 from coordinator.preparing import Preparing
@@ -49,7 +49,7 @@ from oms_core.crypto.bip32 import derive as public_key_at
 from oms_core.crypto.curve import Point
 from oms_core.encoding import decode, encode
 from oms_core.errors import CountersealError, Malformed, ProofInvalid, Reason, Unavailable
-from oms_core.evidence import SignRequest
+from oms_core.evidence import Refusal, SignRequest
 from oms_core.lifecycle import IllegalTransition, State
 from oms_core.log.cover import Mode
 from oms_core.policy.spends import spends
@@ -64,12 +64,21 @@ _TO_SIGN = (State.PENDING_APPROVAL, State.APPROVED, State.SIGNING)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is asked of whom, with which presignature of theirs (empty: without), and the note that vouches for it."""
+    """What is asked of whom, with which presignature of theirs (empty: without), and the note that vouches for it.
+
+    ``mode`` is what the note is enough for.
+    """
 
     request: SignRequest
     quorum: tuple[int, ...]
     presignature: bytes
     checkpoint: bytes
+    mode: Mode
+
+    def passes(self, refusal: Refusal) -> bool:
+        """Whether a no in it is one that passes: also that a part of a limit is used up, where only a part counts."""
+        reason = Reason(refusal.reason)
+        return reason in NOT_FINAL or (reason is Reason.VELOCITY_EXCEEDED and self.mode is Mode.DEGRADED)
 
 
 class Desk(Preparing, Sending):
@@ -167,18 +176,16 @@ class Desk(Preparing, Sending):
             try:
                 await self._sign_with(row, session)
             except SessionFailed as failed:
+                passes = [no.refusal for no in failed.refusals.values() if session.passes(no.refusal)]
+                self._pause(order_id, passes)
                 for refusal in failed.refusals.values():
                     await self._store.add_refusal(order_id, refusal)
                     warn(order_id, refusal.refusal)
-                passes = [i for i, no in failed.refusals.items() if Reason(no.refusal.reason) in NOT_FINAL]
-                for index in passes:
-                    self._cosigners.strike(index)
-                    if failed.refusals[index].refusal.reason == Reason.HALTED:
-                        self._cosigners.stands_still(index, failed.refusals[index].refusal.detail)
                 passing += bool(passes)
                 guilty = await self._outcomes.failed(order_id, failed)
                 failures += not (failed.refusals or failed.stale or guilty)
-                await self._after_failure(order_id, failed, failures, passing if passes else 0)
+                why = Reason(passes[0].reason) if passes else None
+                await self._after_failure(order_id, failed, failures, passing if passes else 0, why)
             except Unavailable:  # ours, as when nothing may be written down: the step is done again
                 raise
             except CountersealError as error:
@@ -207,12 +214,12 @@ class Desk(Preparing, Sending):
         if chosen is None:
             text = f"too few of cosigners {', '.join(map(str, cover.cosigners))}, who vouch for the log, can sign"
             raise Unavailable(text, Reason.QUORUM_UNAVAILABLE)
-        return Session(request, *chosen, cover.note)
+        return Session(request, *chosen, cover.note, cover.mode)
 
     async def _check_attached(self, row: RowMapping) -> None:
         """That enough are there. Raises `Unavailable`."""
         wallet = await self._wallets.active(row["wallet_id"])
-        without = refusers(read_refusals(await self._store.refusals(row["order_id"])))
+        without = refusers(await self._refusals(row))
         if self._cosigners.quorum(wallet.parties, wallet.threshold, without) is None:
             there = len((self._cosigners.willing() & set(wallet.parties)) - without)
             text = f"{there} of {len(wallet.parties)} holders of the key can sign, and it takes {wallet.threshold}"
@@ -222,7 +229,7 @@ class Desk(Preparing, Sending):
         """Who ``of`` these is asked to sign, and with which presignature of theirs (empty: without); None: too few."""
         wallet, intent = await self._wallets.active(row["wallet_id"]), intent_of(row)
         decision, _ = await self._approving.standing_now(row["order_id"], intent)
-        without = refusers(read_refusals(await self._store.refusals(row["order_id"]))) | (set(wallet.parties) - of)
+        without = refusers(await self._refusals(row)) | (set(wallet.parties) - of)
         if pooled:
             taken = await self._presigning.take(row["wallet_id"], wallet, intent.path, without, decision.cosigners)
             if taken is not None:
@@ -230,16 +237,25 @@ class Desk(Preparing, Sending):
         quorum = self._cosigners.quorum(wallet.parties, wallet.threshold, without, decision.cosigners)
         return None if quorum is None else (quorum, b"")
 
-    async def _after_failure(self, order_id: str, failed: SessionFailed, failures: int, passing: int) -> None:
+    def _pause(self, order_id: str, said: list[Refusal]) -> None:
+        """Choose those last whose no passes, and let go of what they will go on refusing."""
+        for one in said:
+            self._cosigners.strike(one.index)
+            if one.reason == Reason.HALTED:
+                self._cosigners.stands_still(one.index, one.detail)
+            elif one.reason == Reason.VELOCITY_EXCEEDED:
+                self._authorizing.give_up(order_id)
+
+    async def _after_failure(
+        self, order_id: str, failed: SessionFailed, failures: int, passing: int, why: Reason | None
+    ) -> None:
         """Go on, unless there were too many failures; a no that passes by itself is waited out, longer each time."""
         if failures >= MAX_FAILED_SESSIONS:
             text = f"{failures} sessions failed, the last: {failed.detail}"[:500]
             await self._move(order_id, State.SIGNING, State.QUARANTINED, reason=Reason.SESSION_FAILED, detail=text)
             return
         reason = Reason.CULPRIT_IDENTIFIED if failed.proven else Reason.SESSION_FAILED
-        if passing:
-            reason = next(r for no in failed.refusals.values() if (r := Reason(no.refusal.reason)) in NOT_FINAL)
-        await self._move(order_id, State.SIGNING, State.APPROVED, reason=reason, detail=failed.detail[:500])
+        await self._move(order_id, State.SIGNING, State.APPROVED, reason=why or reason, detail=failed.detail[:500])
         await asyncio.sleep(min(RETRY * 2**passing, LONGEST_PAUSE) if passing else RETRY * min(failures, 5))
 
     async def _sign_with(self, row: RowMapping, session: Session) -> None:

@@ -23,6 +23,7 @@ from oms_core.authorize import execution_digest
 from oms_core.chains.evm import derive, is_message, to_checksum
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused, Unavailable
+from oms_core.evidence import Refusal
 from oms_core.lifecycle import State
 from oms_core.log.cover import Mode
 from oms_core.log.quorum import share
@@ -117,6 +118,13 @@ class Preparing(Reviewing):
             return ""
         return f"it may be paid, nonce {execution.nonce} of {to_checksum(account)} is used on the chain"
 
+    async def _refusals(self, row: RowMapping) -> tuple[Refusal, ...]:
+        """Without those that are about the windows of an entry under which nobody is asked any more."""
+        said = await super()._refusals(row)
+        if not row["authorized_at"] or self._authorizing.logged_at(row["order_id"]) is not None:
+            return said
+        return tuple(one for one in said if one.reason != Reason.VELOCITY_EXCEEDED)
+
     # Degraded mode
 
     async def _in_degraded_mode(self, row: RowMapping) -> None:
@@ -177,11 +185,17 @@ class Preparing(Reviewing):
         return False
 
     async def _missing(self, row: RowMapping) -> tuple[Reason, str]:
-        """Why an order cannot be signed in degraded mode, in words; empty if it can."""
+        """Why an order cannot be signed in degraded mode, in words; empty if it can.
+
+        It is held against what nodes will hold it against: the windows of its entry while that is in use. If they are
+        too full, it is logged anew as soon as the windows of then are not.
+        """
         order_id, n = row["order_id"], len(self._workspace.roster)
-        facts = await self._store.facts(int(time.time()), ahead_of=order_id, share=share(n))
+        at = self._authorizing.logged_at(order_id)
+        facts = await self._store.facts(int(time.time()), ahead_of=order_id, share=share(n), logged_at=at)
         decision, approvals = await self._approving.standing(order_id, intent_of(row), facts)
         if decision.outcome is Outcome.DENY:
+            self._authorizing.give_up(order_id)
             return decision.objections[0].reason, decision.detail
         if is_message(intent_of(row)) or await self._exact(row):
             return Reason.EXACT_BYTES_NEEDED, ""

@@ -15,6 +15,7 @@ from coordinator.orders import Orders, intent_of, proposal_of
 from coordinator.wallets import Wallets
 from oms_core.authorize import review
 from oms_core.errors import Malformed, NotFound, Reason, Refused
+from oms_core.evidence import Refusal
 from oms_core.lifecycle import State
 from oms_core.policy.judge import Decision, Outcome
 from oms_core.readings import readings_needed
@@ -113,7 +114,7 @@ class Reviewing(Orders):
 
     async def _ending(self, row: RowMapping) -> Ending | None:
         """Why an order ends by what cosigners refused so far, if it does: too many did, or too few are left."""
-        said = read_refusals(await self._store.refusals(row["order_id"]))
+        said = await self._refusals(row)
         end = ending(said, self._workspace)
         if end is not None or not (gone := refusers(said)):
             return end
@@ -121,6 +122,10 @@ class Reviewing(Orders):
         decision, _ = await self._approving.standing_now(row["order_id"], intent_of(row))
         left = can_sign(self._workspace, set(wallet.parties) - gone, wallet.threshold, decision.cosigners)
         return None if left else without_quorum(said)
+
+    async def _refusals(self, row: RowMapping) -> tuple[Refusal, ...]:
+        """What cosigners have said against the order as it is asked for now."""
+        return read_refusals(await self._store.refusals(row["order_id"]))
 
     async def _reject(self, row: RowMapping, end: Ending, **values: Any) -> None:
         alert(row["order_id"], end)

@@ -184,13 +184,16 @@ class Store:
         async with self._engine.begin() as connection:
             await give_back(connection, order_id)
 
-    async def facts(self, now: int, ahead_of: str = "", share: int = 1) -> Facts:
+    async def facts(self, now: int, ahead_of: str = "", share: int = 1, logged_at: int | None = None) -> Facts:
         """What orders have reserved or spent by now; for the review of an order, ``ahead_of`` is its id.
 
         Where limits count one part in ``share`` only, later orders that are not authorised do not stand in its way.
+        ``logged_at`` (Unix seconds) is the entry in the log under which cosigners are asked, None without one.
         """
         unsure = (State.SUBMITTED,) if share == 1 else RESERVED
-        return Facts(now, await self._reservations.counted(now, ahead_of, self._horizon(), unsure), share=share)
+        back = self._horizon() + max(0, now - (now if logged_at is None else logged_at))
+        spent = await self._reservations.counted(now, ahead_of, back, unsure)
+        return Facts(now, spent, share=share, logged_at=logged_at)
 
     async def add_refusal(self, order_id: str, refusal: SignedRefusal) -> None:
         """Keep a cosigner's signed no; the newest of each reason. Said again, it is no news, and no entry."""
