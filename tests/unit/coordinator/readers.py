@@ -13,7 +13,7 @@ from oms_core.chains.render import Rendering, rendering_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason
 from oms_core.evidence import ReadRequest, Refusal, SignedReading, SignedRefusal, request_digest
-from oms_core.policy.facts import Facts, Provenance
+from oms_core.policy.facts import Facts
 from oms_core.policy.spends import spends
 from oms_core.readings import Agreement, read
 from oms_core.workspace import Workspace
@@ -74,7 +74,7 @@ class Way(Reviewing):
 
     async def submitted(self, subject: Intent = LARGE, order_id: str = "txn_1") -> str:
         """An order that was just taken on, and counts towards limits."""
-        adds = spends(self._workspace, subject, NOW, Provenance.OWN)
+        adds = spends(self._workspace, subject, NOW)
         row = {"order_id": order_id, "wallet_id": subject.wallet_id, "proposal": encode(propose(subject)), "adds": adds}
         await self._store.add_order(
             {**row, "subject": subject_digest(subject)}, Call(f"call {order_id}", "SubmitIntent", b"")
