@@ -14,7 +14,7 @@ from oms_core.errors import LocalError, Reason
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     (tmp_path / "coordinator").mkdir()
-    return ceremony.coordinator_files(tmp_path, "a:1", "a:2", "eip155:31337", "http://a", "")
+    return ceremony.coordinator_files(tmp_path, "a:1", "a:2", "eip155:31337", "http://a")
 
 
 def refused(file: Path, was: str, now: str) -> str:
