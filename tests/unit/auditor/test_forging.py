@@ -98,7 +98,7 @@ def test_an_order_that_was_signed_after_people_denied_it() -> None:
     made.tell(AUTHORIZED, TXN, encode(REQUEST), at=NOW + 100)
     made.tell("order.signing", TXN)
     made.sign(intent(150), EXECUTION)
-    refused(made.pack(), "its states follow one on the other", "cannot go from DENIED to SIGNING")
+    refused(made.pack(), "its states follow one on the other", "is DENIED, and cannot become SIGNING")
 
 
 def test_a_denial_that_was_passed_over_is_said() -> None:
