@@ -31,7 +31,7 @@ from oms_core.workspace.change import ready, verify_change
 from proto import cosigner_pb2 as pb
 from tests.parties import identity
 from tests.people import NOW, approve, propose, workspace
-from tests.unit.coordinator.desk import ALL, Desk
+from tests.unit.coordinator.desk import ALL, Desk, stopped
 
 
 class Clock:
@@ -185,8 +185,7 @@ async def goes_on(desk: ChainDesk, change_id: str = "wsc_1") -> str:
         await asyncio.wait([idle, task], return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
+            await stopped(task, desk.engine)
             break
         task.result()
     return await desk.stands(change_id)

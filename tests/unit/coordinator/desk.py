@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -155,3 +156,11 @@ class Desk:
     def struck(self) -> set[int]:
         """Who is chosen last."""
         return set(self.cosigners._strikes)
+
+
+async def stopped(task: asyncio.Task[None], engine: AsyncEngine) -> None:
+    """End a step that goes on for ever, between its queries: one that is cancelled may leave the database locked."""
+    while engine.pool.checkedout() and not task.done():  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])

@@ -20,6 +20,7 @@ from oms_core.crypto.ecdsa import Signature
 from oms_core.lifecycle import State
 from oms_core.log.entries import read_entry
 from tests.people import CHAIN
+from tests.unit.coordinator.desk import stopped
 from tests.unit.coordinator.test_exact import Signing
 
 KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"  # anvil's first account, known to all
@@ -129,8 +130,7 @@ class Sender:
         except TimeoutError:
             raise AssertionError(dict(await self.store.order(order_id))) from None
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await stopped(task, self.store._engine)
 
     async def events(self, order_id: str) -> list[str]:
         """What the log says of it, in its order, from its signature on."""

@@ -25,6 +25,7 @@ from oms_core.encoding import decode
 from oms_core.errors import Reason, Refused, Unavailable
 from oms_core.lifecycle import State
 from tests.people import EXECUTION, approve, intent, workspace
+from tests.unit.coordinator.desk import stopped
 from tests.unit.coordinator.readers import ALL, Way, reads
 
 ODD = (1, 3, 5)
@@ -117,8 +118,7 @@ class Signing(Desk):
                 assert time.monotonic() < deadline, dict(await self._store.order(order_id))
                 await asyncio.sleep(0.01)
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await stopped(task, self._store._engine)
 
     def stands(self, order_id: str, state: str, reason: str = "") -> Any:
         async def holds() -> bool:

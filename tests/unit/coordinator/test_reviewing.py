@@ -17,7 +17,7 @@ from oms_core.evidence import Refusal, SignedRefusal
 from oms_core.policy.judge import Outcome
 from oms_core.workspace import Workspace
 from tests.people import NOW, intent, rules, workspace
-from tests.unit.coordinator.desk import Answer, failed
+from tests.unit.coordinator.desk import Answer, failed, stopped
 from tests.unit.coordinator.readers import ALL, LARGE, Way, reads, refuses
 
 
@@ -50,7 +50,7 @@ async def until_it_waits(way: Way, work: asyncio.Task[None]) -> tuple[str, str, 
     return row
 
 
-async def goes_on_waiting(work: Coroutine[Any, Any, None], until: Callable[[], Awaitable[bool]]) -> None:
+async def goes_on_waiting(way: Way, work: Coroutine[Any, Any, None], until: Callable[[], Awaitable[bool]]) -> None:
     """A step does something, and does not end with it."""
     task = asyncio.create_task(work)
     async with asyncio.timeout(PATIENT):
@@ -59,8 +59,7 @@ async def goes_on_waiting(work: Coroutine[Any, Any, None], until: Callable[[], A
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.1)
     assert not task.done()
-    task.cancel()
-    await asyncio.wait([task])
+    await stopped(task, way.desk.engine)
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, None]) -> bool:
@@ -108,7 +107,7 @@ async def test_each_cosigner_is_asked_once_and_one_that_comes_later_is_asked_the
     async def all_have_read_it() -> bool:
         return len(await way.desk.preflight.readings(order_id)) == 5
 
-    await goes_on_waiting(way.approvals(order_id), all_have_read_it)
+    await goes_on_waiting(way, way.approvals(order_id), all_have_read_it)
     assert {i: len(link.told) for i, link in links.items()} == {1: 0, 2: 0, 3: 0, 4: 0, 5: 1}
 
 
@@ -179,7 +178,7 @@ async def test_an_order_that_waits_for_people_is_not_ended_by_one_that_is_not_re
     async def has_looked() -> bool:
         return looked.is_set()
 
-    await goes_on_waiting(way.approvals("txn_1"), has_looked)
+    await goes_on_waiting(way, way.approvals("txn_1"), has_looked)
     decision, _ = await way.desk.approving.standing_now("txn_1", first)
     assert decision.outcome is Outcome.NEEDS_APPROVAL
     for number in (2, 3):
@@ -287,7 +286,7 @@ async def test_refusals_while_people_decide_end_the_order_too(way: Way) -> None:
     async def two_refuse() -> bool:
         return len(await way._store.refusals(order_id)) == 2
 
-    await goes_on_waiting(way.approvals(order_id), two_refuse)
+    await goes_on_waiting(way, way.approvals(order_id), two_refuse)
     assert (await way.row())[0] == "PENDING_APPROVAL"
     said = Refusal(b"", bytes(32), 3, Reason.DIGEST_MISMATCH, "in a session", NOW)
     await way._store.add_refusal(order_id, SignedRefusal(said, b""))
