@@ -120,10 +120,10 @@ class Sender:
         try:
             async with asyncio.timeout(120):
                 while True:
-                    row = await self.store.order(order_id)
+                    over, row = task.done(), await self.store.order(order_id)  # in this order: it may end meanwhile
                     if (row["state"], row["reason"]) == (state, reason) and words in row["detail"] and when():
                         return str(row["detail"])
-                    if task.done():
+                    if over:
                         task.result()
                         raise AssertionError(dict(row))
                     await asyncio.sleep(0.005)
