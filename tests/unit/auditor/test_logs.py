@@ -218,7 +218,7 @@ def test_a_checkpoint_that_too_few_have_cosigned_or_of_another_log_is_refused() 
     assert caught.value.reason == Reason.QUORUM_UNAVAILABLE
     with pytest.raises(EntryWrong, match="another workspace than was agreed"):
         drive(verify_log(made.note(), b"x" * 32, None, True), coordinator(made, made.items))
-    with pytest.raises(Malformed, match="the workspace's file is needed"):
+    with pytest.raises(Malformed, match="the --workspace FILE is needed"):
         drive(verify_log(made.note(), PINNED, None, False), coordinator(made, made.items))
 
 

@@ -117,8 +117,10 @@ WANTS_FIVE = f"""
 """
 
 
-async def ended(node: Node, monkeypatch: pytest.MonkeyPatch, parties: tuple[int, ...], local: str) -> Running:
-    """A session that began before a rule wanted cosigner 5, and signs after that."""
+async def ended(
+    node: Node, monkeypatch: pytest.MonkeyPatch, parties: tuple[int, ...], local: str, anew: bool = True
+) -> Running:
+    """A session that began before a rule wanted cosigner 5, and signs after that; meanwhile it is logged ``anew``."""
     node.guard = node.guarded(local)
     request = replace(sign_request(intent()), workspace=workspace_digest(node.vault.workspace()))
     request = replace(request, decision=plain_decision(intent(), node.vault.workspace()))
@@ -126,6 +128,8 @@ async def ended(node: Node, monkeypatch: pytest.MonkeyPatch, parties: tuple[int,
     monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: LATER, monotonic=time.monotonic))
     running = Running(engine, spec(request, parties=parties))
     await running.begin(node, request, signing)
+    if anew:
+        node.logged(request, LATER)
     await running.end()
     return running
 
@@ -144,6 +148,16 @@ async def test_a_cosigner_that_a_rule_has_come_to_want_has_to_be_there_when_a_sh
     assert caught.value.reason == Reason.QUORUM_UNAVAILABLE
     assert node.committed() == []
     assert (await ended(node, monkeypatch, (1, 2, 5), own)).said[-1] == "sign.1"
+
+
+async def test_a_rule_that_begins_after_an_order_was_logged_wants_nobody_for_that_entry(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = replace(workspace(), rules=(*rules(), *rules(WANTS_FIVE)))
+    node.vault.pin_workspace(shared)
+    node.log = Logbook(shared)
+    node.vault.put_key("wal_1", material(), KeyState.ACTIVE)
+    assert (await ended(node, monkeypatch, (1, 2, 3), "", anew=False)).said[-1] == "sign.1"
 
 
 async def test_orders_side_by_side_do_not_exceed_a_teams_own_limit_together(
