@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping
 
 from coordinator.chain.evm import EvmChain, Standing
 from coordinator.chain.fates import Fate, Said
+from coordinator.chain.rpc import RpcError
 from coordinator.orders import RETRY, Orders, intent_of
 from oms_core.chains.evm import is_message
 from oms_core.errors import Reason, Unavailable
@@ -67,7 +68,7 @@ class Sending(Orders):
 
     async def confirm(self, order_id: str) -> None:
         """BROADCAST → MINED → CONFIRMED, and back when a reorganisation takes the block away."""
-        sends, looks = Pauses(), Pauses()
+        sends, looks, turns = Pauses(), Pauses(), Pauses()
         while (row := await self._store.order(order_id))["state"] in (State.BROADCAST, State.MINED):
             try:
                 standing = await self._chain.standing(row["hash"])
@@ -77,7 +78,8 @@ class Sending(Orders):
                 continue
             looks = Pauses()
             if row["state"] == State.MINED:
-                await self._mined(row, standing)
+                if not await self._mined(row, standing):
+                    await self._news.wait(order_id, turns.take())  # it may come and go: each turn is written down
                 sends = Pauses()
             elif standing is not None:
                 await self._move(order_id, State.BROADCAST, State.MINED, _place(standing), block_number=standing.block)
@@ -105,16 +107,17 @@ class Sending(Orders):
             return said
         try:
             return await self._chain.pending(row["raw"])
-        except Unavailable as error:
-            return Said(Fate.PASSES, error.reason, error.message)
+        except (Unavailable, RpcError) as error:  # a node's own no to a question is about the node
+            return Said(Fate.PASSES, Reason.CHAIN_UNAVAILABLE, error.message)
 
-    async def _mined(self, row: RowMapping, standing: Standing | None) -> None:
-        """What was in a block: it is still there, and deep enough or not yet, or a reorganisation has moved it."""
+    async def _mined(self, row: RowMapping, standing: Standing | None) -> bool:
+        """What was in a block: deep enough or not yet; false if it is there no more, as after a reorganisation."""
         order_id, was = row["order_id"], await self._place_of(row["order_id"])
         if standing is None or was not in ("", _place(standing)):
             gone = f"no more {was}" if was else "its block is gone"
             await self._move(order_id, State.MINED, State.BROADCAST, gone, block_number=0, confirmations=0)
-        elif standing.depth < self._depth:
+            return False
+        if standing.depth < self._depth:
             await self._tell(row, "", "", confirmations=max(standing.depth, 0))
             await self._news.wait(order_id, LOOK)
         elif standing.succeeded:
@@ -122,6 +125,7 @@ class Sending(Orders):
             await self._move(order_id, State.MINED, State.CONFIRMED, _place(standing), **values)
         else:
             await self._end(row, State.FAILED_ON_CHAIN, Reason.FAILED_ON_CHAIN, "the chain reverted it")
+        return True
 
     async def _place_of(self, order_id: str) -> str:
         """The block in which it was found last, as its way says; empty if that does not."""

@@ -118,26 +118,34 @@ class EvmChain:
             shown = await everywhere(self._rpc, lambda node: overtaken(node, account, nonce, name_of(raw), depth))
         except Unavailable as error:
             return Said(Fate.PASSES, Reason.NONCE_CONFLICT, f"{words}, by what is not known: {error.message}")
-        if all(shown):
+        if all(shown) and len(shown) == len(self._rpc.apart()):
             return Said(
                 Fate.STAYS, Reason.NONCE_CONFLICT, f"{words}, and not by these bytes: look by what, it may be paid"
             )
-        return Said(Fate.PASSES, Reason.NONCE_CONFLICT, f"{words}, and no node shows by what yet")
+        whoever = "not all nodes show" if any(shown) else "no node shows"
+        return Said(Fate.PASSES, Reason.NONCE_CONFLICT, f"{words}, and {whoever} by what yet")
 
     async def standing(self, tx_hash: str) -> Standing | None:
-        """Where a transaction stands; None while no node that answers knows a block of it.
+        """Where a transaction stands, as deep as all say; None while no node that answers knows a block of it.
 
-        Raises `Unavailable` while none answers properly, or two name different blocks or ends.
+        Raises `Unavailable` while none answers properly, or two name different blocks or ends; and while not all say
+        that it was reverted, of which some do: what is said to be unpaid may be paid again.
         """
         shown = await everywhere(self._rpc, lambda node: standing(node, tx_hash))
         found = [one for one in shown if one is not None]
         if len({(one.block_hash, one.succeeded) for one in found}) > 1:
             places = " and ".join(sorted({f"{one.block} {one.block_hash}" for one in found}))
             raise Unavailable(f"nodes do not agree where it stands: {places}", Reason.CHAIN_UNAVAILABLE)
-        return found[0] if found else None
+        if found and not found[0].succeeded and len(found) < (asked := len(self._rpc.apart())):
+            text = f"{len(found)} of {asked} nodes show that the chain reverted it, in block {found[0].block}"
+            raise Unavailable(text, Reason.CHAIN_UNAVAILABLE)
+        return min(found, key=lambda one: one.depth, default=None)  # one that counts wrongly confirms nothing too early
 
     async def pending(self, raw: bytes) -> Said:
-        """What keeps bytes out of a block that nodes have taken, as far as the chain shows it. Raises `Unavailable`."""
+        """What keeps bytes out of a block that nodes have taken, as far as the chain shows it.
+
+        Raises `Unavailable`, `RpcError`.
+        """
         tx, account = decode_signed(raw)[0], to_checksum(sender(raw))
         following = await self._rpc.count("eth_getTransactionCount", account, "latest")
         if following < tx.nonce:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from itertools import count
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ import pytest
 from coordinator import sending
 from oms_core.errors import Reason
 from oms_core.lifecycle import State
-from tests.unit.coordinator.senders import Node, Nodes, Sender, signed
+from tests.unit.coordinator.senders import DEPTH, Node, Nodes, Sender, signed
 from tests.unit.coordinator.test_exact import Signing
 from tests.unit.coordinator.test_exact import desk as desk
 
@@ -177,6 +178,17 @@ async def test_a_nonce_that_one_of_two_nodes_does_not_show_used_is_waited_for(de
     await sender.until(order_id, State.CONFIRMED)
 
 
+async def test_a_nonce_that_only_one_of_two_nodes_can_be_asked_about_is_waited_for(desk: Signing) -> None:
+    order_id, liar = await signed(desk), Node()
+    liar.refuses("nonce too low")
+    liar.says["eth_getTransactionCount"] = "0x8"
+    nodes = Nodes(one=liar, two=None)
+    shown = await Sender(desk, nodes).until(order_id, State.SIGNED, Reason.NONCE_CONFLICT)
+    assert shown.endswith("is used on the chain, and not all nodes show by what yet")
+    nodes.nodes["two"] = Node()
+    await Sender(desk, nodes).until(order_id, State.BROADCAST)
+
+
 async def test_what_a_pool_has_taken_is_not_ended_by_what_another_node_says_later(desk: Signing) -> None:
     order_id, node = await signed(desk), Node()
     sender = Sender(desk, Nodes(one=node))
@@ -194,6 +206,7 @@ async def test_what_a_pool_has_taken_is_not_ended_by_what_another_node_says_late
         ("eth_getBlockByNumber", {"baseFeePerGas": hex(10**10)}, Reason.FEE_EXCEEDED, "asks for more"),
         ("eth_syncing", False, Reason.NOT_MINED, "no node refuses it"),
         ("eth_getBlockByNumber", None, Reason.CHAIN_UNAVAILABLE, "no proper block"),
+        ("eth_getTransactionCount", {"code": -32000, "message": "not for you"}, Reason.CHAIN_UNAVAILABLE, "not for"),
     ],
 )
 async def test_an_order_that_comes_into_no_block_says_why_and_goes_on(
@@ -276,6 +289,43 @@ async def test_nodes_that_do_not_agree_where_it_stands_end_no_order(desk: Signin
     await Sender(desk, nodes).until(order_id, State.CONFIRMED)
 
 
+@pytest.mark.parametrize("away", [True, False])
+async def test_one_node_alone_does_not_say_that_the_chain_reverted_an_order(desk: Signing, away: bool) -> None:
+    """Said to have failed, somebody would pay it again, and the bytes may be in the other one's pool."""
+    order_id, liar, honest = await signed(desk), Node(), Node()
+    name = await name_of(desk, order_id)
+    liar.mines(name, 5, status="0x0")
+    nodes = Nodes(one=liar, two=None if away else honest)
+    words = "1 of 2 nodes show that the chain reverted it, in block 5"
+    await Sender(desk, nodes).until(order_id, State.BROADCAST, Reason.CHAIN_UNAVAILABLE, words)
+    nodes.nodes["two"] = honest
+    honest.mines(name, 5, status="0x0")
+    await Sender(desk, nodes).until(order_id, State.FAILED_ON_CHAIN, Reason.FAILED_ON_CHAIN)
+
+
+async def test_a_block_that_comes_and_goes_is_looked_for_less_often_each_time(
+    desk: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind one address that stands for several nodes: each turn is two entries of the log."""
+    order_id, node, waits, looks = await signed(desk), Node(), list[float](), count(1)
+    node.mines(await name_of(desk, order_id), 5)
+    answer = node.answer
+
+    def in_turns(method: str, params: list[Any]) -> Any:
+        gone = method == "eth_getTransactionReceipt" and (look := next(looks)) < 9 and look % 2 == 0
+        return None if gone else answer(method, params)
+
+    async def wait(subject_id: str, seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(sending, "RETRY", 1.0)
+    monkeypatch.setattr(sending, "LONGEST_PAUSE", 5.0)
+    monkeypatch.setattr(node, "answer", in_turns)
+    monkeypatch.setattr(desk._news, "wait", wait)
+    await Sender(desk, Nodes(one=node)).until(order_id, State.CONFIRMED)
+    assert waits == [1, 2, 4, 5]
+
+
 async def test_a_block_that_one_node_still_shows_is_not_gone(desk: Signing) -> None:
     order_id, one, two = await signed(desk), Node(), Node()
     nodes = Nodes(one=one, two=two)
@@ -299,6 +349,18 @@ async def test_a_chain_of_a_length_that_there_is_not_confirms_and_breaks_nothing
     node.says["eth_blockNumber"] = hex(2**53 - 1)
     await sender.until(order_id, State.CONFIRMED)
     assert (await desk._store.order(order_id))["confirmations"] == 10**9
+
+
+async def test_a_block_is_no_deeper_than_every_node_that_shows_it_says(desk: Signing) -> None:
+    order_id, wrong, right = await signed(desk), Node(), Node()
+    for node in (wrong, right):
+        node.mines(await name_of(desk, order_id), 15)
+    wrong.says["eth_blockNumber"] = "0x1000"
+    sender = Sender(desk, Nodes(one=wrong, two=right))
+    await sender.until(order_id, State.MINED)
+    right.says["eth_blockNumber"] = "0x11"
+    await sender.until(order_id, State.CONFIRMED)
+    assert (await desk._store.order(order_id))["confirmations"] == DEPTH
 
 
 async def test_the_receipt_of_another_transaction_is_none(desk: Signing) -> None:
