@@ -247,11 +247,12 @@ class Keys:
         """That people approved it under the version that it names, which the workspace may have left since.
 
         The approvals are taken as of when the last one was given: a certificate may arrive late, and the members, who
-        held them against their clocks and their version, have confirmed.
+        held them against their clocks and their version, have confirmed. What rules say of time is as of the wish's
+        entry, as it was for them: people may have approved at night what is dealt by day.
         """
         then, older = self._then(request)
         now = max([wish.valid_from, *(approval.claim.decided_at for approval in request.approvals)])
-        authorize(request, then, Facts(now, seen_at=0), older)
+        authorize(request, then, Facts(now, seen_at=0, logged_at=self._past.wished_at(request)), older)
 
     def _then(self, request: ChangeRequest) -> tuple[Workspace, Versions]:
         """The version that a certificate was made under. Raises `Refused` (POLICY_VERSION_MISMATCH)."""

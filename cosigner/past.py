@@ -67,6 +67,11 @@ class Past:
             self._history.check_due(connection, then, at)
             check_window(logbook.followed(connection).full_at, now, degraded_window)
 
+    def wished_at(self, request: ChangeRequest) -> int | None:
+        """When (Unix seconds) this wish stood in the log first, with these very approvals; None if it never did."""
+        with self._engine.begin() as connection:
+            return self._history.wished(connection, request)
+
     def check_due(self, connection: Connection, workspace: Workspace, now: int) -> None:
         """Inside a transaction: no newer version is due. Raises `Refused` (POLICY_VERSION_MISMATCH)."""
         self._history.check_due(connection, workspace, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,24 +11,29 @@ import pytest
 from cosigner import keys as module
 from oms_core.encoding import encode
 from oms_core.errors import Malformed, NotFound, Reason, Refused
+from oms_core.evidence import ChangeRequest
 from oms_core.keys import Change, KeyState, SignedKeyReceipt
 from oms_core.protocol.create_key import confirmation
+from oms_core.workspace import workspace_digest
 from tests.people import (
     NOW,
     approve,
     change,
     change_request,
     intent,
+    propose,
     reform,
+    rules,
     sign_request,
     workspace,
     workspace_request,
 )
 from tests.unit.cosigner.epochs import ALL, certificate, confirmed, dealt, originals
-from tests.unit.cosigner.node import KEY_ID, Node, activate, material, wrapping_key
+from tests.unit.cosigner.node import KEY_ID, Node, activate, make_node, material, wrapping_key
 from tests.unit.cosigner.test_chain import disabled
 from tests.unit.cosigner.test_keys import asked, state
 from tests.unit.cosigner.test_pool import presignature
+from tests.witnessed import Logbook
 
 pytestmark = pytest.mark.usefixtures("at_now")
 
@@ -239,3 +245,24 @@ def test_a_new_member_commits_without_a_receipt_as_often_as_asked(node: Node) ->
     for _ in range(2):
         assert node.keys.commit(KEY_ID, certificate(dealt()), REFRESH) is None
         assert state(node) == KeyState.ACTIVE
+
+
+def test_an_epoch_that_was_approved_before_rules_let_it_and_dealt_when_they_did_is_gone_over_to(
+    tmp_path: Path,
+) -> None:
+    """Members were asked by the wish's entry; by when people pressed their keys it would be denied for ever."""
+    (frozen,) = rules("- rule: frozen\n  deny:\n  when: {action: KEY_CHANGE}\n")
+    world = replace(workspace(), rules=(*workspace().rules, replace(frozen, ends=NOW)))
+    node = make_node(tmp_path)
+    node.log = Logbook(world)
+    node.boot()
+    node.vault.pin_workspace(world)
+    node.vault.put_key("wal_1", dealt()[1])
+    wish = change(Change.REFRESH)
+    approvals = tuple(approve(wish, name, under=world) for name in ("sam", "sonja"))
+    request = ChangeRequest(propose(wish), workspace_digest(world), approvals, None)
+    with pytest.raises(Refused, match="frozen"):
+        node.keys._keys.commit(KEY_ID, certificate(dealt()), encode(request))
+    assert node.keys.commit(KEY_ID, certificate(dealt()), encode(request)) is None
+    assert state(node) == KeyState.ACTIVE
+    node.stop()
