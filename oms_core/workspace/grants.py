@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from oms_core.policy.rules import Kind, Operator, Requirement, Rule
 from oms_core.workspace import Assurance, User, Workspace
+from oms_core.workspace.losing import losing_tightens
 from oms_core.workspace.narrower import requires_as_much, tightens
 
 Grant = tuple[object, ...]
@@ -18,7 +19,7 @@ def gainers(old: Workspace, new: Workspace) -> frozenset[str]:
     following = dict(_requirements(new))
     weaker = {what for what, asked in _requirements(old) if not _as_much(following.get(what), asked)}
     gained = {person for person in people if _gained(grants(old, person), grants(new, person), weaker)}
-    return frozenset(gained | _moved(old, new) | _freed(old, new))
+    return frozenset(gained | _moved(old, new) | _freed(old, new) | _escaped(old, new))
 
 
 def _moved(old: Workspace, new: Workspace) -> set[str]:
@@ -43,6 +44,19 @@ def _freed(old: Workspace, new: Workspace) -> set[str]:
         for name in _named(rule)
     }
     return {one.person_id for one in old.users if one.user_id in eased}
+
+
+def _escaped(old: Workspace, new: Workspace) -> set[str]:
+    """Ids of the people who lose a role or a group by which a rule held them back."""
+    rules, after = (*old.rules, *new.rules), {one.user_id: one for one in new.users if one.enabled}
+    found = set[str]()
+    for was in old.users:
+        if (now := after.get(was.user_id)) is not None:
+            roles, groups = set(was.roles) - set(now.roles), _groups(old, was) - _groups(new, now)
+            lost = {"initiator.role": tuple(roles), "initiator.group": tuple(groups)}
+            if not losing_tightens(rules, {field: marks for field, marks in lost.items() if marks}):
+                found.add(now.person_id)
+    return found
 
 
 def _as_much(new: Requirement | None, old: Requirement) -> bool:
@@ -80,11 +94,15 @@ def grants(workspace: Workspace, person: str) -> frozenset[Grant]:
             for privilege in roles[role].may
             for wallet in roles[role].wallets
         }
-        groups = {group.group_id for group in workspace.groups if one.user_id in group.members}
+        groups = _groups(workspace, one)
         held |= {("group", group_id) for group_id in groups}
         held |= _doors(workspace, one.user_id)
         held |= _seats(workspace, one, groups)
     return frozenset(held)
+
+
+def _groups(workspace: Workspace, one: User) -> set[str]:
+    return {group.group_id for group in workspace.groups if one.user_id in group.members}
 
 
 def _requirements(workspace: Workspace) -> Iterator[tuple[str, Requirement]]:

@@ -48,3 +48,19 @@ def test_whom_a_rule_held_back_by_name_gains_when_it_holds_back_less() -> None:
         words = tuple(replace(one, description="in other words") for one in base[before].rules)
         assert gainers(base[before], replace(base[before], rules=words)) == frozenset()
         assert gainers(base[after], base[before]) == gainers(PLAIN, base[before]) == frozenset()
+
+
+def test_who_leaves_a_group_or_a_role_by_which_a_rule_held_her_back_gains_by_it() -> None:
+    (group,) = (one for one in PLAIN.groups if one.group_id == "committee")
+    left = tuple(replace(one, members=one.members[:-1]) if one is group else one for one in PLAIN.groups)
+    who = user(PLAIN, group.members[-1])
+    for held, changes in (
+        ("initiator.group: committee", {"groups": left}),
+        (f"initiator.role: {who.roles[0]}", {"users": with_user(who.user_id, roles=()).users}),
+    ):
+        for what, gains in (("deny:", {who.person_id}), ("permit:", set())):
+            ruled = (*PLAIN.rules, *rules(f"- rule: own\n  {what}\n  when: {{{held}}}\n"))
+            base = replace(PLAIN, rules=ruled)
+            assert gainers(base, replace(base, **changes)) == gains  # type: ignore[arg-type]
+            gone = tuple(replace(one, enabled=one.user_id != who.user_id) for one in changes.get("users", PLAIN.users))  # type: ignore[arg-type]
+            assert gainers(base, replace(base, **{**changes, "users": gone})) == frozenset()  # type: ignore[arg-type]
