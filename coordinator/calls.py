@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.tables import requests
-from oms_core.errors import Conflict
+from oms_core.errors import Conflict, CountersealError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,16 @@ async def once(memory: Memory, call: Call, make: Callable[[], Awaitable[str]]) -
         return made
     try:
         return await make()
-    except Conflict:  # perhaps with itself: whoever hears nothing asks again, while the first one is on its way
+    except CountersealError:  # perhaps because of itself: whoever hears nothing asks again, while it is on its way
         if made := await memory.known(call):
             return made
         raise
 
 
 async def remember(connection: AsyncConnection, call: Call, object_id: str) -> None:
-    """The object that a call has made."""
+    """The object that a call has made. Raises `Conflict` if another one has made its own under the same id since."""
     values = {"request_id": call.request_id, "method": call.method, "body": call.digest, "object_id": object_id}
-    await connection.execute(insert(requests).values(values))
+    try:
+        await connection.execute(insert(requests).values(values))
+    except IntegrityError:
+        raise Conflict(f"request id {call.request_id} was used for another call") from None

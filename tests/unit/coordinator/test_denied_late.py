@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from coordinator.calls import Call
+from coordinator.calls import Call, once
 from coordinator.orders import intent_of
 from oms_core.approvals import Verdict
-from oms_core.errors import Reason, Refused
+from oms_core.errors import Conflict, Reason, Refused
 from oms_core.lifecycle import State
 from tests.people import approve
 from tests.unit.coordinator.test_exact import Signing
@@ -50,3 +50,28 @@ async def test_nobody_is_told_that_a_denial_is_kept_of_an_order_that_does_not_wa
         await deny(desk, order_id)
     assert refused.value.reason is Reason.WRONG_STATE
     assert not await desk._store.decisions(order_id)
+
+
+async def test_whoever_says_no_once_more_hears_that_it_was_kept_also_when_the_order_has_ended_by_it(
+    desk: Signing,
+) -> None:
+    order_id = await desk.submitted(1)
+
+    async def twice() -> str:
+        """The same call came before, and was carried out after this one had looked for it."""
+        await deny(desk, order_id)
+        await desk._store.move(order_id, State.PENDING_APPROVAL, State.DENIED)
+        await deny(desk, order_id)
+        raise AssertionError("it is carried out twice")
+
+    assert await once(desk._store, Call("no", "Decide", b""), twice) == order_id
+
+
+async def test_two_decisions_that_come_at_a_time_under_one_request_id_are_one_and_a_conflict(desk: Signing) -> None:
+    order_id = await desk.submitted(1)
+    await deny(desk, order_id)
+    given = approve(intent_of(await desk._store.order(order_id)), "ravi")
+    with pytest.raises(Conflict) as conflict:
+        await desk._store.decide(order_id, given, "person-ravi", 0, "", Call("no", "Decide", b"another"))
+    assert conflict.value.reason is Reason.IDEMPOTENCY_CONFLICT
+    assert len(await desk._store.decisions(order_id)) == 1
