@@ -15,9 +15,13 @@ from coordinator.calls import Call, remember
 from coordinator.database import one, read, read_one
 from coordinator.journal import COORDINATOR, OPERATOR, append
 from coordinator.staging import OURS, record, said, stage, written
-from coordinator.tables import changes, owed, presignatures, quarantine, receipts, verdicts
+from coordinator.tables import changes, log_items, owed, presignatures, quarantine, receipts, verdicts
+from oms_core.chains.intent import CLOCK_SKEW
+from oms_core.encoding import encode
 from oms_core.errors import Conflict, NotFound, Reason
-from oms_core.log.entries import Record, spells_a_key
+from oms_core.evidence import ChangeRequest
+from oms_core.keys import ChangeKey
+from oms_core.log.entries import AUTHORIZED, Item, Record, read_entry, read_record, spells_a_key
 from oms_core.protocol.judge import Verdict
 
 _LARGE = 1 << 20  # bytes of evidence, above which the log holds its hash alone; also of what spells a private key
@@ -73,6 +77,20 @@ class KeyBook:
         assert set(values) <= _SAID
         async with self._engine.begin() as connection:
             await connection.execute(update(changes).where(changes.c.change_id == change_id).values(**values))
+
+    async def logged_at(self, request: ChangeRequest) -> int | None:
+        """When (Unix seconds) a wish stood in the log first, with these very approvals; None if it never did."""
+        wish, document = request.proposal.subject, encode(request)
+        assert isinstance(wish, ChangeKey)
+        query = select(log_items).where(log_items.c.subject.startswith("chg_", autoescape=True))
+        query = query.where(log_items.c.at.between(wish.valid_from - CLOCK_SKEW, wish.valid_until + CLOCK_SKEW))
+        for row in await read(self._engine, query.order_by(log_items.c.index)):
+            item = Item(bytes(row["entry"]), bytes(row["record"]), bytes(row["salt"]))
+            entry = read_entry(item.entry)
+            record = read_record(entry, item) if entry.event == AUTHORIZED else None
+            if record is not None and record.documents == (document,):
+                return entry.at
+        return None
 
     async def add_receipt(self, change_id: str, index: int, receipt: bytes) -> None:
         """Keep a node's receipt; the first stands."""

@@ -92,8 +92,6 @@ class Telling(Stands):
         if not isinstance(wish, ChangeKey) or wish.change not in DEALS or not signed:
             return
         then = self._standing.named(request.workspace)  # members have confirmed it under that version
-        now = max([wish.valid_from, *(approval.claim.decided_at for approval in request.approvals)])
-        authorize(request, then, Facts(now, seen_at=0), self._standing.before(then))
         wallet = await self._wallets.standing(wish.wallet_id)
         parties = tuple(one.confirmation.index for one in signed)
         said = check_confirmations(signed, {i: identities(then)[i] for i in parties})
@@ -105,6 +103,9 @@ class Telling(Stands):
         )
         if not same or said.epoch <= wallet.key[1] or parties != (wish.parties or wallet.parties):
             return
+        now = max([wish.valid_from, *(approval.claim.decided_at for approval in request.approvals)])
+        logged_at = await self._book.logged_at(request)
+        authorize(request, then, Facts(now, seen_at=0, logged_at=logged_at), self._standing.before(then))
         change_id = f"chg_{certificate_digest(tuple(one.confirmation for one in signed)).hex()[:28]}"
         confirmations = [encode(one) for one in signed]
         commit = pb.CommitEpoch(key_id=said.key_id, confirmations=confirmations, request=encode(request))

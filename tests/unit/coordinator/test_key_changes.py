@@ -12,14 +12,17 @@ import pytest
 
 from coordinator import key_changes as module
 from coordinator.calls import Call
+from coordinator.clock import LogClock
 from coordinator.key_changes import COMMITTING, DONE, RUNNING
 from coordinator.sessions import SessionFailed
 from oms_core.chains.intent import subject_digest
 from oms_core.encoding import decode, encode
 from oms_core.errors import Reason, Refused, Unavailable
+from oms_core.evidence import ChangeRequest, EpochCertificate
 from oms_core.keys import MAX_EPOCH, Change, ChangeKey, KeyState
 from oms_core.protocol.create_key import confirmation
 from oms_core.protocol.shares import Epoch, SignedConfirmation
+from oms_core.workspace import workspace_digest
 from proto import cosigner_pb2 as pb
 from tests.people import NOW, approve, change, change_request, following, propose, rules, workspace
 from tests.unit.coordinator.desk import (
@@ -213,6 +216,23 @@ async def test_a_certificate_is_learnt_once_and_not_after_a_later_one(desk: Desk
     await learnt(desk, first, second)
     assert {i: len(messages) for i, messages in (await desk.owed()).items()} == dict.fromkeys(ALL, 1)
     assert (await desk.wallets.standing("wal_1")).key[1] == 2
+
+
+async def test_a_certificate_is_learnt_whose_wish_was_approved_before_rules_let_it_and_dealt_when_they_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LogClock, "now", lambda _: NOW)
+    (frozen,) = rules("- rule: frozen\n  deny:\n  when: {action: KEY_CHANGE}\n")
+    world = replace(workspace(), rules=(*workspace().rules, replace(frozen, ends=NOW)))
+    desk = await Desk.open(tmp_path, world)
+    approvals = tuple(approve(REFRESH, name, under=world) for name in BOTH)
+    request = ChangeRequest(propose(REFRESH), workspace_digest(world), approvals, None)
+    kept = encode(replace(decode(EpochCertificate, document(certificate(dealt()), REFRESH)), request=request))
+    for given, told in (((), set[int]()), (approvals, set(ALL))):
+        await desk.authorizing.entry("chg_0", replace(request, approvals=given))
+        await learnt(desk, kept)
+        assert set(await desk.owed()) == told
+    await desk.engine.dispose()
 
 
 def colluding() -> tuple[bytes, ...]:
