@@ -32,6 +32,7 @@ from oms_core.chains.intent import Intent, Transfer, subject_digest
 from oms_core.errors import CountersealError, Reason
 from oms_core.evidence import Request, SignRequest
 from oms_core.lifecycle import State
+from oms_core.log.cover import Mode
 from oms_core.protocol.packets import SessionSpec
 from oms_core.readings import plain_decision
 from oms_core.workspace import Workspace
@@ -211,7 +212,7 @@ class EvilDesk(Desk):
                 await self._move(order_id, State.APPROVED, State.SIGNING)
             try:
                 CURRENT.update(plan.spec)
-                await self._sign_with(row, Session(*await self._shown(row, quorum)))
+                await self._sign_with(row, Session(*await self._shown(row, quorum), Mode.FULL))
                 return None
             except SessionFailed as failed:
                 for refusal in failed.refusals.values():
