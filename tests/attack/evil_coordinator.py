@@ -114,7 +114,7 @@ def _elsewhere(intent: Intent) -> Intent:
 def _byte(intent: Intent) -> Intent:
     data = bytearray(intent.action.data)  # type: ignore[union-attr]
     data[-1] ^= 1
-    return replace(intent, action=replace(intent.action, data=bytes(data)))  # type: ignore[arg-type, call-arg]
+    return replace(intent, action=replace(intent.action, data=bytes(data)))  # type: ignore[arg-type]
 
 
 def _another_orders(stolen: Stolen, workspace: Workspace, request: SignRequest) -> SignRequest:
@@ -148,11 +148,11 @@ class Plan:
 PLANS: dict[str, Plan] = {
     "recipient": Plan(changed(_elsewhere)),
     "recipient without the desk's key": Plan(_forged),
-    "amount": Plan(changed(lambda i: replace(i, action=replace(i.action, amount=i.action.amount + 1)))),  # type: ignore[union-attr, arg-type, call-arg]
+    "amount": Plan(changed(lambda i: replace(i, action=replace(i.action, amount=i.action.amount + 1)))),  # type: ignore[union-attr, arg-type]
     "calldata": Plan(changed(_byte)),
     "chain": Plan(
-        changed(lambda i: replace(i, chain="eip155:1", action=replace(i.action, asset="eip155:1/slip44:60")))
-    ),  # type: ignore[arg-type, call-arg]
+        changed(lambda i: replace(i, chain="eip155:1", action=replace(i.action, asset="eip155:1/slip44:60")))  # type: ignore[arg-type]
+    ),
     "path": Plan(changed(lambda i: replace(i, path=(7,))), spec={"path": (7,)}),
     "path of the session": Plan(spec={"path": (7,)}),
     "digest of the session": Plan(spec={"digest": b"d" * 32}),
@@ -255,7 +255,7 @@ def shrugging(intent: Intent, execution: Any) -> Any:
         return None, b"d" * 32
 
 
-honest_session, honest_derivation = honest.run_session, honest.what_is_signed
+honest_session, honest_derivation = honest.run_session, honest.what_is_signed  # type: ignore[attr-defined]
 
 
 @click.command()
@@ -267,7 +267,7 @@ def main(path: Path, verb: str) -> None:
     EvilDesk.stolen = Stolen(people)
     if not (people / "mallory.json").exists():
         SoftwareAuthenticator.create(people / "mallory.json", "localhost")
-    honest.run_session, honest.what_is_signed = showing, shrugging  # type: ignore[assignment]
+    honest.run_session, honest.what_is_signed = showing, shrugging  # type: ignore[attr-defined, assignment]
     asyncio.run(serve(load(path), EvilDesk))
 
 
