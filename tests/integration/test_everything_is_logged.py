@@ -190,7 +190,7 @@ SAID: list[tuple[str, Step]] = [
 READS = {
     Store: "known order list_orders orders_in facts refusals readings stages decisions all_decisions wallet wallets "
     "count_open nonce_of free_nonce",
-    KeyBook: "change changes receipts owed_to owing presignatures verdicts verdict quarantined",
+    KeyBook: "change changes logged_at receipts owed_to owing presignatures verdicts verdict quarantined",
     ChainBook: "approved change changes kept versions",
     AnchorBook: "newest list",
     Conflicts: "load documents compare",
